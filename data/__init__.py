@@ -1,0 +1,1 @@
+"""The crystal of the demo and small tables."""

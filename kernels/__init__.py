@@ -1,0 +1,1 @@
+"""Explicit Numba kernels and the scalar physics that they share."""

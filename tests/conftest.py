@@ -1,0 +1,19 @@
+"""Shared fixtures: the golden cases of the reference program (tests/golden/README.md)."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+GOLDEN = Path(__file__).parent / "golden"
+CASES = {case["name"]: case for case in json.loads((GOLDEN / "cases.json").read_text())}
+
+
+@pytest.fixture(scope="session")
+def golden_images() -> np.lib.npyio.NpzFile:
+    """Arrays by name: NAME float32, NAME__int, NAME__noise uint16, NAME__pgm uint8."""
+    with np.load(GOLDEN / "images.npz") as images:
+        yield images
