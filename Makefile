@@ -1,0 +1,36 @@
+# The two commands of the README, and what developers need. Everything happens in $(VENV); nothing else is touched.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: demo test lint format bench clean help
+
+help: ## this list
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
+
+$(STAMP): pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	touch $(STAMP)
+
+demo: $(STAMP) ## simulate a lysozyme still and draw it: demo/lysozyme.png
+	$(BIN)/nbnumba demo
+
+test: $(STAMP) ## every test, on all cores
+	$(BIN)/python -m pytest -n auto --dist worksteal
+
+lint: $(STAMP) ## style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(STAMP) ## put the code in form
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(STAMP) ## time the real workloads on this machine
+	$(BIN)/python -m bench.cpu
+
+clean: ## remove what the commands above made
+	rm -rf $(VENV) build dist demo *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,230 @@
+"""From a parsed command line to the configuration: header images, the matrix, and only what was given.
+
+Whatever is not given is left to the dataclasses of ``nbnumba.config``, the one place where defaults are.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+
+from nbnumba.cli.parse import Invocation
+from nbnumba.config import (
+    Background,
+    Beam,
+    Crystal,
+    Detector,
+    Sampling,
+    Scan,
+    Simulation,
+    StructureFactors,
+)
+from nbnumba.errors import ConfigError
+from nbnumba.io.matrix import read_matrix
+from nbnumba.io.smv import SmvImage, read_smv
+from nbnumba.outputs import Outputs
+
+# header keyword -> field; the same numbers for -img and -mask, but for the mirrored BEAM_CENTER_Y of a mask
+_HEADER = {
+    "PIXEL_SIZE": "detector.pixel_mm",
+    "DISTANCE": "detector.distance_mm",
+    "CLOSE_DISTANCE": "detector.close_distance_mm",
+    "WAVELENGTH": "beam.wavelength_A",
+    "BEAM_CENTER_X": "detector.Xbeam_mm",
+    "BEAM_CENTER_Y": "detector.Ybeam_mm",
+    "ORGX": "detector.ORGX",
+    "ORGY": "detector.ORGY",
+    "PHI": "scan.phi_deg",
+    "OSC_RANGE": "scan.osc_deg",
+}
+_PATHS = {
+    "beam.sourcefile",
+    "structure_factors.hkl",
+    "structure_factors.dump",
+    "outputs.floatfile",
+    "outputs.intfile",
+    "outputs.pgmfile",
+    "outputs.noisefile",
+    "outputs.preview",
+    "outputs.json",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunOptions:
+    """How a run is done; none of it changes what is simulated.
+
+    Attributes
+    ----------
+    device, precision : str
+        As ``nbnumba.simulate.simulate`` takes them.
+    threads : int or None
+        CPU threads; None: one per core.
+    progress : bool
+        Show a bar on a terminal.
+    dry_run, lenient, debug, quiet : bool
+        Print the facts only; warn about unknown flags; show tracebacks; log warnings and errors only.
+    """
+
+    device: str = "auto"
+    precision: str = "auto"
+    threads: int | None = None
+    progress: bool = True
+    dry_run: bool = False
+    lenient: bool = False
+    debug: bool = False
+    quiet: bool = False
+
+    def __post_init__(self) -> None:
+        if self.threads is not None and self.threads < 1:
+            raise ConfigError(f"--threads must be at least 1, got {self.threads}")
+
+
+def build(invocation: Invocation) -> tuple[Simulation, Outputs, RunOptions]:
+    """The configuration that a command line describes.
+
+    Files named by ``-mask``, ``-img`` and ``-mat`` are read here: the header of the mask counts first, then that of
+    the image, then the flags, wherever they stand on the line.
+
+    Raises
+    ------
+    ConfigError
+        A value that no simulation can use; the message ends with the flag or file it came from.
+    FileError
+        A file that cannot be read.
+    """
+    values = _Values()
+    mask = _headers(invocation, values)
+    for dest, value in invocation.values.items():
+        values.put(dest, Path(value) if dest in _PATHS else value, invocation.spelled[dest])
+    if mask is not None:
+        _check_mask(mask.data, values)
+    if (matrix := invocation.values.get("input.matrix")) is not None:
+        values.put("crystal.A_matrix", tuple(read_matrix(Path(matrix))), f"-mat {matrix}")
+    _no_sensor_without_absorption(values)
+    simulation = Simulation(
+        crystal=values.make(Crystal, "crystal"),
+        beam=values.make(Beam, "beam"),
+        detector=values.make(Detector, "detector"),
+        scan=values.make(Scan, "scan"),
+        structure_factors=values.make(StructureFactors, "structure_factors"),
+        sampling=values.make(Sampling, "sampling"),
+        background=values.make(Background, "background"),
+        mask=None if mask is None else mask.data,
+        **values.part("simulation"),
+    )
+    return simulation, _outputs(values), values.make(RunOptions, "run")
+
+
+Part = TypeVar("Part")
+
+
+@dataclass
+class _Values:
+    """Field values by place, with where each came from."""
+
+    known: dict[str, Any] = field(default_factory=dict)
+    source: dict[str, str] = field(default_factory=dict)
+
+    def put(self, dest: str, value: Any, source: str) -> None:
+        element = re.fullmatch(r"(.*)\[(\d)\]", dest)
+        if element:
+            dest = element[1]
+            whole = list(self.known.get(dest, (0.0, 0.0, 0.0)))
+            whole[int(element[2])] = value
+            value = tuple(whole)
+        self.known[dest] = value
+        self.source[dest] = source
+
+    def get(self, dest: str) -> Any:
+        return self.known.get(dest)
+
+    def drop(self, dest: str) -> Any:
+        return self.known.pop(dest, None)
+
+    def part(self, name: str) -> dict[str, Any]:
+        prefix = name + "."
+        return {dest.removeprefix(prefix): v for dest, v in self.known.items() if dest.startswith(prefix)}
+
+    def make(self, cls: type[Part], name: str) -> Part:
+        try:
+            return cls(**self.part(name))
+        except ConfigError as error:
+            raise self.explained(error) from None
+
+    def explained(self, error: ConfigError) -> ConfigError:
+        """The error with the flag or file that the refused value came from, where its field is named."""
+        named = re.match(r"(\w+\.\w+)", str(error))
+        source = self.source.get(named[1]) if named else None
+        return type(error)(f"{error} (from {source})") if source else error
+
+
+def _headers(invocation: Invocation, values: _Values) -> SmvImage | None:
+    """Put in what the headers of ``-mask`` and ``-img`` say; return the mask."""
+    mask = None
+    for key in ("mask", "img"):
+        name = invocation.values.get(f"input.{key}")
+        if name is None:
+            continue
+        image = read_smv(Path(name), header_only=key == "img")
+        _apply_header(image, values, mirrored=key == "mask", source=f"the header of {name}")
+        if key == "mask":
+            mask = image
+    return mask
+
+
+def _apply_header(image: SmvImage, values: _Values, *, mirrored: bool, source: str) -> None:
+    """Set geometry, wavelength and scan from a header, as ``main()`` of nanoBragg.c does.
+
+    The beam centre of a mask is counted from the other end of the slow axis (its y is mirrored), that of an image
+    is taken as it stands.
+    """
+    spixels, fpixels = image.data.shape
+    values.put("detector.spixels", int(spixels), source)
+    values.put("detector.fpixels", int(fpixels), source)
+    for keyword, dest in _HEADER.items():
+        number = image.value(keyword)
+        if number is None:
+            continue
+        if keyword == "BEAM_CENTER_Y" and mirrored:
+            pixel_mm = values.get("detector.pixel_mm")
+            number = (Detector.pixel_mm if pixel_mm is None else pixel_mm) * spixels - number
+        if keyword == "OSC_RANGE" and number < 0:
+            continue  # the reference takes a negative range for one that is not given
+        values.put(dest, float(number), f"{source}: {keyword}")
+
+
+def _check_mask(mask: np.ndarray, values: _Values) -> None:
+    spixels, fpixels = values.known["detector.spixels"], values.known["detector.fpixels"]
+    if mask.shape != (spixels, fpixels):
+        source = values.source["detector.fpixels" if mask.shape[1] != fpixels else "detector.spixels"]
+        raise ConfigError(
+            f"the mask has {mask.shape[1]} x {mask.shape[0]} pixels (fast x slow), "
+            f"but the detector has {fpixels} x {spixels} (from {source})"
+        )
+
+
+def _no_sensor_without_absorption(values: _Values) -> None:
+    """An infinite attenuation depth means that there is no sensor, in whatever order the two flags stand."""
+    if values.get("detector.attenuation_um") == math.inf:
+        values.drop("detector.attenuation_um")
+        values.put("detector.thickness_um", 0.0, values.source["detector.attenuation_um"])
+
+
+def _outputs(values: _Values) -> Outputs:
+    given: Mapping[str, Any] = values.part("outputs")
+    kept = {key: value for key, value in given.items() if key not in ("noise", "pgm")}
+    if given.get("noise") is False:
+        kept["noisefile"] = None
+    if given.get("pgm") is False:
+        kept["pgmfile"] = None
+    try:
+        return Outputs(**kept)
+    except ConfigError as error:
+        raise values.explained(error) from None

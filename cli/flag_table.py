@@ -1,0 +1,394 @@
+"""The flags of ``nbnumba run``: the reference's, then nbnumba's own. The only place where a flag is declared.
+
+A row gives the name, where the value goes, the unit of a number and the help; then what only some flags have.
+"""
+
+from __future__ import annotations
+
+from nbnumba.cli.flags import Flag, Table, axis, count, file, flag, number, panel, switch
+
+EV_A = 12398.42  # photon energy times wavelength, eV Å, as the reference has it
+
+_UNUSED = "has no effect: the reference reads it but never uses it"
+_TRACE = "has no effect on an image: it asks for a trace of single pixels"
+_AT_BEAM = ("detector.pivot", "BEAM")
+_AT_SAMPLE = ("detector.pivot", "SAMPLE")
+
+
+def _energy_to_wavelength(energy_eV: float) -> float:
+    if energy_eV <= 0:
+        raise ValueError("must be > 0")
+    return EV_A / energy_eV
+
+
+def _m_to_mm(vector: tuple[float, ...]) -> tuple[float, ...]:
+    return tuple(1000.0 * v for v in vector)
+
+
+def _fast_slow_to_slow_fast(pixel: tuple[int, int]) -> tuple[int, int]:
+    return pixel[1], pixel[0]
+
+
+_CRYSTAL = panel(
+    "Crystal",
+    file("-mat", "input.matrix", "Orientation matrix as MOSFLM writes it: nine numbers.", also="-matrix", stems="-mat"),
+    flag(
+        "-cell",
+        "cell",
+        "crystal.cell",
+        "Unit cell, in Å and degrees; stops early at the next flag.",
+        metavar="a b c al be ga",
+        unit="Å and degrees",
+    ),
+    flag(
+        "-misset",
+        "misset",
+        "crystal.misset_deg",
+        "Turn the crystal about x, y, z (degrees), or 'random'.",
+        metavar="X Y Z",
+        unit="deg",
+    ),
+    count("-misset_seed", "crystal.misset_seed", "Seed of '-misset random'.", default="the time"),
+    count("-N", "crystal.Na crystal.Nb crystal.Nc", "Unit cells along each axis.", default="1"),
+    count("-Na", "crystal.Na", "Unit cells along a."),
+    count("-Nb", "crystal.Nb", "Unit cells along b."),
+    count("-Nc", "crystal.Nc", "Unit cells along c."),
+    number(
+        "-xtalsize",
+        "crystal.size_mm[0] crystal.size_mm[1] crystal.size_mm[2]",
+        "mm",
+        "Width of the crystal, instead of -N.",
+        also="-xtal_size -samplesize -sample_size",
+    ),
+    number(
+        "-xtal_x",
+        "crystal.size_mm[0]",
+        "mm",
+        "Width along a.",
+        also="-xtal_thick -sample_x -sample_thick",
+        stems="-xtal_thick -sample_thick",
+    ),
+    number("-xtal_y", "crystal.size_mm[1]", "mm", "Width along b.", also="-xtal_width -sample_y -sample_width -width"),
+    number(
+        "-xtal_z",
+        "crystal.size_mm[2]",
+        "mm",
+        "Width along c.",
+        also="-xtal_height -sample_z -sample_height -height",
+        stems="-xtal_heigh -sample_heigh -heigh",
+    ),
+    switch("-square_xtal", "Parallelepiped crystal (the default).", ("crystal.shape", "square")),
+    switch("-round_xtal", "Ellipsoidal crystal.", ("crystal.shape", "round")),
+    switch("-gauss_xtal", "Gaussian spots without fringes.", ("crystal.shape", "gauss")),
+    switch("-tophat_spots", "Flat spots, cut at half maximum.", ("crystal.shape", "tophat"), also="-binary_spots"),
+    number("-fudge", "crystal.fudge", "", "Scales squared radius of round, gauss, tophat.", default="1"),
+    number(
+        "-mosaic",
+        "crystal.mosaic_spread_deg",
+        "deg",
+        "Mosaic spread (isotropic); 90 is a powder.",
+        also="-mosaicity -mosaic_spread",
+        stems="-mosaici -mosaic_spr",
+        default="0",
+    ),
+    count(
+        "-mosaic_domains",
+        "crystal.mosaic_domains",
+        "Orientations that sample the spread.",
+        also="-mosaic_dom",
+        stems="-mosaic_dom",
+        default="10 with a spread, else 1",
+    ),
+    count("-mosaic_seed", "crystal.mosaic_seed", "Seed of the mosaic domains.", default="12345678"),
+    number(
+        "-density", "", "g/cm3", "Density; without effect.", also="-sample_density", stems="-sample_den", note=_UNUSED
+    ),
+    number(
+        "-MW", "", "g/mol", "Molecular weight; without effect.", also="-molecular_weight", stems="-molec", note=_UNUSED
+    ),
+)
+
+_FACTORS = panel(
+    "Structure factors",
+    file("-hkl", "structure_factors.hkl", "Text lines 'h k l F', all of P1.", stems="-hkl"),
+    number("-default_F", "structure_factors.default_F", "", "F of reflections not in the file.", default="0"),
+    file(
+        "-dump",
+        "structure_factors.dump",
+        "Binary copy, written with -hkl, else read.",
+        also="-dumpfile",
+        stems="-dump",
+        default="Fdump.bin",
+    ),
+    switch(
+        "-interpolate",
+        "Interpolate F between reflections. Default: only if N is 1 or 2 along an axis.",
+        ("structure_factors.interpolate", True),
+    ),
+    switch("-nointerpolate", "Never interpolate.", ("structure_factors.interpolate", False)),
+    file("-stol", "", "Structure factor of the background; without effect.", note=_UNUSED),
+    file("-4stol", "", "The same, against 4 stol; without effect.", note=_UNUSED),
+    file("-Q", "", "The same, against Q; without effect.", note=_UNUSED),
+    file("-stolout", "", "Copy of the above; without effect.", stems="-stolout", note=_UNUSED),
+)
+
+_BEAM = panel(
+    "Beam",
+    number("-lambda", "beam.wavelength_A", "Å", "Wavelength.", also="-wavelength", stems="-wave", default="1"),
+    number("-energy", "beam.wavelength_A", "eV", "Photon energy, instead of -lambda.", convert=_energy_to_wavelength),
+    number("-fluence", "beam.fluence", "photons/m2", "Photons per m², in all.", metavar="PH/M2", default="1.26e29"),
+    number(
+        "-flux",
+        "beam.flux",
+        "photons/s",
+        "Photons per second; with -exposure and -beamsize instead of -fluence.",
+        metavar="PH/S",
+    ),
+    number("-exposure", "beam.exposure_s", "s", "Exposure time.", default="1"),
+    number("-beamsize", "beam.beamsize_mm", "mm", "Width of the beam.", default="0.1"),
+    number(
+        "-polar",
+        "beam.kahn_factor",
+        "",
+        "Kahn's polarization factor, -1 to 1.",
+        sets=(("beam.nopolar", False),),
+        default="0",
+    ),
+    switch("-nopolar", "No polarization correction.", ("beam.nopolar", True)),
+    number("-divergence", "beam.hdivrange_mrad beam.vdivrange_mrad", "mrad", "Divergence both ways, full width."),
+    number("-hdivrange", "beam.hdivrange_mrad", "mrad", "Horizontal divergence, full width.", default="0"),
+    number("-vdivrange", "beam.vdivrange_mrad", "mrad", "Vertical divergence, full width.", default="0"),
+    number("-hdivstep", "beam.hdivstep_mrad", "mrad", "Spacing of source points, horizontal."),
+    number("-vdivstep", "beam.vdivstep_mrad", "mrad", "Spacing of source points, vertical."),
+    count("-hdivsteps", "beam.hdivsteps", "Source points, horizontal.", default="1"),
+    count("-vdivsteps", "beam.vdivsteps", "Source points, vertical.", default="1"),
+    count("-divsteps", "beam.hdivsteps beam.vdivsteps", "Source points, both ways."),
+    switch("-round_div", "Elliptical divergence (the default).", ("beam.round_div", True)),
+    switch("-square_div", "Rectangular divergence.", ("beam.round_div", False)),
+    number(
+        "-dispersion",
+        "beam.dispersion_percent",
+        "percent",
+        "Width of the spectrum, in percent of the wavelength.",
+        metavar="%",
+        default="0",
+    ),
+    count("-dispsteps", "beam.dispsteps", "Wavelengths in the spectrum.", default="2 with dispersion, else 1"),
+    file("-sourcefile", "beam.sourcefile", "Source points, one a line: X Y Z weight wavelength, lengths in metres."),
+)
+
+_DETECTOR = panel(
+    "Detector",
+    number(
+        "-distance",
+        "detector.distance_mm",
+        "mm",
+        "From crystal to detector, along the beam.",
+        sets=(_AT_BEAM,),
+        default="100",
+    ),
+    number(
+        "-close_distance",
+        "detector.close_distance_mm",
+        "mm",
+        "To the nearest point of the plane; beats -distance.",
+        sets=(_AT_SAMPLE,),
+    ),
+    number("-pixel", "detector.pixel_mm", "mm", "Size of a pixel.", default="0.1"),
+    count("-detpixels", "detector.fpixels detector.spixels", "Pixels along both axes.", default="1024"),
+    count("-detpixels_f", "detector.fpixels", "Pixels along fast.", also="-detpixels_x"),
+    count("-detpixels_s", "detector.spixels", "Pixels along slow.", also="-detpixels_y"),
+    number(
+        "-detsize",
+        "detector.detsize_f_mm detector.detsize_s_mm",
+        "mm",
+        "Width, where no pixels are counted.",
+        default="102.4",
+    ),
+    number("-detsize_f", "detector.detsize_f_mm", "mm", "Width along fast.", also="-detsize_x"),
+    number("-detsize_s", "detector.detsize_s_mm", "mm", "Width along slow.", also="-detsize_y"),
+    number("-Xbeam", "detector.Xbeam_mm", "mm", "Direct beam, x. Default: middle.", sets=(_AT_BEAM,)),
+    number("-Ybeam", "detector.Ybeam_mm", "mm", "Direct beam, y. Default: middle.", sets=(_AT_BEAM,)),
+    number("-Xclose", "detector.Xclose_mm", "mm", "Nearest point, x.", sets=(_AT_SAMPLE,)),
+    number("-Yclose", "detector.Yclose_mm", "mm", "Nearest point, y.", sets=(_AT_SAMPLE,)),
+    number("-ORGX", "detector.ORGX", "pixels", "Nearest point, fast, as XDS counts.", sets=(_AT_SAMPLE,)),
+    number("-ORGY", "detector.ORGY", "pixels", "Nearest point, slow, as XDS counts.", sets=(_AT_SAMPLE,)),
+    switch("-mosflm", "MOSFLM's axes and beam centre (the default).", ("detector.convention", "MOSFLM"), _AT_BEAM),
+    switch("-denzo", "DENZO's axes and beam centre.", ("detector.convention", "DENZO"), _AT_BEAM),
+    switch("-adxv", "ADXV's axes and beam centre.", ("detector.convention", "ADXV"), _AT_BEAM),
+    switch("-xds", "XDS's axes, near point and pivot.", ("detector.convention", "XDS"), _AT_SAMPLE),
+    switch("-dials", "DIALS' axes, near point and pivot.", ("detector.convention", "DIALS"), _AT_BEAM),
+    flag(
+        "-pivot",
+        "choice",
+        "detector.pivot",
+        "What stays in place when the detector turns; for given axes only.",
+        metavar="beam|sample",
+        choices=("beam", "sample"),
+        convert=str.upper,
+    ),
+    number("-detector_rotx", "detector.rotx_deg", "deg", "Turn the detector about x.", default="0"),
+    number("-detector_roty", "detector.roty_deg", "deg", "Turn the detector about y.", default="0"),
+    number("-detector_rotz", "detector.rotz_deg", "deg", "Turn the detector about z.", default="0"),
+    number(
+        "-twotheta",
+        "detector.twotheta_deg",
+        "deg",
+        "Swing the detector about the sample.",
+        sets=(_AT_SAMPLE,),
+        default="0",
+    ),
+    axis("-twotheta_axis", "detector.twotheta_axis", "Axis of the swing.", _AT_SAMPLE),
+    axis("-fdet_vector", "detector.fdet_vector", "Direction of fast.", also="-xdet_vector"),
+    axis("-sdet_vector", "detector.sdet_vector", "Direction of slow.", also="-ydet_vector"),
+    axis("-odet_vector", "detector.odet_vector", "Away from the sample.", also="-zdet_vector"),
+    axis("-beam_vector", "detector.beam_vector", "Direction of the beam."),
+    axis("-polar_vector", "detector.polar_vector", "Direction of polarization."),
+    axis(
+        "-pix0_vector", "detector.pix0_vector_mm", "Corner of the first pixel, in metres.", unit="m", convert=_m_to_mm
+    ),
+    axis("-pix0_vector_mm", "detector.pix0_vector_mm", "The same in mm.", unit="mm"),
+    switch("-curved_det", "All pixels at the same distance.", ("detector.curved", True)),
+    switch("-point_pixel", "No solid angle correction.", ("detector.point_pixel", True)),
+    flag(
+        "-detector_abs",
+        "depth",
+        "detector.attenuation_um",
+        "Attenuation depth of the sensor, or 'inf': no sensor.",
+        unit="µm",
+        metavar="UM",
+        also="-detector_absorb",
+        stems="-detector_abs",
+        default="the thickness",
+    ),
+    number("-detector_thick", "detector.thickness_um", "µm", "Sensor thickness.", default="0"),
+    count("-detector_thicksteps", "detector.thicksteps", "Layers of the sensor.", also="-thicksteps"),
+    file("-img", "input.img", "Take geometry from this SMV header; flags override it.", stems="-img"),
+    file("-mask", "input.mask", "Skip pixels that are 0 in this SMV image.", stems="-mask"),
+)
+
+_SCAN = panel(
+    "Scan",
+    number("-phi", "scan.phi_deg", "deg", "Start of the rotation.", default="0"),
+    number("-osc", "scan.osc_deg", "deg", "Range of the rotation.", stems="-osc"),
+    number("-phistep", "scan.phistep_deg", "deg", "Spacing of the steps."),
+    count("-phisteps", "scan.phisteps", "Number of steps.", default="2 with -osc, else 1"),
+    axis("-spindle_axis", "detector.spindle_axis", "Axis of the rotation, right-handed."),
+)
+
+_SAMPLING = panel(
+    "Sampling",
+    count("-oversample", "sampling.oversample", "Sub-pixels a side. Default: by size of the crystal."),
+    switch("-oversample_thick", "Absorption at every sub-pixel.", ("sampling.oversample_thick", True)),
+    switch("-oversample_polar", "Polarization at every sub-pixel.", ("sampling.oversample_polar", True)),
+    switch("-oversample_omega", "Solid angle at every sub-pixel.", ("sampling.oversample_omega", True)),
+    flag(
+        "-roi",
+        "ints",
+        "sampling.roi",
+        "Render these pixels only; the last ones are included, x is fast.",
+        metavar="xmin xmax ymin ymax",
+        count=4,
+    ),
+    number("-dmin", "sampling.dmin_A", "Å", "Nothing beyond this resolution.", default="0"),
+    switch("-coherent", "Add amplitudes; without effect.", note=_UNUSED),
+)
+
+_OUTPUT = panel(
+    "Output",
+    file("-floatfile", "outputs.floatfile", "Image as 4-byte floats.", also="-floatimage", default="floatimage.bin"),
+    file("-intfile", "outputs.intfile", "Image as SMV.", also="-intimage", default="intimage.img"),
+    file(
+        "-noisefile",
+        "outputs.noisefile",
+        "Photon counts with noise, as SMV.",
+        also="-noiseimage",
+        sets=(("outputs.noise", True),),
+        default="noiseimage.img",
+    ),
+    file(
+        "-pgmfile",
+        "outputs.pgmfile",
+        "Image as 8-bit PGM.",
+        also="-pgmimage",
+        sets=(("outputs.pgm", True),),
+        default="image.pgm",
+    ),
+    switch("-nonoise", "No noise file.", ("outputs.noise", False)),
+    switch("-nopgm", "No PGM file.", ("outputs.pgm", False)),
+    number("-scale", "outputs.scale", "", "Scale of -intfile. Default: fills its range."),
+    number(
+        "-pgmscale", "outputs.pgmscale", "", "Scale of -pgmfile. Default: by the image.", sets=(("outputs.pgm", True),)
+    ),
+    number(
+        "-adc",
+        "outputs.adc_offset",
+        "counts",
+        "Added to every pixel of SMV files.",
+        metavar="X",
+        also="-adcoffset",
+        stems="-adc",
+        default="40",
+    ),
+    count("-seed", "outputs.seed", "Seed of the noise.", default="the time"),
+    flag(
+        "--rng",
+        "choice",
+        "outputs.rng",
+        "Random numbers of the noise: as in the reference, or fast.",
+        metavar="reference|philox",
+        choices=("reference", "philox"),
+        default="reference",
+    ),
+    file("--preview", "outputs.preview", "Write a picture (PNG), too."),
+    file("--json", "outputs.json", "Write all facts of the run, too."),
+)
+
+_RUN = panel(
+    "Run",
+    flag("--device", "device", "run.device", "auto, cpu, cuda, cuda:N or cuda:all.", metavar="NAME", default="auto"),
+    flag(
+        "--precision",
+        "choice",
+        "run.precision",
+        "Arithmetic: auto, double or mixed.",
+        metavar="NAME",
+        choices=("auto", "double", "mixed"),
+        default="auto",
+    ),
+    flag(
+        "--physics",
+        "choice",
+        "simulation.physics",
+        "reference: its image, odd rules included. correct: without them.",
+        metavar="NAME",
+        choices=("reference", "correct"),
+        default="reference",
+    ),
+    count("--threads", "run.threads", "CPU threads. Default: one per core."),
+    switch("--dry-run", "Print the facts, write nothing.", ("run.dry_run", True)),
+    switch("--lenient", "Warn about unknown flags instead of stopping.", ("run.lenient", True)),
+    switch("--debug", "Show the traceback of an error.", ("run.debug", True)),
+    switch("--quiet", "Only warnings and errors.", ("run.quiet", True), also="-q"),
+    switch("-progress", "Progress bar on a terminal (the default).", ("run.progress", True)),
+    switch("-noprogress", "No progress bar.", ("run.progress", False)),
+    switch("-printout", "Pixel values; see 'nbnumba trace'.", ("trace.printout", True), note=_TRACE),
+    flag(
+        "-printout_pixel",
+        "ints",
+        "trace.pixel",
+        "One pixel; see 'nbnumba trace'.",
+        metavar="F S",
+        count=2,
+        convert=_fast_slow_to_slow_fast,
+        note=_TRACE,
+    ),
+    flag("-trace_pixel", "ints", "trace.pixel", "One pixel; see 'nbnumba trace'.", metavar="S F", count=2, note=_TRACE),
+)
+
+_WATER = panel(
+    "Background", number("-water", "background.water_um", "µm", "Size of the water around the crystal.", default="0")
+)
+
+FLAGS: tuple[Flag, ...] = (*_CRYSTAL, *_FACTORS, *_BEAM, *_DETECTOR, *_SCAN, *_SAMPLING, *_WATER, *_OUTPUT, *_RUN)
+TABLE = Table(FLAGS)

@@ -1,0 +1,254 @@
+"""From the words of a command line to values with their place in the configuration, in the order of the line."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from nbnumba.cli.flag_table import TABLE
+from nbnumba.cli.flags import Flag
+from nbnumba.errors import UsageError
+
+_UNITS = {"deg": "degrees"}
+
+
+@dataclass(frozen=True)
+class Invocation:
+    """What a command line says.
+
+    Attributes
+    ----------
+    argv : tuple of str
+        The words as given.
+    values : dict
+        ``part.field`` to value, in the units of the configuration; the last flag that names a field has it.
+        ``detector.pivot`` and ``detector.convention`` are such fields, and many flags set them.
+    spelled : dict
+        ``part.field`` to the word that set it, for messages.
+    warnings : tuple of str
+        To be told to the user.
+    """
+
+    argv: tuple[str, ...]
+    values: dict[str, Any] = field(default_factory=dict)
+    spelled: dict[str, str] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def pivot(self) -> str | None:
+        """BEAM or SAMPLE, as the last flag that decides it says; None if none does."""
+        return self.values.get("detector.pivot")
+
+    @property
+    def convention(self) -> str | None:
+        """The axes and beam centre of the last flag that decides them; None if none does."""
+        return self.values.get("detector.convention")
+
+
+def parse(argv: Sequence[str]) -> Invocation:
+    """The values that the words of ``nbnumba run`` give.
+
+    Parameters
+    ----------
+    argv : sequence of str
+        The words after ``run``.
+
+    Raises
+    ------
+    UsageError
+        An unknown flag, a word that belongs to no flag, a missing or unreadable value. Unknown flags and stray words
+        become warnings with ``--lenient``, wherever that stands.
+    """
+    words = _Words(argv)
+    lenient = "--lenient" in argv
+    values: dict[str, Any] = {}
+    spelled: dict[str, str] = {}
+    warnings: list[str] = []
+    while words.left:
+        flag, word = _find(words, words.take())
+        if flag is None:
+            message = _unknown(word)
+            if not lenient:
+                raise UsageError(message)
+            warnings.append(f"{message}; left out with all that follows it: {_skip(words) or 'nothing'}")
+            continue
+        if flag.note:
+            warnings.append(f"{word} {flag.note}")
+        value = _READERS[flag.kind](words, flag, word)
+        if flag.convert is not None:
+            try:
+                value = flag.convert(value)
+            except ValueError as error:
+                raise UsageError(f"{word} {error}, got {value:g}") from None
+        for dest, what in [*((dest, value) for dest in flag.dest), *flag.sets]:
+            values[dest] = what
+            spelled[dest] = word
+    return Invocation(tuple(argv), values, spelled, tuple(dict.fromkeys(warnings)))
+
+
+def is_flag(word: str) -> bool:
+    """Whether ``word`` can only be a flag: it begins with a dash and is no number."""
+    return word.startswith("-") and _number(word) is None
+
+
+class _Words:
+    """The command line, word by word."""
+
+    def __init__(self, argv: Sequence[str]) -> None:
+        self._argv = list(argv)
+
+    @property
+    def left(self) -> int:
+        return len(self._argv)
+
+    def peek(self) -> str | None:
+        return self._argv[0] if self._argv else None
+
+    def take(self) -> str:
+        return self._argv.pop(0)
+
+    def put(self, word: str) -> None:
+        self._argv.insert(0, word)
+
+    def value(self, word: str, wanted: str) -> str:
+        """The next word, as a value of the flag ``word``."""
+        if not self._argv:
+            raise UsageError(f"{word} needs {wanted}, but the command line ends there")
+        if is_flag(self._argv[0]):
+            raise UsageError(f"{word} needs {wanted}, got the flag {self._argv[0]}")
+        return self._argv.pop(0)
+
+
+def _find(words: _Words, word: str) -> tuple[Flag | None, str]:
+    """The flag that ``word`` names, and its name; of ``--flag=value`` the value goes back to the words."""
+    if not word.startswith("-"):
+        return None, word
+    flag = TABLE.find(word)
+    if flag is None and word.startswith("--") and "=" in word:
+        name, _, value = word.partition("=")
+        flag = TABLE.find(name)
+        if flag is not None and flag.kind == "switch":
+            raise UsageError(f"{name} takes no value, got {value!r}")
+        if flag is not None:
+            words.put(value)
+            word = name
+    return flag, word
+
+
+def _unknown(word: str) -> str:
+    if not is_flag(word):
+        return f"the word {word!r} belongs to no flag"
+    near = TABLE.suggest(word.partition("=")[0])
+    return f"unknown option {word}" + (f"; did you mean {near}?" if near else "")
+
+
+def _skip(words: _Words) -> str:
+    skipped = []
+    while (word := words.peek()) is not None and not is_flag(word):
+        skipped.append(words.take())
+    return " ".join(skipped)
+
+
+def _number(text: str) -> float | None:
+    """``text`` as a number, also NaN; None if it is none."""
+    try:
+        return float(text)
+    except ValueError:
+        return None
+
+
+def _wanted(flag: Flag, what: str = "a number") -> str:
+    return f"{what} in {_UNITS.get(flag.unit, flag.unit)}" if flag.unit else what
+
+
+def _float(words: _Words, flag: Flag, word: str, wanted: str = "") -> float:
+    wanted = wanted or _wanted(flag)
+    text = words.value(word, wanted)
+    number = _number(text)
+    if number is None or math.isnan(number):
+        raise UsageError(f"{word} needs {wanted}, got {text!r}")
+    return number
+
+
+def _int(words: _Words, flag: Flag, word: str, wanted: str = "a whole number") -> int:
+    text = words.value(word, wanted)
+    number = _number(text)
+    if number is None or not math.isfinite(number) or number != int(number):
+        raise UsageError(f"{word} needs {wanted}, got {text!r}")
+    try:
+        return int(text)  # exact also beyond 2**53
+    except ValueError:
+        return int(number)
+
+
+def _ints(words: _Words, flag: Flag, word: str) -> tuple[int, ...]:
+    wanted = f"{flag.count} whole numbers ({flag.metavar})"
+    return tuple(_int(words, flag, word, wanted) for _ in range(flag.count))
+
+
+def _vector(words: _Words, flag: Flag, word: str) -> tuple[float, ...]:
+    wanted = _wanted(flag, "three numbers (x y z)")
+    return tuple(_float(words, flag, word, wanted) for _ in range(3))
+
+
+def _cell(words: _Words, flag: Flag, word: str) -> tuple[float, ...]:
+    wanted = _wanted(flag, "one to six numbers (a b c alpha beta gamma)")
+    numbers = [_float(words, flag, word, wanted)]
+    while len(numbers) < 6 and (following := words.peek()) is not None and not is_flag(following):
+        numbers.append(_float(words, flag, word, wanted))
+    return tuple(numbers)
+
+
+def _misset(words: _Words, flag: Flag, word: str) -> tuple[float, ...] | str:
+    following = words.peek()
+    if following is not None and following.startswith("rand"):
+        words.take()
+        return "random"
+    wanted = _wanted(flag, "three numbers (x y z)") + " or 'random'"
+    return tuple(_float(words, flag, word, wanted) for _ in range(3))
+
+
+def _depth(words: _Words, flag: Flag, word: str) -> float:
+    """A depth; zero means infinite, as in the reference."""
+    return _float(words, flag, word, _wanted(flag) + " or 'inf'") or math.inf
+
+
+def _path(words: _Words, flag: Flag, word: str) -> str:
+    name = words.value(word, "the name of a file")
+    if not name:
+        raise UsageError(f"{word} needs the name of a file, got an empty word")
+    return name
+
+
+def _choice(words: _Words, flag: Flag, word: str) -> str:
+    wanted = " or ".join(flag.choices)
+    text = words.value(word, wanted)
+    if text not in flag.choices:
+        raise UsageError(f"{word} needs {wanted}, got {text!r}")
+    return text
+
+
+def _device(words: _Words, flag: Flag, word: str) -> str:
+    wanted = "auto, cpu, cuda, cuda:N or cuda:all"
+    text = words.value(word, wanted)
+    if not re.fullmatch(r"auto|cpu|cuda(:\d+|:all)?", text):
+        raise UsageError(f"{word} needs {wanted}, got {text!r}")
+    return text
+
+
+_READERS: dict[str, Callable[[_Words, Flag, str], Any]] = {
+    "switch": lambda words, flag, word: None,
+    "int": _int,
+    "float": _float,
+    "ints": _ints,
+    "vector": _vector,
+    "path": _path,
+    "choice": _choice,
+    "device": _device,
+    "cell": _cell,
+    "misset": _misset,
+    "depth": _depth,
+}

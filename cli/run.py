@@ -1,0 +1,162 @@
+"""What ``nbnumba run`` does: build, resolve, render, write, and tell about it."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import nbnumba
+from nbnumba.cli import report
+from nbnumba.cli.build import build
+from nbnumba.cli.parse import Invocation
+from nbnumba.errors import FileError
+from nbnumba.experiment import resolve
+from nbnumba.io.files import atomic_write
+from nbnumba.outputs import Outputs
+from nbnumba.simulate import Result, simulate
+from nbnumba.writing import Written, write_outputs
+
+_started: list[tuple[float, Outputs]] = []
+
+
+def run(invocation: Invocation) -> None:
+    """Simulate what a command line describes, and write its files.
+
+    Raises
+    ------
+    NbnumbaError
+        See :mod:`nbnumba.errors`.
+    """
+    report.set_up_log(bool(invocation.values.get("run.quiet")))
+    report.warn(invocation.warnings)
+    simulation, outputs, options = build(invocation)
+    experiment = resolve(simulation)
+    report.warn(experiment.warnings)
+    report.say(report.experiment_lines(experiment.facts()))
+    if options.dry_run:
+        report.say([report.plain_line("dry run", "nothing was simulated and no file was written")])
+        return
+    _check_folders(outputs)
+    _started[:] = [(time.time(), outputs)]
+    with progress_bar(options.progress and not options.quiet) as progress:
+        result = simulate(
+            experiment,
+            device=options.device,
+            precision=options.precision,
+            threads=options.threads,
+            progress=progress,
+        )
+    report.warn(message for message in result.warnings if message not in experiment.warnings)
+    report.say(report.result_lines(result.facts()))
+    written = write_outputs(result, outputs)
+    if written.noise_seed is not None:
+        counted = {"photons": written.noise_photons, "overloads": written.noise_overloads}
+        report.say(report.noise_lines({"seed": written.noise_seed, "rng": outputs.rng, **counted}))
+    files = list(written.files)
+    if outputs.json is not None:
+        write_json(outputs.json, record(invocation, result, written))
+        files.append(outputs.json)
+    report.say(report.file_lines(files))
+    report.say([report.plain_line("done", _how(result))])
+
+
+def complete_files() -> list[Path]:
+    """The files that the run in progress has completed; each appears under its name only when complete."""
+    found = []
+    for start, outputs in _started:
+        for path in vars(outputs).values():
+            # file times come from a clock that ticks every few milliseconds
+            if isinstance(path, Path) and path.is_file() and path.stat().st_mtime >= start - 0.05:
+                found.append(path)
+    return found
+
+
+@contextmanager
+def progress_bar(wanted: bool) -> Iterator[Callable[[float], None] | None]:
+    """A function that moves a bar on stderr to a share between 0 and 1; None if that is no terminal."""
+    if not (wanted and sys.stderr.isatty()):
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("rendering", total=1.0)
+        yield lambda share: bar.update(task, completed=share)
+
+
+def record(invocation: Invocation, result: Result, written: Written) -> dict[str, Any]:
+    """Everything known about a finished run; running its ``command`` again gives the same image.
+
+    Seeds that came from the time are appended to the command.
+    """
+    facts = result.facts()
+    command = ["nbnumba", "run", *invocation.argv]
+    if "outputs.seed" not in invocation.values and written.noise_seed is not None:
+        command += ["-seed", str(written.noise_seed)]
+    if "crystal.misset_seed" not in invocation.values and facts.get("misset_seed") is not None:
+        command += ["-misset_seed", str(facts["misset_seed"])]
+    return {
+        "version": nbnumba.__version__,
+        "command": command,
+        "directory": os.getcwd(),
+        "device": result.device,
+        "precision": result.precision,
+        "threads": result.threads,
+        "facts": facts,
+        "statistics": asdict(result.statistics),
+        "timings_s": dict(result.timings),
+        "warnings": [*invocation.warnings, *result.warnings],
+        "written": asdict(written),
+    }
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """Write ``content`` as JSON, under its name only when complete; what is not finite becomes null.
+
+    Raises
+    ------
+    FileError
+        The file cannot be written.
+    """
+    text = json.dumps(_plain(content), indent=1, ensure_ascii=False, allow_nan=False)
+    with atomic_write(path) as handle:
+        handle.write(f"{text}\n".encode())
+
+
+def _plain(value: Any) -> Any:
+    """``value`` with what JSON knows only."""
+    if isinstance(value, dict):
+        return {str(key): _plain(entry) for key, entry in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(entry) for entry in value]
+    if isinstance(value, np.ndarray):
+        return _plain(value.tolist())
+    if isinstance(value, np.generic):
+        return _plain(value.item())
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value if value is None or isinstance(value, (str, int)) else str(value)
+
+
+def _check_folders(outputs: Outputs) -> None:
+    """Stop before the work is done if its files have no place to go."""
+    for path in vars(outputs).values():
+        if isinstance(path, Path) and not path.parent.is_dir():
+            raise FileError(f"cannot write {path}: the folder {path.parent} does not exist")
+
+
+def _how(result: Result) -> str:
+    seconds = sum(result.timings.values())
+    threads = f", {result.threads} threads" if result.device == "cpu" else ""
+    return f"{seconds:.3g} s on {result.device}{threads}, {result.precision} precision ({result.plan.reason})"

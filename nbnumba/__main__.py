@@ -1,0 +1,8 @@
+"""``python -m nbnumba``: the command line."""
+
+import sys
+
+from nbnumba.cli.main import main
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,181 @@
+"""Which device, which kernel, which precision; bands of rows for progress and interrupts."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from nbnumba.errors import ConfigError, DeviceError
+from nbnumba.inputs import KernelInputs
+
+Kernel = Literal["fast32", "fast64", "general"]
+Progress = Callable[[float], None]
+
+#: Inner steps per band: short enough that Ctrl-C and the progress bar feel immediate, long enough to cost nothing.
+STEPS_PER_BAND = {"fast32": 4e7, "fast64": 2e7, "general": 2e6}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How an image is rendered.
+
+    Attributes
+    ----------
+    device : str
+        ``cpu``.
+    kernel : str
+        ``fast32`` (anchored float32), ``fast64`` (float64 phases), ``general`` (every flag, float64 throughout).
+    width : int
+        Pixels of a tile of the fast kernels.
+    reason : str
+        Why, in one line.
+    """
+
+    device: str
+    kernel: Kernel
+    width: int
+    reason: str
+
+    @property
+    def precision(self) -> str:
+        """``mixed`` where any part of the sum is float32, else ``double``."""
+        return "double" if self.kernel == "general" else "mixed"
+
+
+def choose_device(device: str) -> tuple[str, str]:
+    """Check a device by name; returns it and the reason.
+
+    Raises
+    ------
+    ConfigError
+        No such device name.
+    DeviceError
+        The device was asked for by name and is not to be had.
+    """
+    if device in ("auto", "cpu"):
+        return "cpu", "asked for" if device == "cpu" else "the CUDA kernels are not part of this version"
+    if device == "cuda" or device.startswith("cuda:"):
+        raise DeviceError(f"device {device} is not to be had: this version renders on the CPU only; use --device cpu")
+    raise ConfigError(f"--device must be auto, cpu, cuda, cuda:N or cuda:all, got {device}")
+
+
+def make_plan(inputs: KernelInputs, device: str = "auto", precision: str = "auto") -> Plan:
+    """Choose the kernel for one panel.
+
+    The fast kernels know neither interpolation nor the ``-oversample_*`` flags; ``precision="double"`` takes the
+    float64 sums of the general kernel.
+    """
+    if precision not in ("auto", "double", "mixed"):
+        raise ConfigError(f"--precision must be auto, double or mixed, got {precision}")
+    chosen, reason = choose_device(device)
+    beam = inputs.beam
+    if inputs.cell.interpolate:
+        return Plan(chosen, "general", 0, f"{reason}; interpolation needs the general kernel")
+    if beam.oversample_thick or beam.oversample_polar or beam.oversample_omega:
+        return Plan(chosen, "general", 0, f"{reason}; -oversample_* needs the general kernel")
+    if precision == "double":
+        return Plan(chosen, "general", 0, f"{reason}; double precision")
+    from nbnumba.kernels.cpu_fast import choose_variant
+
+    kernel, width, why = choose_variant(inputs, precision)
+    return Plan(chosen, kernel, width, f"{reason}; {why}")
+
+
+def set_threads(threads: int | None) -> int:
+    """Use this many threads (None: as many as the process may run on); returns the number."""
+    import numba
+
+    most = numba.config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]
+    wanted = threads if threads is not None else min(most, len(os.sched_getaffinity(0)))
+    if not 1 <= wanted <= most:
+        raise ConfigError(f"--threads must be between 1 and {most} on this machine, got {wanted}")
+    numba.set_num_threads(wanted)
+    return wanted
+
+
+def render(inputs: KernelInputs, plan: Plan, image: np.ndarray, progress: Progress | None = None) -> bool:
+    """Render one panel into ``image`` (spixels, fpixels) float32; returns whether interpolation ended on the way."""
+    if plan.kernel == "general":
+        return _render_general(inputs, image, progress)
+    from nbnumba.kernels.cpu_fast import render_fast32, render_fast64
+
+    kernel = render_fast32 if plan.kernel == "fast32" else render_fast64
+    F2 = inputs.F2_table()
+    for row0, row1 in _bands(inputs, plan.kernel):
+        kernel(
+            image,
+            inputs.panel,
+            inputs.crystal,
+            inputs.cell,
+            inputs.beam,
+            inputs.sources,
+            inputs.cells,
+            F2,
+            inputs.mask,
+            row0,
+            row1,
+            plan.width,
+        )
+        _report(progress, inputs, row1)
+    return False
+
+
+def _bands(inputs: KernelInputs, kernel: Kernel) -> list[tuple[int, int]]:
+    """Bands of rows, each a whole number of rounds for all threads."""
+    import numba
+
+    panel = inputs.panel
+    per_row = max(1, panel.f1 - panel.f0) * inputs.steps_per_pixel
+    threads = numba.get_num_threads()
+    rounds = max(1, int(STEPS_PER_BAND[kernel] / per_row / threads))
+    rows = threads * rounds
+    return [(row, min(row + rows, panel.s1)) for row in range(panel.s0, panel.s1, rows)]
+
+
+def _report(progress: Progress | None, inputs: KernelInputs, row1: int) -> None:
+    if progress is not None:
+        panel = inputs.panel
+        progress((row1 - panel.s0) / max(1, panel.s1 - panel.s0))
+
+
+def _render_general(inputs: KernelInputs, image: np.ndarray, progress: Progress | None) -> bool:
+    """General kernel, band by band.
+
+    In the reference the first evaluation out of range, in raster order, ends interpolation for the rest of the run.
+    Rows are rendered side by side as if each were the first; what comes after the first row in which interpolation
+    ended is rendered again without it, so that the outcome is that of one thread.
+    """
+    from nbnumba.kernels.cpu import render_general
+
+    fell_out = np.zeros(image.shape[0], np.uint8)
+    cell, ended = inputs.cell, False
+
+    def band(row0: int, row1: int) -> None:
+        render_general(
+            image,
+            inputs.panel,
+            inputs.crystal,
+            cell,
+            inputs.beam,
+            inputs.sources,
+            inputs.cells,
+            inputs.Fhkl,
+            inputs.mask,
+            row0,
+            row1,
+            fell_out,
+        )
+
+    for row0, row1 in _bands(inputs, "general"):
+        band(row0, row1)
+        if cell.interpolate and not cell.fallback_each and fell_out[row0:row1].any():
+            first = row0 + int(np.argmax(fell_out[row0:row1]))
+            cell, ended = cell._replace(interpolate=0), True
+            if first + 1 < row1:
+                band(first + 1, row1)
+        _report(progress, inputs, row1)
+    return ended or bool(fell_out.any())

@@ -1,0 +1,193 @@
+"""Whole files: read in one go, written to a temporary name and renamed when complete.
+
+A reader sees the old file or the new one, never half of it, also when two runs write the same name at once, the disk
+fills up or the user interrupts. The price is that a hard link to the old file keeps the old content.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import secrets
+import signal
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from pathlib import Path
+from typing import BinaryIO
+
+from nbnumba.errors import FileError
+
+_CAUSES = {
+    errno.ENOENT: "no such file",
+    errno.ENOTDIR: "a part of its path is not a folder",
+    errno.EISDIR: "it is a folder",
+    errno.EACCES: "permission denied",
+    errno.EPERM: "permission denied",
+    errno.EROFS: "the file system is read-only",
+    errno.ENOSPC: "no space left on the device",
+    errno.EDQUOT: "no space left in the disk quota",
+    errno.EFBIG: "it grows beyond the file size limit",
+    errno.EPIPE: "the program that reads it has stopped",
+    errno.ENAMETOOLONG: "the name is too long",
+}
+_TEXT = bytes(range(32, 256)) + b"\t\n\v\f\r\x1a"  # the last one ends files of old DOS programs
+
+
+def cause(error: OSError | ValueError) -> str:
+    """What went wrong with a file, in a few words."""
+    if isinstance(error, OSError) and error.errno is not None:
+        return _CAUSES.get(error.errno, os.strerror(error.errno).lower())
+    return str(error)
+
+
+def read_bytes(path: Path | str, what: str) -> bytes:
+    """Content of a file.
+
+    Parameters
+    ----------
+    what : str
+        Kind of file, for the message: "HKL file".
+
+    Raises
+    ------
+    FileError
+        It cannot be read.
+    """
+    try:
+        return Path(path).read_bytes()
+    except (OSError, ValueError) as error:  # ValueError: a null character in the name
+        raise FileError(f"cannot read the {what} {path}: {cause(error)}") from error
+
+
+def read_text(path: Path | str, what: str) -> str:
+    """Content of a text file in any encoding that contains ASCII, line ends as ``\\n``.
+
+    Bytes above 127 become Latin-1 letters: numbers do not need them, and comments may hold anything.
+
+    Raises
+    ------
+    FileError
+        It cannot be read, or holds control characters that no text has.
+    """
+    data = read_bytes(path, what)
+    if strange := data.translate(None, _TEXT):
+        where = data.index(strange[:1])
+        raise FileError(f"the {what} {path} is not a text file: byte {where} is 0x{data[where]:02x}")
+    text = data.removeprefix(b"\xef\xbb\xbf").removesuffix(b"\x1a").decode("latin-1")
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+@contextmanager
+def atomic_write(path: Path | str) -> Iterator[BinaryIO]:
+    """File to write to, which takes its name when the block ends without an exception.
+
+    A new file has the permissions that ``open()`` would give, an old one keeps its own; a symbolic link stays one.
+    Pipes and devices cannot be renamed and are written directly.
+
+    Raises
+    ------
+    FileError
+        The folder is missing or closed to us, the target is a folder or write-protected, the disk is full.
+    """
+    try:
+        old = _status(path)
+        if old is not None and not stat.S_ISREG(old.st_mode):
+            with open(path, "wb") as handle:  # a folder fails here
+                yield handle
+            return
+        target = Path(os.path.realpath(path))
+        if not target.parent.is_dir():
+            state = "is not a folder" if target.parent.exists() else "does not exist"
+            raise FileError(f"cannot write {path}: the folder {target.parent} {state}")
+        if old is not None and not os.access(target, os.W_OK):
+            raise FileError(f"cannot write {path}: it is write-protected")
+        with _replacement(target, old) as handle:
+            yield handle
+    except FileError:
+        raise
+    except (OSError, ValueError) as error:
+        if isinstance(error, ValueError) and "null" not in str(error):
+            raise
+        raise FileError(f"cannot write {path}: {cause(error)}") from error
+
+
+_held: ContextVar[list[tuple[Path, Path]] | None] = ContextVar("held", default=None)
+
+
+@contextmanager
+def together() -> Iterator[None]:
+    """Files written with :func:`atomic_write` in this block take their names when it ends: all of them, or none.
+
+    Raises
+    ------
+    FileError
+        A file cannot take its name.
+    """
+    held: list[tuple[Path, Path]] = []
+    token = _held.set(held)
+    try:
+        yield
+        with _signals_wait():
+            while held:
+                temporary, target = held[0]
+                os.replace(temporary, target)
+                held.pop(0)
+    except OSError as error:
+        if isinstance(error, FileError) or not held:
+            raise
+        raise FileError(f"cannot write {held[0][1]}: {cause(error)}") from error
+    finally:
+        _held.reset(token)
+        for temporary, _ in held:
+            with contextlib.suppress(OSError):
+                temporary.unlink()
+
+
+@contextmanager
+def _signals_wait() -> Iterator[None]:
+    """Ctrl-C and SIGTERM are dealt with after this block, where the system can do that."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _status(path: Path | str) -> os.stat_result | None:
+    try:
+        return os.stat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
+@contextmanager
+def _replacement(target: Path, old: os.stat_result | None) -> Iterator[BinaryIO]:
+    temporary = target.parent / f".nbnumba-{secrets.token_hex(8)}.tmp"
+    flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | getattr(os, "O_BINARY", 0)
+    try:
+        # open() applies umask and default ACLs, which the tempfile module does not
+        descriptor = os.open(temporary, flags, 0o666)
+    except PermissionError as error:
+        raise FileError(f"cannot write {target}: no permission to create files in {target.parent}") from error
+    try:
+        with os.fdopen(descriptor, "wb") as handle:
+            if old is not None:
+                with contextlib.suppress(OSError, AttributeError):
+                    os.chown(temporary, old.st_uid, old.st_gid)
+                os.chmod(temporary, stat.S_IMODE(old.st_mode))
+            yield handle
+        held = _held.get()
+        if held is None:
+            os.replace(temporary, target)
+        else:
+            held.append((temporary, target))
+    except BaseException:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise

@@ -1,0 +1,255 @@
+"""SMV (ADSC) images: a text header of keys and values, then uint16 pixels.
+
+The header that is written has nanoBragg.c's keys in its order and formats, with three differences: ``DIALS_ORIGIN``
+ends with its semicolon, ``ADC_OFFSET`` records the pedestal, and a header that does not fit into 512 bytes is longer
+instead of running into the pixels.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+
+from nbnumba import memory
+from nbnumba.errors import FileError
+from nbnumba.io.files import atomic_write, cause
+
+_MAGIC = b"{\nHEADER_BYTES="
+_BLOCK = 512
+_HEADER_LIMIT = 1 << 20
+_SIDE_LIMIT = 1_000_000
+_ATOF = re.compile(
+    r"\s*([+-]?(?:0[xX](?P<hex>[0-9a-fA-F]+)|(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?|inf(?:inity)?|nan))",
+    re.ASCII | re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True, eq=False)
+class SmvImage:
+    """An SMV file.
+
+    Attributes
+    ----------
+    header_text : str
+        Header up to its padding with null characters.
+    data : (spixels, fpixels) uint16
+        Pixels; all zero, and without memory of their own, when only the header was read.
+    path : Path
+        Where it was read.
+    """
+
+    header_text: str
+    data: np.ndarray
+    path: Path
+
+    def value(self, keyword: str) -> float | None:
+        """Number of a key, by the rule of ValueOf() in nanoBragg.c; see :func:`header_value`."""
+        return header_value(self.header_text, keyword)
+
+
+def header_value(header: str, keyword: str) -> float | None:
+    """Number that follows the last occurrence of ``keyword`` and the next "=" after it.
+
+    ``keyword`` need not be a whole key: ORGX finds XDS_ORGX, DISTANCE finds CLOSE_DISTANCE where that comes last. Text
+    that is no number counts as 0, as for C's atof; NaN as not found, because the callers in nanoBragg.c treat it so.
+    """
+    end = -1
+    while (found := header.find(keyword, max(end, 0))) >= 0:
+        end = found + len(keyword)
+    if end < 0:
+        return None
+    equals = header.find("=", end)
+    match = _ATOF.match(header, equals + 1) if equals >= 0 else None
+    if match is None:
+        return 0.0
+    value = float.fromhex(match[1]) if match["hex"] else float(match[1])
+    return None if math.isnan(value) else value
+
+
+def read_smv(path: Path | str, header_only: bool = False) -> SmvImage:
+    """Read an SMV image.
+
+    Raises
+    ------
+    FileError
+        It cannot be read, is no SMV file, has an impossible header, other pixels than uint16, or is truncated.
+    ResourceError
+        It does not fit in memory.
+    """
+    path = Path(path)
+    try:
+        with open(path, "rb") as file:
+            header = _read_header(path, file)
+            shape = _shape(path, header)
+            if header_only:
+                data = np.broadcast_to(np.uint16(0), shape)
+            else:
+                data = _read_pixels(path, file, shape, _pixel_type(path, header))
+    except FileError:
+        raise
+    except (OSError, ValueError) as error:
+        raise FileError(f"cannot read the SMV image {path}: {cause(error)}") from error
+    return SmvImage(header, data, path)
+
+
+def _read_header(path: Path, file: BinaryIO) -> str:
+    first = file.read(_BLOCK)
+    if not first.startswith(_MAGIC):
+        raise FileError(f"{path} is not an SMV image: it does not start with '{{', a new line and 'HEADER_BYTES='")
+    size = header_value(_text(first), "HEADER_BYTES")
+    if size is None or not _BLOCK <= size <= _HEADER_LIMIT or size != int(size):
+        given = "nothing" if size is None else f"{size:g}"
+        raise FileError(f"the SMV image {path} has an impossible HEADER_BYTES of {given}")
+    header = first + file.read(int(size) - _BLOCK)
+    if len(header) < size:
+        raise FileError(f"the SMV image {path} ends inside its header: {len(header)} bytes of {size:.0f}")
+    return _text(header)
+
+
+def _text(header: bytes) -> str:
+    return header.split(b"\0", 1)[0].decode("latin-1")
+
+
+def _shape(path: Path, header: str) -> tuple[int, int]:
+    fpixels, spixels = header_value(header, "SIZE1"), header_value(header, "SIZE2")
+    if not fpixels:
+        fpixels = spixels = header_value(header, "DETECTOR_DIMENSIONS")
+    for size in (fpixels, spixels):
+        if size is None or not 1 <= size <= _SIDE_LIMIT or size != int(size):
+            raise FileError(f"the SMV image {path} has an impossible size: SIZE1={fpixels}, SIZE2={spixels}")
+    assert fpixels is not None and spixels is not None
+    return int(spixels), int(fpixels)
+
+
+def _pixel_type(path: Path, header: str) -> str:
+    orders = re.findall(r"BYTE_ORDER=\s*(\w*)", header)
+    order = {"little_endian": "<", "big_endian": ">"}.get(orders[-1] if orders else "")
+    if order is None:
+        raise FileError(f"the SMV image {path} must say BYTE_ORDER=little_endian or big_endian")
+    types = re.findall(r"(?<!\w)TYPE=\s*(\w*)", header)
+    if types and types[-1] not in ("unsigned_short", "mad"):
+        raise FileError(f"the SMV image {path} must hold unsigned_short pixels, its TYPE is {types[-1]}")
+    return order + "u2"
+
+
+def _read_pixels(path: Path, file: BinaryIO, shape: tuple[int, int], dtype: str) -> np.ndarray:
+    expected = 2 * shape[0] * shape[1]
+    status = os.fstat(file.fileno())
+    found = status.st_size - file.tell() if stat.S_ISREG(status.st_mode) else None
+    if found is None or found >= expected:
+        memory.require(expected, f"the SMV image {path}", "its SIZE1 and SIZE2 may be wrong")
+        content = file.read(expected)
+        found = len(content)
+    if found < expected:
+        raise FileError(
+            f"the SMV image {path} is truncated: {shape[1]} x {shape[0]} pixels need {expected} bytes, {found} found"
+        )
+    return np.frombuffer(content, dtype).reshape(shape).astype(np.uint16)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SmvGeometry:
+    """Numbers of the header, named as in nanoBragg.c.
+
+    Attributes
+    ----------
+    xbeam_mm, ybeam_mm : float
+        Direct beam as the user's convention counts it.
+    fbeam_mm, sbeam_mm : float
+        Direct beam along the fast and the slow axis, from the corner of the first pixel.
+    detsize_s_mm : float
+        Size along the slow axis.
+    dials_origin_mm : (3,) float
+        Corner of the first pixel in the frame of DIALS.
+    orgx, orgy : float
+        Point nearest to the crystal, in pixels as XDS counts them.
+    """
+
+    fpixels: int
+    spixels: int
+    pixel_mm: float
+    distance_mm: float
+    wavelength_A: float
+    xbeam_mm: float
+    ybeam_mm: float
+    fbeam_mm: float
+    sbeam_mm: float
+    detsize_s_mm: float
+    dials_origin_mm: tuple[float, float, float]
+    orgx: float
+    orgy: float
+    close_distance_mm: float
+    phi_deg: float
+    osc_deg: float
+    twotheta_deg: float
+
+
+def smv_header(geometry: SmvGeometry, adc_offset: float) -> bytes:
+    """Whole header, padded to 512 bytes or the next multiple that holds it."""
+    g = geometry
+    entries: list[tuple[str, float | str]] = [
+        ("DIM", 2),
+        ("BYTE_ORDER", "little_endian"),
+        ("TYPE", "unsigned_short"),
+        ("SIZE1", str(g.fpixels)),
+        ("SIZE2", str(g.spixels)),
+        ("PIXEL_SIZE", g.pixel_mm),
+        ("DISTANCE", g.distance_mm),
+        ("WAVELENGTH", g.wavelength_A),
+        ("BEAM_CENTER_X", g.xbeam_mm),
+        ("BEAM_CENTER_Y", g.ybeam_mm),
+        ("ADXV_CENTER_X", g.fbeam_mm),
+        ("ADXV_CENTER_Y", g.detsize_s_mm - g.sbeam_mm),
+        ("MOSFLM_CENTER_X", g.sbeam_mm - 0.5 * g.pixel_mm),
+        ("MOSFLM_CENTER_Y", g.fbeam_mm - 0.5 * g.pixel_mm),
+        ("DENZO_X_BEAM", g.sbeam_mm),
+        ("DENZO_Y_BEAM", g.fbeam_mm),
+        ("DIALS_ORIGIN", "{:g},{:g},{:g}".format(*g.dials_origin_mm)),
+        ("XDS_ORGX", g.orgx),
+        ("XDS_ORGY", g.orgy),
+        ("CLOSE_DISTANCE", g.close_distance_mm),
+        ("PHI", g.phi_deg),
+        ("OSC_START", g.phi_deg),
+        ("OSC_RANGE", g.osc_deg),
+        ("TWOTHETA", g.twotheta_deg),
+        ("DETECTOR_SN", "000"),
+        ("BEAMLINE", "fake"),
+        ("ADC_OFFSET", float(adc_offset)),
+    ]
+    body = "".join(f"{key}={value if isinstance(value, str) else f'{value:g}'};\n" for key, value in entries)
+    size = _BLOCK
+    while len(header := f"{{\nHEADER_BYTES={size};\n{body}}}\f") > size:
+        size += _BLOCK
+    return header.ljust(size).encode("ascii")
+
+
+def write_smv(path: Path | str, data: np.ndarray, geometry: SmvGeometry, adc_offset: float) -> None:
+    """Write an image.
+
+    Parameters
+    ----------
+    data : (spixels, fpixels) uint16
+        Counts, pedestal included.
+    adc_offset : float
+        The pedestal, for the header.
+
+    Raises
+    ------
+    FileError
+        It cannot be written.
+    """
+    if data.dtype != np.uint16 or data.shape != (geometry.spixels, geometry.fpixels):
+        raise TypeError(
+            f"an SMV image of {geometry.spixels} rows and {geometry.fpixels} columns is a uint16 array of that shape, "
+            f"got {data.dtype} {data.shape}"
+        )
+    with atomic_write(path) as file:
+        file.write(smv_header(geometry, adc_offset))
+        file.write(np.ascontiguousarray(data, dtype="<u2").data)

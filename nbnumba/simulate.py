@@ -1,0 +1,178 @@
+"""The public function: a simulation in, an image and its record out."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from nbnumba.config import Simulation
+from nbnumba.dispatch import Plan, Progress, make_plan, render, set_threads
+from nbnumba.experiment import Experiment, resolve
+from nbnumba.inputs import KernelInputs, build_inputs
+from nbnumba.memory import require
+from nbnumba.statistics import Statistics, image_statistics
+
+#: Bytes per pixel of a run's images: float, integer, PGM.
+BYTES_PER_PIXEL = 8
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a simulation gives.
+
+    Attributes
+    ----------
+    images : tuple of (spixels, fpixels) float32
+        Photons, one image per panel.
+    statistics : Statistics
+        Of the first panel.
+    solid_angle : float
+        What the reference prints as the detector's solid angle (sr).
+    warnings : tuple of str
+        The experiment's, and those that only the rendering can know.
+    plan : Plan
+        Device, kernel and precision, with the reason.
+    timings : dict
+        Seconds, by phase.
+    """
+
+    experiment: Experiment
+    images: tuple[np.ndarray, ...]
+    statistics: Statistics
+    solid_angle: float
+    warnings: tuple[str, ...]
+    plan: Plan
+    threads: int
+    timings: dict[str, float]
+    interpolation_ended: bool
+
+    @property
+    def image(self) -> np.ndarray:
+        """Image of the first panel."""
+        return self.images[0]
+
+    @property
+    def device(self) -> str:
+        """Device that rendered the image."""
+        return self.plan.device
+
+    @property
+    def precision(self) -> str:
+        """``double`` or ``mixed``."""
+        return self.plan.precision
+
+    def facts(self) -> dict[str, Any]:
+        """The experiment's facts with what the rendering added."""
+        panel = self.experiment.panel
+        last = self.experiment.sampling.oversample
+        subpixel = panel.pixel_size / last
+        facts = self.experiment.facts()
+        facts |= {
+            "solid_angle_printed": self.solid_angle,
+            "interpolation_fell_out_of_range": self.interpolation_ended,
+            "max": self.statistics.max,
+            # the reference remembers the last sub-pixel of the brightest pixel
+            "max_I_fast_m": subpixel * (self.statistics.max_fast * last + last - 1) + subpixel / 2,
+            "max_I_slow_m": subpixel * (self.statistics.max_slow * last + last - 1) + subpixel / 2,
+            "mean": self.statistics.mean,
+            "rms": self.statistics.rms,
+            "rmsd": self.statistics.rmsd,
+            "sum": self.statistics.sum,
+        }
+        return facts
+
+
+def simulate(
+    simulation: Simulation | Experiment,
+    *,
+    device: str = "auto",
+    precision: str = "auto",
+    threads: int | None = None,
+    progress: Progress | None = None,
+) -> Result:
+    """Render the image of a simulation.
+
+    Parameters
+    ----------
+    simulation : Simulation or Experiment
+        What to render; an experiment is a simulation that was resolved before.
+    device : {"auto", "cpu", "cuda", "cuda:N", "cuda:all"}
+    precision : {"auto", "double", "mixed"}
+        ``double`` sums in float64 throughout; ``mixed`` always takes a float32 kernel where one exists; ``auto`` takes
+        the fastest whose error bound holds.
+    threads : int, optional
+        CPU threads; by default as many as the process may run on.
+    progress : callable, optional
+        Called with the rendered share, 0 to 1; may raise to stop.
+
+    Returns
+    -------
+    Result
+
+    Raises
+    ------
+    ConfigError, FileError, ResourceError, DeviceError
+        See :mod:`nbnumba.errors`.
+    """
+    start = time.perf_counter()
+    experiment = simulation if isinstance(simulation, Experiment) else resolve(simulation)
+    panels = experiment.detector.panels
+    n_pixels = sum(panel.spixels * panel.fpixels for panel in panels)
+    require(
+        n_pixels * BYTES_PER_PIXEL,
+        f"an image of {panels[0].fpixels} x {panels[0].spixels} pixels",
+        "give fewer pixels with -detpixels or larger ones with -pixel",
+    )
+    used = set_threads(threads)
+    resolved = time.perf_counter()
+    images, plan, ended, solid_angle = [], None, False, 0.0
+    for index, panel in enumerate(panels):
+        inputs = build_inputs(experiment, index)
+        plan = make_plan(inputs, device, precision)
+        image = np.zeros(panel.shape, np.float32)
+
+        def share(done: float, index: int = index) -> None:
+            if progress is not None:
+                progress((index + done) / len(panels))
+
+        ended = render(inputs, plan, image, share) or ended
+        solid_angle += _solid_angle(inputs)
+        images.append(image)
+    assert plan is not None  # a detector has at least one panel
+    rendered = time.perf_counter()
+    statistics = image_statistics(images[0], experiment.sampling.slices[0], experiment.simulation.mask)
+    finished = time.perf_counter()
+    return Result(
+        experiment=experiment,
+        images=tuple(images),
+        statistics=statistics,
+        solid_angle=solid_angle / experiment.steps,
+        warnings=(*experiment.warnings, *_late_warnings(experiment, images, ended)),
+        plan=plan,
+        threads=used,
+        timings={"resolve": resolved - start, "render": rendered - resolved, "statistics": finished - rendered},
+        interpolation_ended=ended,
+    )
+
+
+def _solid_angle(inputs: KernelInputs) -> float:
+    from nbnumba.kernels.cpu import solid_angle_rows
+
+    rows = np.zeros(inputs.panel.s1)
+    solid_angle_rows(rows, inputs.panel, inputs.mask, bool(inputs.beam.oversample_omega))
+    return float(rows.sum())
+
+
+def _late_warnings(experiment: Experiment, images: list[np.ndarray], ended: bool) -> list[str]:
+    late = []
+    if ended and experiment.simulation.physics == "reference":
+        late.append(
+            "interpolation went out of range: the reference switches it off for the rest of the image; "
+            "--physics correct falls back for each evaluation; -nointerpolate avoids it"
+        )
+    if not all(np.isfinite(image.max(initial=0.0)) for image in images):
+        late.append("some pixels are too bright for float32: give a smaller -fluence or structure factors")
+    return late
