@@ -7,6 +7,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Sequence
+from pathlib import Path
 from types import FrameType
 from typing import Annotated
 
@@ -58,6 +59,25 @@ def _run(ctx: typer.Context) -> None:
     from nbnumba.cli.run import run  # NumPy and Numba load here, so that the help need not wait for them
 
     run(ctx.meta[INVOCATION])
+
+
+@app.command("demo")
+def _demo(
+    folder: Annotated[Path, typer.Argument(help="Where the files go; made if need be.")] = Path("demo"),
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+) -> None:
+    """Simulate a lysozyme nanocrystal in a water jet, and draw the image: FOLDER/lysozyme.png."""
+    from nbnumba.cli.demo import demo
+
+    demo(folder, device)
+
+
+@app.command("info")
+def _info() -> None:
+    """Print versions, threads, vector width and the folder of compiled kernels, for reports and for yourself."""
+    from nbnumba.cli.info import info
+
+    info()
 
 
 _stopped_by: list[int] = []
@@ -127,7 +147,7 @@ def _fail(message: str, code: int = 1) -> int:
 def _stopped() -> int:
     """What is said after Ctrl-C or SIGTERM; files appear only when they are complete."""
     run = sys.modules.get("nbnumba.cli.run")  # not loaded: nothing can have been written
-    written = run.complete_files() if run is not None else []
+    written = run.completed if run is not None else []
     number = _stopped_by[-1] if _stopped_by else signal.SIGINT
     what = f"complete files: {', '.join(map(str, written))}" if written else "no file was written"
     print(f"\ninterrupted; {what}", file=sys.stderr)

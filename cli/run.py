@@ -6,7 +6,6 @@ import json
 import math
 import os
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -21,12 +20,13 @@ from nbnumba.cli.build import build
 from nbnumba.cli.parse import Invocation
 from nbnumba.errors import FileError
 from nbnumba.experiment import resolve
-from nbnumba.io.files import atomic_write
+from nbnumba.io.files import atomic_write, together
 from nbnumba.outputs import Outputs
 from nbnumba.simulate import Result, simulate
 from nbnumba.writing import Written, write_outputs
 
-_started: list[tuple[float, Outputs]] = []
+#: Files that the run in this process has completed.
+completed: list[Path] = []
 
 
 def run(invocation: Invocation) -> None:
@@ -47,7 +47,7 @@ def run(invocation: Invocation) -> None:
         report.say([report.plain_line("dry run", "nothing was simulated and no file was written")])
         return
     _check_folders(outputs)
-    _started[:] = [(time.time(), outputs)]
+    completed.clear()
     with progress_bar(options.progress and not options.quiet) as progress:
         result = simulate(
             experiment,
@@ -58,27 +58,19 @@ def run(invocation: Invocation) -> None:
         )
     report.warn(message for message in result.warnings if message not in experiment.warnings)
     report.say(report.result_lines(result.facts()))
-    written = write_outputs(result, outputs)
+    with together():
+        written = write_outputs(result, outputs)
+        files = list(written.files)
+        if outputs.json is not None:
+            write_json(outputs.json, record(invocation, result, written))
+            files.append(outputs.json)
+    completed.extend(files)
+    report.warn(written.notes)
     if written.noise_seed is not None:
         counted = {"photons": written.noise_photons, "overloads": written.noise_overloads}
         report.say(report.noise_lines({"seed": written.noise_seed, "rng": outputs.rng, **counted}))
-    files = list(written.files)
-    if outputs.json is not None:
-        write_json(outputs.json, record(invocation, result, written))
-        files.append(outputs.json)
     report.say(report.file_lines(files))
     report.say([report.plain_line("done", _how(result))])
-
-
-def complete_files() -> list[Path]:
-    """The files that the run in progress has completed; each appears under its name only when complete."""
-    found = []
-    for start, outputs in _started:
-        for path in vars(outputs).values():
-            # file times come from a clock that ticks every few milliseconds
-            if isinstance(path, Path) and path.is_file() and path.stat().st_mtime >= start - 0.05:
-                found.append(path)
-    return found
 
 
 @contextmanager
@@ -112,11 +104,13 @@ def record(invocation: Invocation, result: Result, written: Written) -> dict[str
         "directory": os.getcwd(),
         "device": result.device,
         "precision": result.precision,
+        "kernel": result.plan.kernel,
+        "chosen_because": result.plan.reason,
         "threads": result.threads,
         "facts": facts,
         "statistics": asdict(result.statistics),
         "timings_s": dict(result.timings),
-        "warnings": [*invocation.warnings, *result.warnings],
+        "warnings": [*invocation.warnings, *result.warnings, *written.notes],
         "written": asdict(written),
     }
 

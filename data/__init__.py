@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from itertools import product
 from pathlib import Path
 
@@ -35,14 +34,7 @@ def lysozyme() -> tuple[np.ndarray, np.ndarray]:
     return everything[first].astype(np.int32), F[first % len(F)]
 
 
-def write_hkl(path: str | os.PathLike[str]) -> None:
-    """Write ``h k l F`` per line for :func:`lysozyme`, a file for ``-hkl``.
-
-    Raises
-    ------
-    OSError
-        If the file cannot be written.
-    """
+def lysozyme_text() -> str:
+    """``h k l F`` per line for :func:`lysozyme`: what a file for ``-hkl`` holds."""
     indices, F = lysozyme()
-    lines = [f"{h} {k} {l} {f:.2f}\n" for (h, k, l), f in zip(indices.tolist(), F.tolist(), strict=True)]
-    Path(path).write_bytes("".join(lines).encode())
+    return "".join(f"{h} {k} {l} {f:.2f}\n" for (h, k, l), f in zip(indices.tolist(), F.tolist(), strict=True))

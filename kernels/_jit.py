@@ -76,11 +76,11 @@ def is_cold() -> bool:
     return CACHE_DIR is None or not any(CACHE_DIR.rglob("*.nbi"))
 
 
-def device(function: F | None = None, *, fastmath: set[str] | bool = FASTMATH, inline: str = "never") -> Any:
+def device(function: F | None = None, *, fastmath: set[str] = FASTMATH, inline: str = "never") -> Any:
     """Compile scalar physics that CPU and CUDA kernels both call."""
 
     def wrap(f: F) -> Any:
-        return njit(fastmath=fastmath, error_model="numpy", inline=inline)(f)
+        return njit(fastmath=fastmath, error_model="numpy", inline=inline)(f)  # type: ignore[call-overload]
 
     return wrap if function is None else wrap(function)
 
@@ -91,12 +91,12 @@ def kernel(*, parallel: bool = True, fastmath: set[str] | bool = FASTMATH) -> Ca
     def wrap(f: F) -> Any:
         compiled = njit(parallel=parallel, fastmath=fastmath, error_model="numpy", nogil=True)(f)
         if CACHE_DIR is not None and hasattr(compiled, "enable_caching"):
-            previous = numba.config.CACHE_DIR
-            numba.config.CACHE_DIR = str(CACHE_DIR)
+            previous = numba.config.CACHE_DIR  # type: ignore[attr-defined]
+            numba.config.CACHE_DIR = str(CACHE_DIR)  # type: ignore[attr-defined]
             try:
                 compiled.enable_caching()
             finally:
-                numba.config.CACHE_DIR = previous
+                numba.config.CACHE_DIR = previous  # type: ignore[attr-defined]
         return compiled
 
     return wrap

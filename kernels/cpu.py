@@ -58,3 +58,10 @@ def solid_angle_rows(total, panel, mask, every_subpixel):
                 omega = omega_pixel(panel.pixel_size, airpath, panel.close_distance, panel.point_pixel)
                 row += omega * panel.layers * n * n
         total[s] = row
+
+
+@kernel()
+def fill_rows(rows):
+    """Write each place's number into ``rows`` (n,) float64: shows that parallel kernels compile and run."""
+    for s in prange(rows.shape[0]):
+        rows[s] = s

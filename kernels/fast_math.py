@@ -8,7 +8,7 @@ the error allows), and then only sinc2(t) = (sin(pi x) / (pi x))^2 with t = x^2 
 constant term 1. The grating function divided by N^2 is ``y^2 sinc2(y^2) / (u^2 sinc2(d^2))`` with ``u = N d``: near a
 Bragg peak y and u are the same number and the ratio is exactly 1, and near a zero it keeps the relative accuracy of y.
 
-Cost: a relative error of about 3e-7 (rounding), and 0/0 at a whole index, which :data:`SMALLEST` removes. Misuse: an
+Cost: a relative error of about 3e-7 (rounding), and 0/0 at a whole index, which :data:`SMALLEST_SQR` removes. Misuse: an
 argument beyond |x| = 1/2 is not reduced here, and gives nonsense.
 """
 
@@ -20,8 +20,9 @@ import numpy as np
 
 from nbnumba.kernels._jit import device
 
-#: least |N d|: stands for 0 in both sines, changes the peak by less than 4e-10, and its sixth power is a normal float32
-SMALLEST = 1e-5
+#: added to y^2 and u^2, so that a peak is 1 and not 0/0: its third power is a normal float32, and a term is wrong by more
+#: than 1e-6 of itself only where |y| < 1e-3, at the very zeros of the grating function
+SMALLEST_SQR = 1e-12
 
 # weighted minimax fits of (sin(pi x) / (pi x))^2 in t = x^2 on 0 <= t <= 1/4 with constant term 1
 _A1, _A2, _A3, _A4, _A5 = (

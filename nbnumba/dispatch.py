@@ -11,6 +11,7 @@ import numpy as np
 
 from nbnumba.errors import ConfigError, DeviceError
 from nbnumba.inputs import KernelInputs
+from nbnumba.kernels.blocks import CellBlock
 
 Kernel = Literal["fast32", "fast64", "general"]
 Progress = Callable[[float], None]
@@ -79,6 +80,7 @@ def make_plan(inputs: KernelInputs, device: str = "auto", precision: str = "auto
         return Plan(chosen, "general", 0, f"{reason}; -oversample_* needs the general kernel")
     if precision == "double":
         return Plan(chosen, "general", 0, f"{reason}; double precision")
+
     from nbnumba.kernels.cpu_fast import choose_variant
 
     kernel, width, why = choose_variant(inputs, precision)
@@ -97,31 +99,48 @@ def set_threads(threads: int | None) -> int:
     return wanted
 
 
-def render(inputs: KernelInputs, plan: Plan, image: np.ndarray, progress: Progress | None = None) -> bool:
-    """Render one panel into ``image`` (spixels, fpixels) float32; returns whether interpolation ended on the way."""
-    if plan.kernel == "general":
-        return _render_general(inputs, image, progress)
-    from nbnumba.kernels.cpu_fast import render_fast32, render_fast64
+class Renderer:
+    """Renders one panel: the kernel is compiled, or fetched from the disk, when this is made."""
 
-    kernel = render_fast32 if plan.kernel == "fast32" else render_fast64
-    F2 = inputs.F2_table()
-    for row0, row1 in _bands(inputs, plan.kernel):
-        kernel(
-            image,
-            inputs.panel,
-            inputs.crystal,
-            inputs.cell,
-            inputs.beam,
-            inputs.sources,
-            inputs.cells,
-            F2,
-            inputs.mask,
-            row0,
-            row1,
-            plan.width,
+    def __init__(self, inputs: KernelInputs, plan: Plan) -> None:
+        self.inputs, self.plan = inputs, plan
+        if plan.kernel == "general":
+            from nbnumba.kernels.cpu import render_general
+
+            self._kernel, self._table = render_general, inputs.Fhkl
+        else:
+            from nbnumba.kernels import cpu_fast
+
+            self._kernel, self._table = getattr(cpu_fast, f"render_{plan.kernel}"), inputs.F2_table()
+        panel = inputs.panel
+        # Numba compiles for the types of the arguments: no row is rendered here
+        self._run(np.zeros((1, panel.fpixels), np.float32), inputs.cell, 0, 0, np.zeros(1, np.uint8))
+
+    def _run(self, image: np.ndarray, cell: CellBlock, row0: int, row1: int, fell_out: np.ndarray) -> None:
+        x = self.inputs
+        last = (fell_out,) if self.plan.kernel == "general" else (self.plan.width,)
+        self._kernel(
+            image, x.panel, x.crystal, cell, x.beam, x.sources, x.cells, self._table, x.mask, row0, row1, *last
         )
-        _report(progress, inputs, row1)
-    return False
+
+    def render(self, image: np.ndarray, progress: Progress | None = None) -> bool:
+        """Render into ``image`` (spixels, fpixels) float32; returns whether interpolation ended on the way.
+
+        In the reference the first evaluation out of range, in raster order, ends interpolation for the rest of the
+        run. Rows are rendered side by side as if each were the first; what comes after the first row in which
+        interpolation ended is rendered again without it, so that the outcome is that of one thread.
+        """
+        fell_out = np.zeros(image.shape[0], np.uint8)
+        cell, panel = self.inputs.cell, self.inputs.panel
+        for row0, row1 in _bands(self.inputs, self.plan.kernel):
+            self._run(image, cell, row0, row1, fell_out)
+            if cell.interpolate and not cell.fallback_each and fell_out[row0:row1].any():
+                first = row0 + int(np.argmax(fell_out[row0:row1]))
+                cell = cell._replace(interpolate=0)
+                self._run(image, cell, first + 1, row1, fell_out)
+            if progress is not None:
+                progress((row1 - panel.s0) / max(1, panel.s1 - panel.s0))
+        return bool(fell_out.any())
 
 
 def _bands(inputs: KernelInputs, kernel: Kernel) -> list[tuple[int, int]]:
@@ -134,48 +153,3 @@ def _bands(inputs: KernelInputs, kernel: Kernel) -> list[tuple[int, int]]:
     rounds = max(1, int(STEPS_PER_BAND[kernel] / per_row / threads))
     rows = threads * rounds
     return [(row, min(row + rows, panel.s1)) for row in range(panel.s0, panel.s1, rows)]
-
-
-def _report(progress: Progress | None, inputs: KernelInputs, row1: int) -> None:
-    if progress is not None:
-        panel = inputs.panel
-        progress((row1 - panel.s0) / max(1, panel.s1 - panel.s0))
-
-
-def _render_general(inputs: KernelInputs, image: np.ndarray, progress: Progress | None) -> bool:
-    """General kernel, band by band.
-
-    In the reference the first evaluation out of range, in raster order, ends interpolation for the rest of the run.
-    Rows are rendered side by side as if each were the first; what comes after the first row in which interpolation
-    ended is rendered again without it, so that the outcome is that of one thread.
-    """
-    from nbnumba.kernels.cpu import render_general
-
-    fell_out = np.zeros(image.shape[0], np.uint8)
-    cell, ended = inputs.cell, False
-
-    def band(row0: int, row1: int) -> None:
-        render_general(
-            image,
-            inputs.panel,
-            inputs.crystal,
-            cell,
-            inputs.beam,
-            inputs.sources,
-            inputs.cells,
-            inputs.Fhkl,
-            inputs.mask,
-            row0,
-            row1,
-            fell_out,
-        )
-
-    for row0, row1 in _bands(inputs, "general"):
-        band(row0, row1)
-        if cell.interpolate and not cell.fallback_each and fell_out[row0:row1].any():
-            first = row0 + int(np.argmax(fell_out[row0:row1]))
-            cell, ended = cell._replace(interpolate=0), True
-            if first + 1 < row1:
-                band(first + 1, row1)
-        _report(progress, inputs, row1)
-    return ended or bool(fell_out.any())

@@ -152,7 +152,9 @@ class Experiment:
             "oversample": sampling.oversample,
             "oversample_auto": sampling.automatic,
             "oversample_flags": [
-                f"+{name}" for name in ("thick", "polar", "omega") if getattr(self.simulation.sampling, f"oversample_{name}")
+                f"+{name}"
+                for name in ("thick", "polar", "omega")
+                if getattr(self.simulation.sampling, f"oversample_{name}")
             ],
             "roi": list(sampling.roi),
             "dmin_A": self.simulation.sampling.dmin_A,

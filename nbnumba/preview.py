@@ -10,8 +10,8 @@ higher than it is by about its scatter.
 from __future__ import annotations
 
 import io
-import os
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,18 +20,47 @@ from nbnumba.io.files import atomic_write
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.colorbar import Colorbar
+    from matplotlib.figure import Figure
 
 #: Longest side of the image area, in dots of the picture.
-SCREEN_DOTS = 1000
+SCREEN_DOTS = 1200
 _MIN_DOTS = 240
 _LEFT, _RIGHT, _TOP, _BOTTOM = 84, 132, 84, 64
 _DPI = 100
 _INK = "#1f2933"
 _FAINT = "#66727f"
 _RING = "#1f77b4"
-_RINGS_A = (100, 60, 40, 30, 20, 15, 12, 10, 8, 7, 6, 5, 4, 3.5, 3, 2.5, 2.2, 2, 1.8, 1.6, 1.5, 1.4, 1.3, 1.2, 1.1)
+_RINGS_A: tuple[float, ...] = (
+    100,
+    60,
+    40,
+    30,
+    20,
+    15,
+    12,
+    10,
+    8,
+    7,
+    6,
+    5,
+    4,
+    3.5,
+    3,
+    2.5,
+    2.2,
+    2,
+    1.8,
+    1.6,
+    1.5,
+    1.4,
+    1.3,
+    1.2,
+    1.1,
+)
 _RINGS_A += (1, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3)
 _MAX_RINGS = 5
+_BRIGHTEST = 3.4e38  # stands for infinity
 
 
 @dataclass(frozen=True)
@@ -55,7 +84,8 @@ class GreyScale:
         """The background and round numbers up to ``high``, at least an eighth of the bar apart."""
         length = self.forward(self.high) - self.forward(self.low)
         found = [self.low]
-        decades = range(int(np.floor(np.log10(max(self.scatter, 1e-300)))), int(np.ceil(np.log10(self.high))) + 1)
+        smallest, largest = (int(np.floor(np.log10(max(v, 1e-300)))) for v in (self.scatter, self.high))
+        decades = range(smallest, largest + 1)
         for value in (step * 10.0**decade for decade in decades for step in (1, 2, 5)):
             above = self.forward(value) - self.forward(found[-1])
             if value <= self.high and value > self.low and above > length / 8:
@@ -123,7 +153,7 @@ def choose_rings(positions: np.ndarray, reach: float) -> list[float]:
 
 
 def save_preview(
-    path: str | os.PathLike[str],
+    path: str | Path,
     image: np.ndarray,
     *,
     title: str = "",
@@ -169,20 +199,15 @@ def save_preview(
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.colors import FuncNorm
-    from matplotlib.figure import Figure
 
+    image = np.asarray(image)
     spixels, fpixels = image.shape
     factor = max(-(-max(spixels, fpixels) // SCREEN_DOTS), 1)
-    dots = np.nan_to_num(shrink(image, factor).astype(np.float64) - pedestal, posinf=np.finfo("f4").max)
+    dots = np.nan_to_num(shrink(image, factor).astype(np.float64) - pedestal, posinf=_BRIGHTEST)
     stop_px = beamstop_mm / pixel_mm if beamstop_mm and pixel_mm and beam_center_px else 0.0
     scale = grey_scale(dots[_outside(dots.shape, factor, beam_center_px, stop_px)], image.dtype.kind in "biu")
 
-    enlarge = max(SCREEN_DOTS // max(dots.shape), 1) if factor == 1 else 1
-    height, width = (max(n * enlarge, _MIN_DOTS) for n in dots.shape)
-    total = _LEFT + width + _RIGHT, _TOP + height + _BOTTOM
-    figure = Figure(figsize=(total[0] / _DPI, total[1] / _DPI), dpi=_DPI, facecolor="white")
-    canvas = FigureCanvasAgg(figure)
-    axes = figure.add_axes((_LEFT / total[0], _BOTTOM / total[1], width / total[0], height / total[1]))
+    figure, axes, bar_axes = _frame(dots.shape, enlarge=factor == 1)
     picture = axes.imshow(
         dots,
         cmap="Greys",
@@ -201,17 +226,27 @@ def save_preview(
     if beam_center_px:
         _draw_beam(axes, beam_center_px, stop_px)
 
-    bar_axes = figure.add_axes(((_LEFT + width + 20) / total[0], _BOTTOM / total[1], 16 / total[0], height / total[1]))
     bar = figure.colorbar(picture, cax=bar_axes, extend="max" if dots.max() > scale.high else "neither")
-    bar.set_ticks(scale.ticks(), labels=[f"{tick:.3g}" if tick < 1000 else f"{tick:,.0f}" for tick in scale.ticks()])
-    bar.minorticks_off()
-    bar.set_label(label, color=_INK)
+    _dress_bar(bar, scale, label)
     _dress(axes, bar_axes, title, _facts(distance_mm, pixel_mm, wavelength_A, image.shape))
 
     content = io.BytesIO()
-    canvas.print_png(content, metadata={"Title": title, "Software": "nbnumba"})
+    FigureCanvasAgg(figure).print_png(content, metadata={"Title": title, "Software": "nbnumba"})
     with atomic_write(path) as file:
         file.write(content.getvalue())
+
+
+def _frame(shape: tuple[int, ...], enlarge: bool) -> tuple[Figure, Axes, Axes]:
+    """Figure, image area and scale bar; the image area has one dot for each of ``shape``, or a whole number of them."""
+    from matplotlib.figure import Figure
+
+    times = max(SCREEN_DOTS // max(shape), 1) if enlarge else 1
+    height, width = (max(n * times, _MIN_DOTS) for n in shape)
+    across, down = _LEFT + width + _RIGHT, _TOP + height + _BOTTOM
+    figure = Figure(figsize=(across / _DPI, down / _DPI), dpi=_DPI, facecolor="white")
+    axes = figure.add_axes((_LEFT / across, _BOTTOM / down, width / across, height / down))
+    bar_axes = figure.add_axes(((_LEFT + width + 20) / across, _BOTTOM / down, 16 / across, height / down))
+    return figure, axes, bar_axes
 
 
 def _outside(shape: tuple[int, ...], factor: int, center: tuple[float, float] | None, radius: float) -> np.ndarray:
@@ -293,11 +328,18 @@ def _facts(
     return "   ·   ".join(parts)
 
 
+def _dress_bar(bar: Colorbar, scale: GreyScale, label: str) -> None:
+    ticks = scale.ticks()
+    bar.set_ticks(ticks, labels=[f"{tick:.3g}" if tick < 1000 else f"{tick:,.0f}" for tick in ticks])
+    bar.minorticks_off()
+    bar.set_label(label, color=_INK)
+
+
 def _dress(axes: Axes, bar_axes: Axes, title: str, facts: str) -> None:
     """Texts, ticks and frames."""
     axes.set_xlabel("fast axis / pixels", color=_INK)
     axes.set_ylabel("slow axis / pixels", color=_INK)
-    above = {"xycoords": "axes fraction", "textcoords": "offset points", "annotation_clip": False}
+    above: dict[str, Any] = {"xycoords": "axes fraction", "textcoords": "offset points", "annotation_clip": False}
     axes.annotate(title, (0, 1), (0, 27), color=_INK, fontsize=13, fontweight="bold", va="bottom", **above)
     axes.annotate(facts, (0, 1), (0, 10), color=_FAINT, fontsize=9.5, va="bottom", **above)
     for part in (axes, bar_axes):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -9,11 +10,14 @@ from typing import Any
 import numpy as np
 
 from nbnumba.config import Simulation
-from nbnumba.dispatch import Plan, Progress, make_plan, render, set_threads
+from nbnumba.dispatch import Plan, Progress, Renderer, make_plan, set_threads
 from nbnumba.experiment import Experiment, resolve
 from nbnumba.inputs import KernelInputs, build_inputs
+from nbnumba.kernels._jit import is_cold
 from nbnumba.memory import require
 from nbnumba.statistics import Statistics, image_statistics
+
+log = logging.getLogger("nbnumba")
 
 #: Bytes per pixel of a run's images: float, integer, PGM.
 BYTES_PER_PIXEL = 8
@@ -36,7 +40,7 @@ class Result:
     plan : Plan
         Device, kernel and precision, with the reason.
     timings : dict
-        Seconds, by phase.
+        Seconds, by phase: resolve, prepare (tables; compiling where no kernel is cached), render, statistics.
     """
 
     experiment: Experiment
@@ -128,21 +132,23 @@ def simulate(
     )
     used = set_threads(threads)
     resolved = time.perf_counter()
-    images, plan, ended, solid_angle = [], None, False, 0.0
-    for index, panel in enumerate(panels):
-        inputs = build_inputs(experiment, index)
-        plan = make_plan(inputs, device, precision)
-        image = np.zeros(panel.shape, np.float32)
+    if is_cold():
+        log.info("compiling kernels (once) ...")
+    inputs = [build_inputs(experiment, index) for index in range(len(panels))]
+    renderers = [Renderer(x, make_plan(x, device, precision)) for x in inputs]
+    prepared = time.perf_counter()
+    images, ended = [], False
+    for index, renderer in enumerate(renderers):
+        image = np.zeros(panels[index].shape, np.float32)
 
         def share(done: float, index: int = index) -> None:
             if progress is not None:
                 progress((index + done) / len(panels))
 
-        ended = render(inputs, plan, image, share) or ended
-        solid_angle += _solid_angle(inputs)
+        ended = renderer.render(image, share) or ended
         images.append(image)
-    assert plan is not None  # a detector has at least one panel
     rendered = time.perf_counter()
+    solid_angle = sum(_solid_angle(x) for x in inputs)
     statistics = image_statistics(images[0], experiment.sampling.slices[0], experiment.simulation.mask)
     finished = time.perf_counter()
     return Result(
@@ -151,9 +157,14 @@ def simulate(
         statistics=statistics,
         solid_angle=solid_angle / experiment.steps,
         warnings=(*experiment.warnings, *_late_warnings(experiment, images, ended)),
-        plan=plan,
+        plan=renderers[0].plan,
         threads=used,
-        timings={"resolve": resolved - start, "render": rendered - resolved, "statistics": finished - rendered},
+        timings={
+            "resolve": resolved - start,
+            "prepare": prepared - resolved,
+            "render": rendered - prepared,
+            "statistics": finished - rendered,
+        },
         interpolation_ended=ended,
     )
 

@@ -20,13 +20,15 @@ from nbnumba.io.raw import write_float_image
 from nbnumba.io.smv import SmvGeometry, write_smv
 from nbnumba.noise import noise_image
 from nbnumba.outputs import Outputs
-from nbnumba.preview import save_preview
 from nbnumba.simulate import Result
 
 
 @dataclass(frozen=True)
 class Written:
-    """Files of a run, and what was chosen or counted while they were made."""
+    """Files of a run, and what was chosen or counted while they were made.
+
+    ``noise`` holds the photons of the noise image, (spixels, fpixels) float32, its pedestal subtracted.
+    """
 
     files: tuple[Path, ...]
     intfile_scale: float
@@ -35,6 +37,7 @@ class Written:
     noise_overloads: int | None
     noise_seed: int | None
     notes: tuple[str, ...]
+    noise: np.ndarray | None
 
 
 def smv_geometry(experiment: Experiment) -> SmvGeometry:
@@ -86,22 +89,26 @@ def write_outputs(result: Result, outputs: Outputs) -> Written:
             )
             write_pgm(outputs.pgmfile, levels, pgm_scale)
             files.append(outputs.pgmfile)
-        noise = None
+        noise_photons = None
         if outputs.noisefile is not None:
             seed = outputs.seed if outputs.seed is not None else int(time.time())
             noise = noise_image(result.image, slices, seed, outputs.adc_offset, outputs.rng)
             photons, overloads = noise.photons, noise.overloads
             write_smv(outputs.noisefile, noise.counts, geometry, outputs.adc_offset)
             files.append(outputs.noisefile)
+            noise_photons = noise.counts - np.float32(outputs.adc_offset)
         if outputs.preview is not None:
-            picture = result.image if noise is None else noise.counts.astype(np.float32) - outputs.adc_offset
-            draw(outputs.preview, picture, experiment)
+            draw(outputs.preview, result.image if noise_photons is None else noise_photons, experiment)
             files.append(outputs.preview)
-    return Written(tuple(files), int_scale, pgm_scale, photons, overloads, seed, tuple(notes))
+    return Written(tuple(files), int_scale, pgm_scale, photons, overloads, seed, tuple(notes), noise_photons)
 
 
-def draw(path: Path, image: np.ndarray, experiment: Experiment, title: str | None = None, beamstop_mm: float = 1.0) -> None:
+def draw(
+    path: Path, image: np.ndarray, experiment: Experiment, title: str | None = None, beamstop_mm: float = 1.0
+) -> None:
     """Picture of a photon image, with the beam's position and resolution rings."""
+    from nbnumba.preview import save_preview
+
     panel = experiment.panel
     crystal = " x ".join(map(str, experiment.crystal.N))
     save_preview(
@@ -113,7 +120,7 @@ def draw(path: Path, image: np.ndarray, experiment: Experiment, title: str | Non
         pixel_mm=panel.pixel_size * 1000,
         wavelength_A=experiment.simulation.beam.wavelength_A,
         beamstop_mm=beamstop_mm,
-        resolution=resolution_map(experiment),
+        resolution_A=resolution_map(experiment),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ CASES = {case["name"]: case for case in json.loads((GOLDEN / "cases.json").read_
 
 
 @pytest.fixture(scope="session")
-def golden_images() -> np.lib.npyio.NpzFile:
+def golden_images() -> Iterator[np.lib.npyio.NpzFile]:
     """Arrays by name: NAME float32, NAME__int, NAME__noise uint16, NAME__pgm uint8."""
     with np.load(GOLDEN / "images.npz") as images:
         yield images

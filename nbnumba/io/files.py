@@ -121,11 +121,16 @@ _held: ContextVar[list[tuple[Path, Path]] | None] = ContextVar("held", default=N
 def together() -> Iterator[None]:
     """Files written with :func:`atomic_write` in this block take their names when it ends: all of them, or none.
 
+    Inside another such block, when that one ends.
+
     Raises
     ------
     FileError
         A file cannot take its name.
     """
+    if _held.get() is not None:
+        yield
+        return
     held: list[tuple[Path, Path]] = []
     token = _held.set(held)
     try:

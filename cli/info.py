@@ -1,0 +1,71 @@
+"""What ``nbnumba info`` prints: everything about this installation that matters for speed or for a report."""
+
+from __future__ import annotations
+
+import os
+import platform
+from importlib.metadata import PackageNotFoundError, version
+
+import numba
+import typer
+from llvmlite import binding
+
+import nbnumba
+from nbnumba.dispatch import set_threads
+from nbnumba.kernels import _jit
+
+PACKAGES = ("numba", "llvmlite", "numpy", "fabio", "typer", "rich", "matplotlib", "numba-cuda")
+
+
+def facts() -> dict[str, str]:
+    """Versions, threads, vector width, kernel cache and devices, as text."""
+    found = {"nbnumba": nbnumba.__version__, "python": platform.python_version(), "system": platform.platform()}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "not installed"
+    found["processor"] = f"{_processor()}, {os.cpu_count()} cores, {_vector_width()} bit vectors"
+    found["threads"] = f"{set_threads(None)} of {numba.config.NUMBA_NUM_THREADS}"  # type: ignore[attr-defined]
+    cache = _jit.CACHE_DIR
+    found["kernel cache"] = "none can be written: kernels are compiled in every run" if cache is None else str(cache)
+    found["compiled"] = "not yet: the first run compiles the kernels" if _jit.is_cold() else "yes"
+    found["cpu kernel"] = _try_kernel()
+    found["threading layer"] = numba.threading_layer()
+    return found
+
+
+def info() -> None:
+    """Print :func:`facts`, one line each."""
+    for label, text in facts().items():
+        typer.echo(f"{label + ':':17}{text}")
+
+
+def _try_kernel() -> str:
+    """Compile and run the smallest parallel kernel."""
+    import numpy as np
+
+    from nbnumba.kernels.cpu import fill_rows
+
+    rows = np.zeros(1000)
+    try:
+        fill_rows(rows)
+    except Exception as error:  # whatever is wrong with the compiler is what the user wants to read here
+        return f"fails: {type(error).__name__}: {error}"
+    return "compiles and runs" if np.array_equal(rows, np.arange(1000)) else "gives wrong numbers"
+
+
+def _processor() -> str:
+    try:
+        with open("/proc/cpuinfo") as lines:
+            return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+
+
+def _vector_width() -> int:
+    features = binding.get_host_cpu_features()
+    for feature, width in (("avx512f", 512), ("avx2", 256), ("sse2", 128), ("neon", 128)):
+        if features.get(feature):
+            return width
+    return 64
