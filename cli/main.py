@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import signal
 import sys
-import threading
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
-from types import FrameType
 from typing import Annotated
 
 import typer
 
 import nbnumba
+from nbnumba.cli import interrupt
 from nbnumba.cli.command import INVOCATION, FlagCommand, with_flags
 from nbnumba.cli.flag_table import FLAGS
 from nbnumba.errors import NbnumbaError, UsageError
@@ -80,14 +79,6 @@ def _info() -> None:
     info()
 
 
-_stopped_by: list[int] = []
-
-
-def _stop(number: int, frame: FrameType | None) -> None:
-    _stopped_by.append(number)
-    raise KeyboardInterrupt
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code.
 
@@ -100,29 +91,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in words
-    _stopped_by.clear()
-    # only the main thread may set handlers; elsewhere Python's own stay
-    numbers = (signal.SIGINT, signal.SIGTERM) if threading.current_thread() is threading.main_thread() else ()
-    before = {number: signal.signal(number, _stop) for number in numbers}
+    with interrupt.handled():
+        return _run_app(words, debug)
+
+
+def _run_app(words: list[str], debug: bool) -> int:
+    """Exit code of the command, whatever it ends with."""
     try:
         code = app(args=words, prog_name="nbnumba", standalone_mode=False)
         # Typer turns an interrupt into its exit code
-        return _stopped() if _stopped_by or code == 130 else (code if isinstance(code, int) else 0)
+        return _stopped() if interrupt.received or code == 130 else (code if isinstance(code, int) else 0)
     except BrokenPipeError:
         return 1  # whoever read our output has gone: not worth a word
     except KeyboardInterrupt:
         return _stopped()
     except typer.Abort:
-        return _stopped() if _stopped_by else _fail("aborted")
+        return _stopped() if interrupt.received else _fail("aborted")
     except SystemExit as leave:
         return leave.code if isinstance(leave.code, int) else 1
-    except Exception as error:  # noqa: BLE001 (the last resort: one sentence instead of a traceback)
+    except Exception as error:
         if debug:
             traceback.print_exc()
         return _explain(error, debug)
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _explain(error: Exception, debug: bool) -> int:
@@ -148,7 +138,7 @@ def _stopped() -> int:
     """What is said after Ctrl-C or SIGTERM; files appear only when they are complete."""
     run = sys.modules.get("nbnumba.cli.run")  # not loaded: nothing can have been written
     written = run.completed if run is not None else []
-    number = _stopped_by[-1] if _stopped_by else signal.SIGINT
+    number = interrupt.received[-1] if interrupt.received else signal.SIGINT
     what = f"complete files: {', '.join(map(str, written))}" if written else "no file was written"
     print(f"\ninterrupted; {what}", file=sys.stderr)
     return 128 + number

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 import nbnumba
-from nbnumba.cli import report
+from nbnumba.cli import interrupt, report
 from nbnumba.cli.build import build
 from nbnumba.cli.parse import Invocation
 from nbnumba.errors import FileError
@@ -64,6 +64,7 @@ def run(invocation: Invocation) -> None:
         if outputs.json is not None:
             write_json(outputs.json, record(invocation, result, written))
             files.append(outputs.json)
+        interrupt.check()
     completed.extend(files)
     report.warn(written.notes)
     if written.noise_seed is not None:
@@ -74,17 +75,25 @@ def run(invocation: Invocation) -> None:
 
 
 @contextmanager
-def progress_bar(wanted: bool) -> Iterator[Callable[[float], None] | None]:
-    """A function that moves a bar on stderr to a share between 0 and 1; None if that is no terminal."""
+def progress_bar(wanted: bool) -> Iterator[Callable[[float], None]]:
+    """A function that moves a bar on stderr, if that is a terminal, to a share between 0 and 1.
+
+    It raises KeyboardInterrupt once a signal has come.
+    """
     if not (wanted and sys.stderr.isatty()):
-        yield None
+        yield lambda share: interrupt.check()
         return
     from rich.console import Console
     from rich.progress import Progress
 
     with Progress(console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("rendering", total=1.0)
-        yield lambda share: bar.update(task, completed=share)
+
+        def move(share: float) -> None:
+            interrupt.check()
+            bar.update(task, completed=share)
+
+        yield move
 
 
 def record(invocation: Invocation, result: Result, written: Written) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import math
@@ -10,7 +11,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from dataclasses import fields
 from pathlib import Path
 
@@ -285,22 +285,31 @@ def test_json_holds_plain_finite_values(tmp_path: Path) -> None:
     assert read == {"a": 0.5, "b": [1, 2], "c": [None, None], "d": "x", "e": True}
 
 
-def test_files_completed_before_an_interrupt_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupt_after_the_files_names_them(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     from nbnumba.cli import run
 
-    old, new = tmp_path / "old", tmp_path / "new"
-    for path in (old, new):
-        path.write_bytes(b"")
-    os.utime(old, (1, 1))
-    monkeypatch.setattr(run, "_started", [(time.time(), Outputs(floatfile=old, intfile=new, pgmfile=None))])
-    assert run.complete_files() == [new]
+    def late(invocation: object) -> None:
+        run.completed.append(Path("floatimage.bin"))
+        signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(run, "completed", [])
+    monkeypatch.setattr(run, "run", late)
+    assert cli_main.main(["run", "-default_F", "1", "-cell", "50"]) == 130
+    assert "complete files: floatimage.bin" in capsys.readouterr().err
 
 
-def test_no_bar_where_stderr_is_no_terminal() -> None:
+def test_a_signal_lost_in_a_callback_stops_the_run_at_the_next_band() -> None:
+    from nbnumba.cli import interrupt
     from nbnumba.cli.run import progress_bar
 
-    with progress_bar(True) as progress:
-        assert progress is None
+    with interrupt.handled(), progress_bar(True) as progress:
+        progress(0.1)
+        with contextlib.suppress(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGTERM)
+        with pytest.raises(KeyboardInterrupt):
+            progress(0.2)
 
 
 def test_a_refused_header_value_names_the_file(tmp_path: Path) -> None:

@@ -108,7 +108,18 @@ def test_reference_physics(sourcefile, name, precision):
     against_naive(variants(sourcefile)[name], precision)
 
 
-CHANGED = {"layers", "layers_oversample", "cell", "water", "weights", "phi", "gauss", "tophat", "interpolation", "every"}
+CHANGED = {
+    "layers",
+    "layers_oversample",
+    "cell",
+    "water",
+    "weights",
+    "phi",
+    "gauss",
+    "tophat",
+    "interpolation",
+    "every",
+}
 
 
 @pytest.mark.parametrize("name", sorted(CHANGED))

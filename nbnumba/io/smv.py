@@ -88,10 +88,9 @@ def read_smv(path: Path | str, header_only: bool = False) -> SmvImage:
         with open(path, "rb") as file:
             header = _read_header(path, file)
             shape = _shape(path, header)
-            if header_only:
-                data = np.broadcast_to(np.uint16(0), shape)
-            else:
-                data = _read_pixels(path, file, shape, _pixel_type(path, header))
+            kind = _pixel_type(path, header)
+            _check_length(path, file, shape)
+            data = np.broadcast_to(np.uint16(0), shape) if header_only else _read_pixels(path, file, shape, kind)
     except FileError:
         raise
     except (OSError, ValueError) as error:
@@ -139,18 +138,26 @@ def _pixel_type(path: Path, header: str) -> str:
     return order + "u2"
 
 
-def _read_pixels(path: Path, file: BinaryIO, shape: tuple[int, int], dtype: str) -> np.ndarray:
-    expected = 2 * shape[0] * shape[1]
+def _check_length(path: Path, file: BinaryIO, shape: tuple[int, int]) -> None:
+    """Refuse a truncated file before anything is allocated for its pixels."""
     status = os.fstat(file.fileno())
-    found = status.st_size - file.tell() if stat.S_ISREG(status.st_mode) else None
-    if found is None or found >= expected:
-        memory.require(expected, f"the SMV image {path}", "its SIZE1 and SIZE2 may be wrong")
-        content = file.read(expected)
-        found = len(content)
+    if stat.S_ISREG(status.st_mode):
+        _check_pixels(path, shape, status.st_size - file.tell())
+
+
+def _check_pixels(path: Path, shape: tuple[int, int], found: int) -> None:
+    expected = 2 * shape[0] * shape[1]
     if found < expected:
         raise FileError(
             f"the SMV image {path} is truncated: {shape[1]} x {shape[0]} pixels need {expected} bytes, {found} found"
         )
+
+
+def _read_pixels(path: Path, file: BinaryIO, shape: tuple[int, int], dtype: str) -> np.ndarray:
+    expected = 2 * shape[0] * shape[1]
+    memory.require(expected, f"the SMV image {path}", "its SIZE1 and SIZE2 may be wrong")
+    content = file.read(expected)
+    _check_pixels(path, shape, len(content))
     return np.frombuffer(content, dtype).reshape(shape).astype(np.uint16)
 
 
