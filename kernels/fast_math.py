@@ -20,19 +20,17 @@ import numpy as np
 
 from nbnumba.kernels._jit import device
 
-#: added to y^2 and u^2, so that a peak is 1 and not 0/0: its third power is a normal float32, and a term is wrong by more
-#: than 1e-6 of itself only where |y| < 1e-3, at the very zeros of the grating function
-SMALLEST_SQR = 1e-12
+#: added to both squares near u = 0, so that a peak is 1 and not 0/0; the product of three is still a normal float32
+SMALLEST_SQR = np.float32(1e-12)
+#: "near": y^2 keeps its zeros beyond, and u^2 is too large there for the addition to matter
+NEAR_SQR = np.float32(1e-4)
 
 # weighted minimax fits of (sin(pi x) / (pi x))^2 in t = x^2 on 0 <= t <= 1/4 with constant term 1
 _A1, _A2, _A3, _A4, _A5 = (
     np.float32(c)
     for c in (-3.289865677710272, 4.329165235425976, -3.049816301591518, 1.3216870897799282, -0.33908734738747626)
 )
-_B1, _B2, _B3, _B4 = (
-    np.float32(c) for c in (-3.2897452870456476, 4.324927455948528, -3.002109580653144, 1.1063088251199034)
-)
-_ONE = np.float32(1.0)
+_ONE, _ZERO = np.float32(1.0), np.float32(0.0)
 
 
 @device
@@ -42,9 +40,18 @@ def sinc2(t):
 
 
 @device
-def sinc2_short(t):
-    """As :func:`sinc2` with one term less; relative error 1.2e-6, none at t = 0."""
-    return _ONE + t * (_B1 + t * (_B2 + t * (_B3 + t * _B4)))
+def grating(x, N, inverse_sqr):
+    """Nearest whole number of an index, numerator and denominator of the squared grating function over N^2; float32.
+
+    ``x`` and ``N`` are both float32 or both float64, and with them the accuracy of the phase; ``inverse_sqr`` is
+    1 / N^2 in float32.
+    """
+    nearest = np.rint(x)
+    u = N * (x - nearest)
+    y, v = np.float32(u - np.rint(u)), np.float32(u)
+    v = v * v + SMALLEST_SQR
+    y = y * y + (SMALLEST_SQR if v < NEAR_SQR else _ZERO)
+    return np.float32(nearest), y * sinc2(y), v * sinc2(v * inverse_sqr)
 
 
 @device

@@ -164,7 +164,8 @@ def _beam_block(experiment: Experiment) -> BeamBlock:
         I_bg=I_bg,
         has_water=int(simulation.background.water_um > 0),
         scale=R_E_SQR * experiment.fluence / experiment.steps,
-        oversample_thick=int(sampling.oversample_thick and not correct),
+        # without a sensor the capture fraction is 1, however often it is applied
+        oversample_thick=int(sampling.oversample_thick and experiment.detector.thickness > 0 and not correct),
         oversample_polar=int(sampling.oversample_polar and not correct),
         oversample_omega=int(sampling.oversample_omega and not correct),
         per_term=int(correct),

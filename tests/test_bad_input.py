@@ -158,7 +158,7 @@ def test_good_command_is_good(folder):
     assert main(command("+-adc 40")) == 0
     for name in OUTPUTS:
         assert (folder / name).read_bytes() != f"old {name}".encode()
-    assert set(p.name for p in folder.iterdir()) == {"h.hkl", "A.mat", "header.img", *OUTPUTS}
+    assert {p.name for p in folder.iterdir()} == {"h.hkl", "A.mat", "header.img", *OUTPUTS}
 
 
 def shell(folder: Path, *words: str, **more) -> subprocess.CompletedProcess:
