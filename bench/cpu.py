@@ -82,7 +82,9 @@ def reference_command(binary: str, workload: Workload) -> list[str]:
     return [binary, *shlex.split(workload.flags), *quiet.split()]
 
 
-def measure(workload: Workload, repeat: int, threads: int, folder: Path, binary: str | None, cold: bool) -> dict[str, Any]:
+def measure(
+    workload: Workload, repeat: int, threads: int, folder: Path, binary: str | None, cold: bool
+) -> dict[str, Any]:
     """All figures of one workload."""
     inputs = prepare(workload)
     plan = make_plan(inputs, "cpu", "auto")

@@ -19,7 +19,9 @@ SIX_MEGAPIXEL = """
 #: Its crystal, where NB_REAL_DATA does not name the folder that holds A.mat and scaled.hkl.
 LIKE_THE_REAL_CRYSTAL = "-hkl lysozyme.hkl -cell 26.7514 31.31 33.6734 88.687 71.5295 68.1375 -misset 61 -47 12"
 
-MEGAPIXEL = "-hkl lysozyme.hkl -cell 78 78 38 90 90 90 -misset 10 20 30 -lambda 1 -distance 200 -pixel 0.1 -detpixels 1024"
+MEGAPIXEL = (
+    "-hkl lysozyme.hkl -cell 78 78 38 90 90 90 -misset 10 20 30 -lambda 1 -distance 200 -pixel 0.1 -detpixels 1024"
+)
 FEW_DOMAINS = f"{MEGAPIXEL} -oversample 1 -N 30 -phi 5 -osc 1 -phisteps 2 -mosaic 0.5 -mosaic_domains 20"
 MANY_DOMAINS = f"{MEGAPIXEL} -oversample 1 -N 30 -phi 5 -osc 1 -phisteps 10 -mosaic 0.5 -mosaic_domains 200"
 SENSOR = "-detector_thick 450 -detector_abs 260 -detector_thicksteps 5 -polar 0.9"
