@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -87,9 +88,13 @@ def _panel_block(experiment: Experiment, index: int) -> PanelBlock:
     # where the layer's light is diffracted to: its middle, but its front in the reference
     depth = detector.layer_step / 2 if experiment.simulation.physics == "correct" else 0.0
     s0, s1, f0, f1 = experiment.sampling.slices[index]
-    vectors = (panel.pix0, panel.fdet, panel.sdet, panel.odet, detector.frame.beam)
+    vectors = {"pix0": panel.pix0, "fdet": panel.fdet, "sdet": panel.sdet, "odet": panel.odet}
+    vectors["beam"] = detector.frame.beam
+    components: dict[str, Any] = {
+        f"{name}_{axis}": float(x) for name, vector in vectors.items() for axis, x in zip("xyz", vector, strict=True)
+    }
     return PanelBlock(
-        *(float(x) for vector in vectors for x in vector),
+        **components,
         pixel_size=panel.pixel_size,
         distance=panel.distance,
         close_distance=panel.close_distance,
@@ -132,11 +137,14 @@ def _cell_block(experiment: Experiment) -> CellBlock:
     grid, default_F = experiment.structure_factors, experiment.simulation.structure_factors.default_F
     if grid is None:
         return CellBlock(0, 0, 0, 1, 1, 1, default_F, interpolate=0, fallback_each=0, has_hkl=0)
+    h_range, k_range, l_range = grid.grid.shape
     return CellBlock(
         grid.h_min,
         grid.k_min,
         grid.l_min,
-        *grid.grid.shape,
+        h_range,
+        k_range,
+        l_range,
         default_F=default_F,
         interpolate=int(experiment.interpolate),
         fallback_each=int(experiment.simulation.physics == "correct"),
