@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import signal
+import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import Any
 
 #: Signals that have come since the command began.
 received: list[int] = []
@@ -24,11 +26,24 @@ def handled() -> Iterator[None]:
     # only the main thread may set handlers; elsewhere Python's own stay
     numbers = (signal.SIGINT, signal.SIGTERM) if threading.current_thread() is threading.main_thread() else ()
     before = {number: signal.signal(number, _stop) for number in numbers}
+    hook = sys.unraisablehook
+    sys.unraisablehook = _keep_quiet(hook)
     try:
         yield
     finally:
+        sys.unraisablehook = hook
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _keep_quiet(hook: Callable[[Any], Any]) -> Callable[[Any], None]:
+    """A hook that says nothing of a lost KeyboardInterrupt: :func:`check` finds it."""
+
+    def quiet(lost: Any) -> None:
+        if not isinstance(lost.exc_value, KeyboardInterrupt):
+            hook(lost)
+
+    return quiet
 
 
 def check() -> None:
