@@ -10,7 +10,7 @@ import numpy as np
 
 from nbnumba.config import Beam, Crystal, Shape
 from nbnumba.errors import ConfigError
-from nbnumba.geometry import rotate_xyz
+from nbnumba.geometry import dot, length, rotate_xyz
 from nbnumba.kernels.rng import mosaic_umats, random_umat, umat_to_misset
 
 RTD = 180.0 * 0.31830988618379067154  # as the reference writes it: one unit in the last place decides some ceil()
@@ -158,18 +158,17 @@ def _both_bases(reciprocal: Array, cell: tuple[float, ...] | None) -> tuple[Arra
     """
     a_star, b_star, c_star = reciprocal
     normals = np.array([np.cross(b_star, c_star), np.cross(c_star, a_star), np.cross(a_star, b_star)])
-    volume_star = float(a_star @ normals[0])
+    volume_star = dot(a_star, normals[0])
     if volume_star == 0 or not math.isfinite(volume_star):
         raise ConfigError("the crystal's three reciprocal vectors span no volume: check the matrix or the cell")
     if cell is not None:
         volume = _cell_volume(cell)
-        lengths = np.array(cell[:3])
-        direct = normals / np.linalg.norm(normals, axis=1)[:, None] * lengths[:, None]
-    else:
-        volume = 1 / volume_star
-        direct = normals * volume
+        normals = np.array([edge / volume / length(v) * v for edge, v in zip(cell[:3], normals, strict=True)])
+        volume_star = 1 / volume
+    volume = 1 / volume_star
+    direct = normals * volume
     a, b, c = direct
-    reciprocal = np.array([np.cross(b, c), np.cross(c, a), np.cross(a, b)]) / volume
+    reciprocal = np.array([np.cross(b, c), np.cross(c, a), np.cross(a, b)]) * volume_star
     return direct, reciprocal, volume
 
 
@@ -202,9 +201,9 @@ def _count_cells(crystal: Crystal, beam: Beam, direct: Array, notes: list[str]) 
             )
             size[axis] = beamsize
     numbers = [crystal.Na, crystal.Nb, crystal.Nc]
-    for axis, length in enumerate(np.linalg.norm(direct, axis=1)):
+    for axis, vector in enumerate(direct * 1e-10):
         if size[axis] > 0:
-            numbers[axis] = math.ceil(size[axis] / (length * 1e-10))
+            numbers[axis] = math.ceil(size[axis] / length(vector))
     Na, Nb, Nc = (max(n, 1) for n in numbers)
     return Na, Nb, Nc
 
