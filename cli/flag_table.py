@@ -10,7 +10,7 @@ from nbnumba.cli.flags import Flag, Table, axis, count, file, flag, number, pane
 EV_A = 12398.42  # photon energy times wavelength, eV Å, as the reference has it
 
 _UNUSED = "has no effect: the reference reads it but never uses it"
-_TRACE = "has no effect on an image: it asks for a trace of single pixels"
+_PRINTOUT = "has no effect by itself: name the pixel with -printout_pixel"
 _AT_BEAM = ("detector.pivot", "BEAM")
 _AT_SAMPLE = ("detector.pivot", "SAMPLE")
 
@@ -372,18 +372,17 @@ _RUN = panel(
     switch("--quiet", "Only warnings and errors.", ("run.quiet", True), also="-q"),
     switch("-progress", "Progress bar on a terminal (the default).", ("run.progress", True)),
     switch("-noprogress", "No progress bar.", ("run.progress", False)),
-    switch("-printout", "Pixel values; see 'nbnumba trace'.", ("trace.printout", True), note=_TRACE),
+    switch("-printout", "Pixel values; see 'nbnumba trace'.", ("trace.printout", True), note=_PRINTOUT),
     flag(
         "-printout_pixel",
         "ints",
         "trace.pixel",
-        "One pixel; see 'nbnumba trace'.",
+        "The same, fast index first.",
         metavar="F S",
         count=2,
         convert=_fast_slow_to_slow_fast,
-        note=_TRACE,
     ),
-    flag("-trace_pixel", "ints", "trace.pixel", "One pixel; see 'nbnumba trace'.", metavar="S F", count=2, note=_TRACE),
+    flag("-trace_pixel", "ints", "trace.pixel", "Print every factor of a pixel.", metavar="S F", count=2),
 )
 
 _WATER = panel(

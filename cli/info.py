@@ -11,6 +11,7 @@ import typer
 from llvmlite import binding
 
 import nbnumba
+from nbnumba.devices import survey, toolkit_version, try_kernel
 from nbnumba.dispatch import set_threads
 from nbnumba.kernels import _jit
 
@@ -32,13 +33,29 @@ def facts() -> dict[str, str]:
     found["compiled"] = "not yet: the first run compiles the kernels" if _jit.is_cold() else "yes"
     found["cpu kernel"] = _try_kernel()
     found["threading layer"] = numba.threading_layer()
-    return found
+    return found | _gpus()
 
 
 def info() -> None:
     """Print :func:`facts`, one line each."""
     for label, text in facts().items():
         typer.echo(f"{label + ':':17}{text}")
+
+
+def _gpus() -> dict[str, str]:
+    """Driver and CUDA packages, and of every GPU what it is and whether a kernel runs; or what is missing."""
+    there = survey()
+    found = {
+        "CUDA driver": f"supports CUDA {there.driver}" if there.driver else "none",
+        "CUDA packages": toolkit_version() or "not installed",
+    }
+    for device in there.devices:
+        size = f"{device.memory / 2**30:.0f} GiB, {device.processors} multiprocessors"
+        capability = ".".join(map(str, device.capability))
+        found[f"cuda:{device.index}"] = f"{device.name}, {size}, compute capability {capability}; {try_kernel(device)}"
+    if not there.devices:
+        found["GPU"] = f"none: {there.problem}; {there.cure}"
+    return found
 
 
 def _try_kernel() -> str:

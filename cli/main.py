@@ -14,7 +14,9 @@ import typer
 import nbnumba
 from nbnumba.cli import interrupt
 from nbnumba.cli.command import INVOCATION, FlagCommand, with_flags
+from nbnumba.cli.compare_flags import FLAGS_KEY, CompareCommand, CompareOptions
 from nbnumba.cli.flag_table import FLAGS
+from nbnumba.cli.trace_flags import TRACE_FLAGS, TraceCommand
 from nbnumba.errors import NbnumbaError, UsageError
 
 app = typer.Typer(
@@ -56,8 +58,100 @@ _RUN_HELP = (
 @with_flags(FLAGS)
 def _run(ctx: typer.Context) -> None:
     from nbnumba.cli.run import run  # NumPy and Numba load here, so that the help need not wait for them
+    from nbnumba.cli.trace import run_and_trace
 
-    run(ctx.meta[INVOCATION])
+    invocation = ctx.meta[INVOCATION]
+    (run_and_trace if "trace.pixel" in invocation.values else run)(invocation)
+
+
+_TRACE_HELP = (
+    "Follow pixels through the kernels that render them, and print every factor of their value.\n\n"
+    "nbnumba trace SLOW FAST FLAGS, with the flags of 'nbnumba run'. The lines (TRACE_PY: key value) can be compared "
+    "with those of another program by 'nbnumba compare-traces'."
+)
+
+
+@app.command("trace", cls=TraceCommand, help=_TRACE_HELP, options_metavar="[S F]... FLAGS")
+@with_flags(TRACE_FLAGS)
+def _trace(ctx: typer.Context) -> None:
+    from nbnumba.cli.trace import trace_pixels
+
+    trace_pixels(ctx.meta[INVOCATION])
+
+
+_COMPARE_HELP = (
+    "Compare two images: numbers into metrics.json, a picture into comparison.png; exit code 1 if they differ.\n\n"
+    "nbnumba compare A B compares files: SMV, CBF, npy and what else fabio reads, and bare floats (.bin).\n\n"
+    "nbnumba compare --against EXECUTABLE -- FLAGS runs another simulator (default: NB_C_BIN) and ours with the same "
+    "flags in clean folders, times both, and compares their images."
+)
+
+
+@app.command("compare", cls=CompareCommand, help=_COMPARE_HELP)
+def _compare(
+    ctx: typer.Context,
+    files: Annotated[list[Path] | None, typer.Argument(help="Two images.", metavar="A B")] = None,
+    against: Annotated[str | None, typer.Option(help="Another simulator.", metavar="EXECUTABLE")] = None,
+    shape: Annotated[tuple[int, int] | None, typer.Option(help="Size of bare floats.", metavar="SLOW FAST")] = None,
+    roi: Annotated[
+        tuple[int, int, int, int] | None,
+        typer.Option(help="Compare these pixels, last ones included.", metavar="xmin xmax ymin ymax"),
+    ] = None,
+    mask: Annotated[Path | None, typer.Option(help="Leave out pixels that are 0 in this image.")] = None,
+    scale: Annotated[str | None, typer.Option(help="'fit': divide B by the factor nearest to A.")] = None,
+    rtol: Annotated[float, typer.Option(help="Pixels are equal within this share of the larger.")] = 1e-3,
+    atol: Annotated[float, typer.Option(help="Or within this difference.")] = 0.0,
+    radius: Annotated[float, typer.Option(help="Peaks are matched within so many pixels.")] = 3.0,
+    min_correlation: Annotated[float, typer.Option(help="Least correlation.")] = 0.999,
+    sum_ratio: Annotated[str, typer.Option(help="Bounds of sum(B) / sum(A).", metavar="LOW:HIGH")] = "0.99:1.01",
+    max_rel: Annotated[float, typer.Option(help="Largest difference, as a share of the maximum.")] = 0.01,
+    out: Annotated[Path, typer.Option(help="Folder for metrics.json and comparison.png.")] = Path(),
+    picture: Annotated[bool, typer.Option(help="Draw comparison.png.")] = True,
+    keep: Annotated[bool, typer.Option("--keep", help="With --against: keep images and logs of both.")] = False,
+) -> None:
+    from nbnumba.cli.compare import compare_against, compare_files
+
+    if scale not in (None, "fit"):
+        raise UsageError(f"--scale needs the word fit, got {scale!r}")
+    options = CompareOptions(
+        shape=shape,
+        roi=roi,
+        mask=mask,
+        fit=scale == "fit",
+        rtol=rtol,
+        atol=atol,
+        radius=radius,
+        min_correlation=min_correlation,
+        sum_ratio=sum_ratio,
+        max_rel=max_rel,
+        out=out,
+        picture=picture,
+        keep=keep,
+    )
+    flags, given = ctx.meta.get(FLAGS_KEY), files or []
+    if against is not None or (flags is not None and not given):
+        if given:
+            raise UsageError(f"--against compares programs, not files; flags come after '--', got {given[0]}")
+        same = compare_against(against, flags or [], options)
+    else:
+        if len(given) != 2 or flags:
+            raise UsageError(f"compare needs two images, got {len(given)}")
+        same = compare_files(*given, options)
+    raise typer.Exit(0 if same else 1)
+
+
+@app.command("compare-traces")
+def _compare_traces(
+    a: Annotated[Path, typer.Argument(help="A log with TRACE_C or TRACE_PY lines, or the JSON of a trace.")],
+    b: Annotated[Path, typer.Argument(help="Another one.")],
+    rtol: Annotated[float, typer.Option(help="Largest relative difference.")] = 1e-6,
+    json: Annotated[Path | None, typer.Option("--json", help="Write the comparison as data.")] = None,
+    csv: Annotated[Path | None, typer.Option("--csv", help="Write it as a table.")] = None,
+) -> None:
+    """Compare two traces of a pixel, and name the first factor that differs; exit code 1 if one does."""
+    from nbnumba.cli.compare_traces import compare_trace_files
+
+    raise typer.Exit(0 if compare_trace_files(a, b, rtol, json, csv) else 1)
 
 
 @app.command("demo")

@@ -26,6 +26,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 #: Relaxations that let LLVM vectorize sums; NaN and infinity keep their meaning.
 FASTMATH = {"contract", "reassoc", "nsz", "arcp"}
+#: Whether CUDA kernels run in the simulator, as plain Python.
+SIMULATED = bool(numba.config.ENABLE_CUDASIM)  # type: ignore[attr-defined]
 #: For results that must not depend on how the compiler groups a sum (the reference's order, exact noise).
 STRICT: set[str] = set()
 
@@ -97,6 +99,41 @@ def kernel(*, parallel: bool = True, fastmath: set[str] | bool = FASTMATH) -> Ca
                 compiled.enable_caching()
             finally:
                 numba.config.CACHE_DIR = previous  # type: ignore[attr-defined]
+        return compiled
+
+    return wrap
+
+
+def cuda_device(function: F) -> Any:
+    """Compile a function that only CUDA kernels call, into each of them.
+
+    No fastmath: its reassociation would undo the rounding of ``gpu_ops.MAGIC``; products and sums are contracted anyway.
+    """
+    if SIMULATED:
+        return function
+    from numba import cuda
+
+    return cuda.jit(device=True, forceinline=True)(function)
+
+
+def cuda_kernel(*, threads: int, blocks: int) -> Callable[[F], Any]:
+    """Compile a CUDA kernel for blocks of ``threads``, ``blocks`` of them a multiprocessor; kept on disk."""
+
+    def wrap(f: F) -> Any:
+        from numba import cuda
+
+        if SIMULATED:
+            return cuda.jit(f)
+        from numba.cuda.core import config  # numba-cuda has its own
+
+        config.CUDA_LOW_OCCUPANCY_WARNINGS = 0  # small images have small grids; nothing that users could change
+        compiled = cuda.jit(launch_bounds=(threads, blocks))(f)
+        if CACHE_DIR is not None and hasattr(compiled, "enable_caching"):
+            previous, config.CACHE_DIR = config.CACHE_DIR, str(CACHE_DIR)
+            try:
+                compiled.enable_caching()
+            finally:
+                config.CACHE_DIR = previous
         return compiled
 
     return wrap

@@ -17,6 +17,13 @@ from nbnumba.kernels.solid_angle import omega_pixel
 from nbnumba.kernels.structure import in_range, nearest, tricubic
 from nbnumba.kernels.vec import dot, norm, scaled
 
+# columns of a trace's record; row 0 counts the terms and holds the rest of the pixel
+COUNT = 0
+LAYER, SUB_S, SUB_F, SOURCE, AIRPATH, DIFFRACTED, SCATTERING = 1, 2, 3, 4, 5, 6, 9
+CAPTURE, POLAR, OMEGA = 12, 13, 14
+ORIENTATION, H, LATT, F_CELL, TOTAL = 15, 16, 19, 20, 21
+COLUMNS = 22
+
 
 @device(fastmath=STRICT)
 def F_cell(Fhkl, cell, h, k, l, interpolating):
@@ -29,7 +36,42 @@ def F_cell(Fhkl, cell, h, k, l, interpolating):
 
 
 @device(fastmath=STRICT)
-def add_orientations(total, weight, factor, scattering, crystal, cell, cells, Fhkl, has_water, interpolating):
+def note_ray(record, layer, subS, subF, source, airpath, diffracted, scattering, capture, omega):
+    """Write down where the next terms belong, for :func:`note_term`; their polarization comes later."""
+    record[0, LAYER] = layer
+    record[0, SUB_S] = subS
+    record[0, SUB_F] = subF
+    record[0, SOURCE] = source
+    record[0, AIRPATH] = airpath
+    for i in range(3):
+        record[0, DIFFRACTED + i] = diffracted[i]
+        record[0, SCATTERING + i] = scattering[i]
+    record[0, CAPTURE] = capture
+    record[0, OMEGA] = omega
+
+
+@device(fastmath=STRICT)
+def note_term(record, orientation, h, k, l, latt, F, total):
+    """Write down one term in the next free row; terms beyond the last row are only counted."""
+    record[0, COUNT] += 1.0
+    row = int(record[0, COUNT])
+    if row >= record.shape[0]:
+        return
+    for column in range(LAYER, ORIENTATION):
+        record[row, column] = record[0, column]
+    record[row, ORIENTATION] = orientation
+    record[row, H] = h
+    record[row, H + 1] = k
+    record[row, H + 2] = l
+    record[row, LATT] = latt
+    record[row, F_CELL] = F
+    record[row, TOTAL] = total
+
+
+@device(fastmath=STRICT)
+def add_orientations(
+    total, weight, factor, scattering, crystal, cell, cells, Fhkl, has_water, interpolating, record=None
+):
     """Add the terms of all orientations to the running sum ``total``.
 
     Each term is F_cell^2 F_latt^2 times ``weight``; after each, the sum is multiplied by ``factor``. A term without
@@ -41,10 +83,14 @@ def add_orientations(total, weight, factor, scattering, crystal, cell, cells, Fh
         l = dot((cells[m, 6], cells[m, 7], cells[m, 8]), scattering)
         latt = F_latt(crystal, h, k, l)
         if latt == 0.0 and not has_water:
+            if record is not None:
+                note_term(record, m, h, k, l, latt, nearest(Fhkl, cell, h, k, l), total)
             continue
         F, interpolating = F_cell(Fhkl, cell, h, k, l, interpolating)
         total += F * F * latt * latt * weight
         total *= factor
+        if record is not None:
+            note_term(record, m, h, k, l, latt, F, total)
     return total, interpolating
 
 
@@ -61,7 +107,7 @@ def subpixel_ray(panel, s, f, layer, subS, subF):
 
 
 @device(fastmath=STRICT)
-def pixel_value(s, f, panel, crystal, cell, beam, sources, cells, Fhkl, interpolating):
+def pixel_value(s, f, panel, crystal, cell, beam, sources, cells, Fhkl, interpolating, record=None):
     """Photons in pixel (s, f).
 
     Parameters
@@ -76,6 +122,10 @@ def pixel_value(s, f, panel, crystal, cell, beam, sources, cells, Fhkl, interpol
     Fhkl : (h_range, k_range, l_range) float64
     interpolating : int
         Whether the run still interpolates when it comes to this pixel.
+    record : None or (n + 1, COLUMNS) float64
+        Where the trace wants the factors: one row for each of the first ``n`` terms, columns as named above; row 0
+        holds the number of terms and what the corrections and the sum were at the end. None costs nothing: Numba
+        compiles the branches that ask for it only where an array is given.
 
     Returns
     -------
@@ -106,6 +156,8 @@ def pixel_value(s, f, panel, crystal, cell, beam, sources, cells, Fhkl, interpol
                         (diffracted[1] - incident[1]) * inverse,
                         (diffracted[2] - incident[2]) * inverse,
                     )
+                    if record is not None:
+                        note_ray(record, layer, subS, subF, i, airpath, diffracted, scattering, capture, omega)
                     stol = 0.5 * norm(scattering)
                     cut = beam.dmin > 0.0 and stol > 0.0 and beam.dmin > 0.5 / stol
                     if cut and not beam.per_term:
@@ -126,9 +178,23 @@ def pixel_value(s, f, panel, crystal, cell, beam, sources, cells, Fhkl, interpol
                         factor *= capture if beam.oversample_thick else 1.0
                         factor *= polar if beam.oversample_polar else 1.0
                         factor *= omega if beam.oversample_omega else 1.0
+                    if record is not None:
+                        record[0, POLAR] = polar
                     total, interpolating = add_orientations(
-                        total, weight, factor, scattering, crystal, cell, cells, Fhkl, beam.has_water, interpolating
+                        total,
+                        weight,
+                        factor,
+                        scattering,
+                        crystal,
+                        cell,
+                        cells,
+                        Fhkl,
+                        beam.has_water,
+                        interpolating,
+                        record,
                     )
+    if record is not None:
+        record[0, CAPTURE], record[0, POLAR], record[0, OMEGA], record[0, TOTAL] = capture, polar, omega, total
     value = beam.scale * total
     if not beam.per_term:
         value *= 1.0 if beam.oversample_thick else capture

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from nbnumba.devices import choose_devices, simulated, survey
 from nbnumba.errors import ConfigError, DeviceError
 from nbnumba.inputs import KernelInputs
 from nbnumba.kernels.blocks import CellBlock
+
+if TYPE_CHECKING:
+    from nbnumba.gpu_render import GpuRenderer
 
 Kernel = Literal["fast32", "fast64", "general"]
 Progress = Callable[[float], None]
@@ -27,11 +31,11 @@ class Plan:
     Attributes
     ----------
     device : str
-        ``cpu``.
+        ``cpu``, ``cuda:0``, or ``cuda:0,1`` where several share the image.
     kernel : str
         ``fast32`` (anchored float32), ``fast64`` (float64 phases), ``general`` (every flag, float64 throughout).
     width : int
-        Pixels of a tile of the fast kernels.
+        Pixels along a tile of the fast kernels.
     reason : str
         Why, in one line.
     """
@@ -48,20 +52,24 @@ class Plan:
 
 
 def choose_device(device: str) -> tuple[str, str]:
-    """Check a device by name; returns it and the reason.
+    """Check a device by name; returns the one to take and the reason.
 
     Raises
     ------
     ConfigError
         No such device name.
     DeviceError
-        The device was asked for by name and is not to be had.
+        The device was asked for by name and is not to be had; the message says what is missing.
     """
-    if device in ("auto", "cpu"):
-        return "cpu", "asked for" if device == "cpu" else "the CUDA kernels are not part of this version"
-    if device == "cuda" or device.startswith("cuda:"):
-        raise DeviceError(f"device {device} is not to be had: this version renders on the CPU only; use --device cpu")
-    raise ConfigError(f"--device must be auto, cpu, cuda, cuda:N or cuda:all, got {device}")
+    if device == "cpu":
+        return "cpu", "asked for"
+    if device == "auto":
+        if simulated():  # for tests only: no image would ever be finished
+            return "cpu", "the CUDA simulator is taken only when asked for"
+        found = survey()
+        return (f"cuda:{found.devices[0].index}", found.devices[0].name) if found.devices else ("cpu", found.problem)
+    devices = choose_devices(device)
+    return f"cuda:{','.join(str(d.index) for d in devices)}", " and ".join(d.name for d in devices)
 
 
 def make_plan(inputs: KernelInputs, device: str = "auto", precision: str = "auto") -> Plan:
@@ -81,10 +89,42 @@ def make_plan(inputs: KernelInputs, device: str = "auto", precision: str = "auto
     if precision == "double":
         return Plan(chosen, "general", 0, f"{reason}; double precision")
 
+    if chosen != "cpu":
+        from nbnumba import gpu_inputs
+
+        cuda_kernel, why = gpu_inputs.choose_variant(inputs, precision)
+        return Plan(chosen, cuda_kernel, gpu_inputs.TILE, f"{reason}; {why}")
     from nbnumba.kernels.cpu_fast import choose_variant
 
     kernel, width, why = choose_variant(inputs, precision)
     return Plan(chosen, kernel, width, f"{reason}; {why}")
+
+
+def make_renderer(inputs: KernelInputs, device: str = "auto", precision: str = "auto") -> Renderer | GpuRenderer:
+    """The renderer of one panel: its kernel is compiled and its tables are in place.
+
+    Raises
+    ------
+    DeviceError
+        The device was asked for by name and is not to be had, or has too little memory.
+    """
+    plan = make_plan(inputs, device, precision)
+    if plan.device == "cpu":
+        return Renderer(inputs, plan)
+    try:
+        from nbnumba.gpu_render import GpuRenderer
+
+        return GpuRenderer(inputs, plan, choose_devices("cuda" if device == "auto" else device))
+    except DeviceError as error:
+        if device != "auto":
+            raise
+        return fall_back(inputs, precision, error)
+
+
+def fall_back(inputs: KernelInputs, precision: str, error: DeviceError) -> Renderer:
+    """The CPU's renderer, in place of a GPU that failed; its plan says why."""
+    plan = make_plan(inputs, "cpu", precision)
+    return Renderer(inputs, replace(plan, reason=f"{error}; {plan.reason.removeprefix('asked for; ')}"))
 
 
 def set_threads(threads: int | None) -> int:
@@ -100,7 +140,7 @@ def set_threads(threads: int | None) -> int:
 
 
 class Renderer:
-    """Renders one panel: the kernel is compiled, or fetched from the disk, when this is made."""
+    """Renders one panel on the CPU: the kernel is compiled, or fetched from the disk, when this is made."""
 
     def __init__(self, inputs: KernelInputs, plan: Plan) -> None:
         self.inputs, self.plan = inputs, plan
@@ -115,6 +155,10 @@ class Renderer:
         panel = inputs.panel
         # Numba compiles for the types of the arguments: no row is rendered here
         self._run(np.zeros((1, panel.fpixels), np.float32), inputs.cell, 0, 0, np.zeros(1, np.uint8))
+
+    def new_image(self, shape: tuple[int, int]) -> np.ndarray:
+        """An image of zeros, float32."""
+        return np.zeros(shape, np.float32)
 
     def _run(self, image: np.ndarray, cell: CellBlock, row0: int, row1: int, fell_out: np.ndarray) -> None:
         x = self.inputs

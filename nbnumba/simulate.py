@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from nbnumba.config import Simulation
-from nbnumba.dispatch import Plan, Progress, Renderer, make_plan, set_threads
+from nbnumba.dispatch import Plan, Progress, fall_back, make_renderer, set_threads
+from nbnumba.errors import DeviceError
 from nbnumba.experiment import Experiment, resolve
 from nbnumba.inputs import KernelInputs, build_inputs
 from nbnumba.kernels._jit import is_cold
@@ -135,17 +136,25 @@ def simulate(
     if is_cold():
         log.info("compiling kernels (once) ...")
     inputs = [build_inputs(experiment, index) for index in range(len(panels))]
-    renderers = [Renderer(x, make_plan(x, device, precision)) for x in inputs]
+    renderers = [make_renderer(x, device, precision) for x in inputs]
     prepared = time.perf_counter()
-    images, ended = [], False
+    images, ended, failures = [], False, []
     for index, renderer in enumerate(renderers):
-        image = np.zeros(panels[index].shape, np.float32)
+        image = renderer.new_image(panels[index].shape)
 
         def share(done: float, index: int = index) -> None:
             if progress is not None:
                 progress((index + done) / len(panels))
 
-        ended = renderer.render(image, share) or ended
+        try:
+            ended = renderer.render(image, share) or ended
+        except DeviceError as error:
+            if device != "auto":
+                raise
+            failures.append(f"{error}: rendered on the CPU instead")
+            renderer = renderers[index] = fall_back(inputs[index], precision, error)
+            image = renderer.new_image(panels[index].shape)
+            ended = renderer.render(image, share) or ended
         images.append(image)
     rendered = time.perf_counter()
     solid_angle = sum(_solid_angle(x) for x in inputs)
@@ -156,7 +165,7 @@ def simulate(
         images=tuple(images),
         statistics=statistics,
         solid_angle=solid_angle / experiment.steps,
-        warnings=(*experiment.warnings, *_late_warnings(experiment, images, ended)),
+        warnings=(*experiment.warnings, *failures, *_late_warnings(experiment, images, ended)),
         plan=renderers[0].plan,
         threads=used,
         timings={

@@ -1,0 +1,94 @@
+"""The command line of ``nbnumba trace``: its own options before those of ``nbnumba run``. Light, for the help's sake."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import typer
+
+from nbnumba.cli.command import INVOCATION, FlagCommand
+from nbnumba.cli.flag_table import FLAGS
+from nbnumba.cli.flags import Flag, flag, panel, switch
+from nbnumba.cli.parse import Invocation, is_flag, parse
+from nbnumba.errors import UsageError
+
+OWN: tuple[Flag, ...] = panel(
+    "Trace",
+    flag("--pixel", "ints", "", "Pixel to follow, counted from 0; may be repeated.", metavar="S F", count=2),
+    switch("--per-phi", "One more line for each phi step."),
+    switch("--table", "A readable table instead of TRACE_PY lines."),
+)
+#: What the help of ``nbnumba trace`` lists: files of a run, but for the JSON record, are not written by it.
+TRACE_FLAGS: tuple[Flag, ...] = (*OWN, *(row for row in FLAGS if row.panel != "Output" or row.name == "--json"))
+
+# spelling -> whether the slow index comes first
+_PIXEL_FLAGS = {"--pixel": True, "-trace_pixel": True, "--trace_pixel": True}
+_PIXEL_FLAGS |= {"-printout_pixel": False, "--printout_pixel": False}
+
+
+@dataclass(frozen=True)
+class TraceRequest:
+    """What ``nbnumba trace`` was asked for; ``pixels`` are (slow, fast), ``words`` the command line as given."""
+
+    pixels: tuple[tuple[int, int], ...]
+    per_phi: bool
+    table: bool
+    invocation: Invocation
+    words: tuple[str, ...]
+
+
+class TraceCommand(FlagCommand):
+    """A command that hands its words to :func:`parse_trace`; the request is in ``ctx.meta[INVOCATION]``."""
+
+    def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:  # type: ignore[override]
+        """Parse the words, unless only completions or the help are wanted."""
+        if ctx.resilient_parsing or not args or "--help" in args or "-h" in args:
+            return super().parse_args(ctx, args)
+        ctx.meta[INVOCATION] = parse_trace(args)
+        return []
+
+
+def parse_trace(argv: Sequence[str]) -> TraceRequest:
+    """Take pixels and the trace's own options out of a command line, and parse the rest as that of a run.
+
+    Raises
+    ------
+    UsageError
+        No pixel, half a pixel, or what ``nbnumba run`` would refuse.
+    """
+    words, rest = list(argv), []
+    pixels: list[tuple[int, int]] = []
+    while words and not is_flag(words[0]):
+        pixels.append(_pixel(words, "PIXEL"))
+    options = {"--per-phi": False, "--table": False}
+    while words:
+        word = words.pop(0)
+        name, equals, value = word.partition("=")
+        if name in _PIXEL_FLAGS:
+            if equals:
+                words.insert(0, value)
+            first, second = _pixel(words, name)
+            pixels.append((first, second) if _PIXEL_FLAGS[name] else (second, first))
+        elif word in options:
+            options[word] = True
+        else:
+            rest.append(word)
+    if not pixels:
+        raise UsageError("trace needs a pixel: give SLOW FAST first, or --pixel SLOW FAST")
+    invocation = parse(rest)
+    return TraceRequest(tuple(dict.fromkeys(pixels)), options["--per-phi"], options["--table"], invocation, tuple(argv))
+
+
+def _pixel(words: list[str], name: str) -> tuple[int, int]:
+    """Two whole numbers off the front of ``words``, as two words or as one with a comma."""
+    given = words[:2]
+    if given and "," in given[0]:
+        given = given[0].split(",")
+        del words[:1]
+    else:
+        del words[:2]
+    if len(given) != 2 or not all(re.fullmatch(r"[+-]?\d+", word) for word in given):
+        raise UsageError(f"{name} needs two whole numbers, got {' '.join(given) or 'nothing'!r}")
+    return int(given[0]), int(given[1])

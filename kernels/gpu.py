@@ -1,0 +1,40 @@
+"""The CUDA kernels by name, with the grids they need: the same inputs and semantics as their CPU twins.
+
+``fast32`` and ``fast64`` are made by :mod:`nbnumba.kernels.gpu_fast`, ``general`` is in
+:mod:`nbnumba.kernels.gpu_general`. Importing this module imports numba.cuda but touches no device.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from nbnumba.kernels import gpu_fast, gpu_general, gpu_terms
+from nbnumba.kernels.blocks import ROUND, SQUARE
+
+
+def fast_kind(shape: int, single: bool) -> int:
+    """What a fast kernel is compiled for: the lattice transform, and float32 phases for square crystals if ``single``."""
+    if shape == SQUARE:
+        return gpu_terms.SQUARE32 if single else gpu_terms.SQUARE64
+    return gpu_terms.ROUND64 if shape == ROUND else gpu_terms.COMPACT64
+
+
+def find_kernel(name: str, shape: int, curved: int, separate: int) -> Any:
+    """The kernel ``fast32``, ``fast64`` or ``general``; compiled at its first launch."""
+    if name == "general":
+        return gpu_general.render_general
+    return gpu_fast.fast_kernel(fast_kind(shape, name == "fast32"), int(curved), int(separate))
+
+
+def threads_of(name: str) -> int:
+    """Threads of a block."""
+    return gpu_general.THREADS if name == "general" else gpu_fast.THREADS
+
+
+def find_grid(name: str, window: tuple[int, int, int, int]) -> tuple[int, int]:
+    """Blocks along f and s for the pixels row0, row1, f0, f1."""
+    row0, row1, f0, f1 = window
+    tile = gpu_fast.TILE
+    if name == "general":
+        return -(-(f1 - f0) // tile), -(-(row1 - row0) // gpu_general.ROWS)
+    return -(-f1 // tile) - f0 // tile, -(-row1 // tile) - row0 // tile

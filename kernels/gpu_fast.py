@@ -1,0 +1,264 @@
+"""The fast CUDA kernels: what the fast CPU kernels render, a tile of 16 x 16 pixels per block and two pixels a thread.
+
+Problem: the phases pi N h of the grating function need more digits than float32 has, and float64 is slow on most GPUs.
+
+Choice: the terms of the sum (a source and an orientation each) are taken in portions of :data:`STAGED`. For each term one
+thread computes h, k, l at the tile's middle in float64 and leaves the whole number and the fraction of it in shared
+memory, with the cell vectors over lambda; then all threads go through the portion, each adding a . (d - d of the
+middle) / lambda for its own two pixels. For square crystals with :data:`SQUARE32` all of that is float32 on indices
+multiplied by N, and wrong by rounding over the tile's extent only (``nbnumba.kernels.cpu_fast.anchored_error`` with
+the tile's diagonal); the other kinds are float64 until fractions are left. Sums are float32 within a portion, float64
+beyond. With n sub-pixels a side the anchors stay where all terms fit into one portion.
+
+The box of structure factors has one plane more along each axis, filled with the value for everything outside
+(:func:`nbnumba.gpu_inputs.padded_F2`): a clamped unsigned index needs no test. Tiles begin at whole multiples of 16, so that a
+pixel's bits do not depend on the region that is rendered.
+
+Cost: a thread without a pixel to render only waits; a tile at the edge costs as much as one inside. Misuse: SQUARE32 where
+the error bound is large.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import cache
+from typing import Any
+
+from numba import cuda, float32, float64, int32
+
+from nbnumba.kernels._jit import SIMULATED, cuda_device, cuda_kernel
+from nbnumba.kernels.absorption import capture_fraction
+from nbnumba.kernels.geometry import bend, pixel_position, subpixel_coordinate
+from nbnumba.kernels.gpu_ops import quotient, remainder
+from nbnumba.kernels.gpu_terms import SQUARE32, SQUARE64, add_square32, add_terms64, peak_of, stage
+from nbnumba.kernels.polarization import polarization_factor
+from nbnumba.kernels.solid_angle import omega_pixel
+from nbnumba.kernels.vec import dot
+
+#: Pixels of a tile along both axes; threads of a block, two pixels each.
+TILE, THREADS = 16, 128
+#: Blocks that a multiprocessor should hold: as many as leave enough registers (bench.cuda_resources); others 4.
+BLOCKS = {SQUARE32: 8, SQUARE64: 6}
+#: Terms in shared memory at a time, and the alignment (bytes) that lets a thread load four numbers at once.
+STAGED, ALIGNMENT = 64, 16
+
+
+@cuda_device
+def ray(panel, curved, s, f, layer, subS, subF):
+    """Distance (m) and direction from the crystal to a sub-pixel of a sensor layer."""
+    Fdet = subpixel_coordinate(f, subF, panel.oversample, panel.pixel_size)
+    Sdet = subpixel_coordinate(s, subS, panel.oversample, panel.pixel_size)
+    position = pixel_position(panel, Fdet, Sdet, panel.first_depth + layer * panel.layer_step)
+    if curved:
+        position = bend(panel, position)
+    airpath = math.sqrt(dot(position, position))
+    inverse = 1.0 / airpath
+    return airpath, (position[0] * inverse, position[1] * inverse, position[2] * inverse)
+
+
+@cuda_device
+def offset(panel, curved, s, f, layer, subS, subF, origin, real_type):
+    """Direction of a sub-pixel relative to the tile's middle."""
+    _, d = ray(panel, curved, s, f, layer, subS, subF)
+    return (real_type(d[0] - origin[0]), real_type(d[1] - origin[1]), real_type(d[2] - origin[2]))
+
+
+@cuda_device
+def middle(panel, curved, s, f, origin):
+    """Direction of the corner of pixel (s, f), a tile's middle, and how far other directions in the tile may be off it.
+
+    Into ``origin`` (4,).
+    """
+    position = pixel_position(panel, f * panel.pixel_size, s * panel.pixel_size, panel.first_depth)
+    # half a tile's diagonal, rounded up
+    radius = 0.75 * TILE * panel.pixel_size
+    if curved:  # both arcs, one after the other
+        position = bend(panel, position)
+        radius *= 1.5
+    radius += panel.layers * panel.layer_step
+    airpath = math.sqrt(dot(position, position))
+    origin[0], origin[1], origin[2] = position[0] / airpath, position[1] / airpath, position[2] / airpath
+    origin[3] = radius / max(airpath - radius, 1e-3 * radius)
+
+
+@cuda_device
+def is_cut(beam, diffracted, incident, wavelength):
+    """Whether the resolution limit leaves out this source for this pixel."""
+    if beam.dmin == 0.0:
+        return False
+    x, y, z = diffracted[0] - incident[0], diffracted[1] - incident[1], diffracted[2] - incident[2]
+    return x * x + y * y + z * z > (wavelength / beam.dmin) * (wavelength / beam.dmin)
+
+
+@cuda_device
+def polarized(beam, sources, i, diffracted):
+    """Polarization factor of source ``i``."""
+    incident = (sources[i, 0], sources[i, 1], sources[i, 2])
+    E_in = (sources[i, 5], sources[i, 6], sources[i, 7])
+    B_in = (sources[i, 8], sources[i, 9], sources[i, 10])
+    return polarization_factor(beam.kahn_factor, incident, diffracted, E_in, B_in)
+
+
+@cuda_device
+def capture_of(panel, diffracted, layer):
+    """Share of the photons that a layer captures; 1 without a sensor."""
+    if panel.has_thickness == 0:
+        return 1.0
+    parallax = dot(diffracted, (panel.odet_x, panel.odet_y, panel.odet_z))
+    return capture_fraction(layer, panel.layer_step, panel.mu, parallax)
+
+
+@cuda_device
+def weigh(panel, curved, beam, sources, i, s, f, layer, subS, subF):
+    """Weight of a source's terms and of its share of the background for one pixel, where either is its own."""
+    airpath, diffracted = ray(panel, curved, s, f, layer, subS, subF)
+    incident = (sources[i, 0], sources[i, 1], sources[i, 2])
+    kept = 0.0 if is_cut(beam, diffracted, incident, sources[i, 3]) else 1.0
+    if beam.per_term == 0:
+        return kept, 0.0
+    weight = omega_pixel(panel.pixel_size, airpath, panel.close_distance, panel.point_pixel) * sources[i, 4]
+    weight *= capture_of(panel, diffracted, layer)
+    if beam.nopolar == 0:
+        weight *= polarized(beam, sources, i, diffracted)
+    return kept * weight, weight
+
+
+@cuda_device
+def correction(panel, curved, separate, beam, sources, s, f):
+    """The three factors of a pixel that are not its terms' own, as the reference holds them when its loops end.
+
+    Solid angle of the first sub-pixel, capture fraction of the first sub-pixel of the last layer, polarization of the
+    first source that is not cut, at the first sub-pixel where there is one.
+    """
+    if beam.per_term:
+        return 1.0
+    last = int32(panel.layers - 1)
+    _, diffracted = ray(panel, curved, s, f, last, int32(0), int32(0))
+    factor = capture_of(panel, diffracted, last)
+    airpath, diffracted = ray(panel, curved, s, f, int32(0), int32(0), int32(0))
+    factor *= omega_pixel(panel.pixel_size, airpath, panel.close_distance, panel.point_pixel)
+    if beam.nopolar:
+        return factor
+    if not separate:
+        return factor * polarized(beam, sources, 0, diffracted)
+    n, n_sources = int32(panel.oversample), int32(sources.shape[0])
+    for number in range(int32(panel.layers * n * n * n_sources)):
+        step, i = quotient(number, n_sources), remainder(number, n_sources)
+        subF, subS, layer = remainder(step, n), remainder(quotient(step, n), n), quotient(step, n * n)
+        _, diffracted = ray(panel, curved, s, f, layer, subS, subF)
+        incident = (sources[i, 0], sources[i, 1], sources[i, 2])
+        if not is_cut(beam, diffracted, incident, sources[i, 3]):
+            polar = polarized(beam, sources, i, diffracted)
+            if polar != 0.0:
+                return factor * polar
+    return 0.0
+
+
+@cuda_device
+def is_rendered(panel, mask, row0, row1, s, f):
+    """Whether a pixel lies in the rendered rows and columns and is not masked."""
+    if s < row0 or s >= row1 or f < panel.f0 or f >= panel.f1:
+        return int32(0)
+    return int32(1) if mask.shape[0] == 0 or mask[s - row0, f - panel.f0] != 0 else int32(0)
+
+
+@cache
+def fast_kernel(kind: int, curved: int, separate: int) -> Any:
+    """The fast kernel of a kind.
+
+    ``curved``: for the curved detector. ``separate``: pixels weigh sources differently, by the resolution limit or
+    because every term has its own corrections; the terms then come in a group for each source.
+
+    The kernel's arguments::
+
+        image : (row1 - row0, f1 - f0) float32, photons; masked pixels are left as they are
+        panel, crystal, cell, beam : PanelBlock, CrystalBlock, CellBlock, BeamBlock
+        sources : (S, 11) float64; incident unit vector, wavelength (m), relative weight, E and B vector of the beam
+        cells : (M, 9) float64; a, b, c (m) of every orientation
+        F2 : float32; the padded box of squared structure factors, l fastest
+        mask : (row1 - row0, f1 - f0) or (0, 0) uint8
+        row0, row1 : int; rendered rows
+        units : SquareUnits
+
+    Blocks of :data:`THREADS` threads; the grid covers the tiles from ``f0 // TILE`` and ``row0 // TILE`` on.
+    """
+    real_type = float32 if kind == SQUARE32 else float64
+
+    @cuda_kernel(threads=THREADS, blocks=4 if separate else BLOCKS.get(kind, 4))
+    def render_fast(image, panel, crystal, cell, beam, sources, cells, F2, mask, row0, row1, units):
+        if SIMULATED:  # which knows no alignment, and tells arrays apart by their lines
+            real = cuda.shared.array((STAGED, 12), real_type)
+            whole = cuda.shared.array((STAGED, 4), int32)
+        else:
+            real = cuda.shared.array((STAGED, 12), real_type, alignment=ALIGNMENT)
+            whole = cuda.shared.array((STAGED, 4), int32, alignment=ALIGNMENT)
+        origin = cuda.shared.array(4, float64)
+        # each thread's own, but registers are scarce in the inner loop
+        live = cuda.shared.array((2, THREADS), int32)
+        total = cuda.shared.array((2, THREADS), float64)
+        tid = int32(cuda.threadIdx.x)
+        s = int32(int32(row0 // TILE * TILE) + cuda.blockIdx.y * TILE)
+        f = int32(int32(panel.f0 // TILE * TILE) + cuda.blockIdx.x * TILE)
+        if tid == 0:
+            middle(panel, curved, s + TILE // 2, f + TILE // 2, origin)
+        cuda.syncthreads()
+        # two pixels a thread, half a tile apart
+        s, f = int32(s + (tid >> 3)), int32(f + (tid & 7))
+        live[0, tid] = is_rendered(panel, mask, row0, row1, s, f)
+        live[1, tid] = is_rendered(panel, mask, row0, row1, s, f + TILE // 2)
+        n_terms = int32(sources.shape[0] * cells.shape[0])
+        size = int32(cells.shape[0]) if separate else n_terms
+        if n_terms <= STAGED:
+            if tid < n_terms:
+                stage(kind, real, whole, tid, tid, origin, crystal, cell, sources, cells, units)
+            cuda.syncthreads()
+        total[0, tid], total[1, tid] = 0.0, 0.0
+        n = int32(panel.oversample)
+        for step in range(int32(panel.layers * n * n)):
+            subF, subS, layer = remainder(step, n), remainder(quotient(step, n), n), quotient(step, n * n)
+            da = offset(panel, curved, s, f, layer, subS, subF, origin, real_type)
+            db = offset(panel, curved, s, int32(f + TILE // 2), layer, subS, subF, origin, real_type)
+            start = int32(0)
+            while start < n_terms:
+                end = int32(start + size)
+                weight_a, weight_b = float32(1), float32(1)
+                if separate:
+                    i = quotient(start, size)
+                    kept, share = weigh(panel, curved, beam, sources, i, s, f, layer, subS, subF)
+                    total[0, tid] += beam.I_bg / peak_of(kind, crystal) * share
+                    weight_a = float32(kept)
+                    kept, share = weigh(panel, curved, beam, sources, i, s, int32(f + TILE // 2), layer, subS, subF)
+                    total[1, tid] += beam.I_bg / peak_of(kind, crystal) * share
+                    weight_b = float32(kept)
+                    wanted = (live[0, tid] and weight_a != float32(0)) or (live[1, tid] and weight_b != float32(0))
+                    if cuda.syncthreads_or(int32(1) if wanted else int32(0)) == 0:
+                        start = end
+                        continue
+                while start < end:
+                    low, high = start, end
+                    if n_terms > STAGED:
+                        low, high = int32(0), int32(min(STAGED, end - start))
+                        cuda.syncthreads()
+                        if tid < high:
+                            term = int32(start + tid)
+                            stage(kind, real, whole, tid, term, origin, crystal, cell, sources, cells, units)
+                        cuda.syncthreads()
+                    if live[0, tid] | live[1, tid]:
+                        if kind == SQUARE32:
+                            sum_a, sum_b = add_square32(real, whole, low, high, da, db, units, F2)
+                        else:
+                            sum_a, sum_b = add_terms64(kind, real, whole, low, high, da, db, crystal, units, F2)
+                        total[0, tid] += weight_a * sum_a
+                        total[1, tid] += weight_b * sum_b
+                    start = int32(start + STAGED)
+                start = end
+        background = 0.0 if beam.per_term else beam.I_bg
+        for p in range(2):
+            total[p, tid] = beam.scale * (total[p, tid] * peak_of(kind, crystal) + background)
+        for p in range(2):
+            if live[p, tid]:
+                factor = correction(panel, curved, separate, beam, sources, s, f)
+                image[s - row0, f - panel.f0] = total[p, tid] * factor
+            f = int32(f + TILE // 2)
+
+    return render_fast
