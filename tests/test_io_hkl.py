@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 import numpy as np
@@ -136,18 +135,3 @@ def test_quick_reader_never_disagrees_with_the_careful_one(text):
 def test_quick_reader_takes_tidy_files():
     for name in ("tri.hkl", "hex.hkl", "six_columns.hkl"):
         assert hkl._read_tidy((INPUTS / name).read_text()) is not None
-
-
-@pytest.mark.slow
-def test_many_reflections_take_little_time(tmp_path):
-    rng = np.random.default_rng(1)
-    table = rng.integers(-40, 40, (64_000, 3))
-    path = tmp_path / "big.hkl"
-    path.write_text("".join(f"{h:4d}{k:5d}{l:5d} {h * k + 0.25:9.2f}\n" for h, k, l in table.tolist()))
-    times = []
-    for _ in range(5):
-        start = time.perf_counter()
-        read_hkl(path)
-        times.append(time.perf_counter() - start)
-    # measured 0.02 s; the careful reader takes ten times as long
-    assert min(times) < 0.06
