@@ -136,7 +136,7 @@ def _compare(
     else:
         if len(given) != 2 or flags:
             raise UsageError(f"compare needs two images, got {len(given)}")
-        same = compare_files(*given, options)
+        same = compare_files(given[0], given[1], options)
     raise typer.Exit(0 if same else 1)
 
 

@@ -95,7 +95,8 @@ def square_units(inputs: KernelInputs) -> Any:
     nh, nk, nl = box_of(inputs.cell)
     box = [np.int32(n) for n in (nh, nk, nl, nk + 1, nl + 1)]
     end = 0.5 * GAUSS_END * GAUSS_WIDTH if crystal.shape == GAUSS else TOPHAT_EDGE
-    return SquareUnits(*map(np.float32, fields), *box, *least_radius_sqr(inputs), float(end))
+    values: list[Any] = [*map(np.float32, fields), *box, *least_radius_sqr(inputs), float(end)]
+    return SquareUnits._make(values)
 
 
 def least_radius_sqr(inputs: KernelInputs) -> list[float]:

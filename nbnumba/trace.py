@@ -214,7 +214,7 @@ def _axis_factors(inputs: KernelInputs, hkl: np.ndarray) -> np.ndarray | None:
     """F_latt along a, b, c alone, (n, 3), at fractional indices (n, 3); None for shapes that are no product of axes."""
     if inputs.crystal.shape != SQUARE:
         return None
-    alone: list[dict[str, float]] = [{"Nb": 1.0, "Nc": 1.0}, {"Na": 1.0, "Nc": 1.0}, {"Na": 1.0, "Nb": 1.0}]
+    alone: list[dict[str, Any]] = [{"Nb": 1.0, "Nc": 1.0}, {"Na": 1.0, "Nc": 1.0}, {"Na": 1.0, "Nb": 1.0}]
     out = np.zeros((3, len(hkl)))
     for axis, others in enumerate(alone):
         lattice_factors(inputs.crystal._replace(**others), hkl, out[axis])
