@@ -5,6 +5,7 @@ Whatever is not given is left to the dataclasses of ``nbnumba.config``, the one 
 
 from __future__ import annotations
 
+import logging
 import math
 import re
 from collections.abc import Mapping
@@ -25,10 +26,14 @@ from nbnumba.config import (
     Simulation,
     StructureFactors,
 )
-from nbnumba.errors import ConfigError
+from nbnumba.errors import ConfigError, UsageError
+from nbnumba.io.geometry import FileGeometry
 from nbnumba.io.matrix import read_matrix
 from nbnumba.io.smv import SmvImage, read_smv
 from nbnumba.outputs import Outputs
+from nbnumba.structure_factors import content_kind
+
+log = logging.getLogger("nbnumba")
 
 # header keyword -> field; the same numbers for -img and -mask, but for the mirrored BEAM_CENTER_Y of a mask
 _HEADER = {
@@ -45,14 +50,21 @@ _HEADER = {
 }
 _PATHS = {
     "beam.sourcefile",
+    "beam.spectrum",
     "structure_factors.hkl",
+    "structure_factors.model",
     "structure_factors.dump",
+    "background.stol",
     "outputs.floatfile",
     "outputs.intfile",
     "outputs.pgmfile",
     "outputs.noisefile",
     "outputs.preview",
     "outputs.json",
+    "outputs.cbf",
+    "outputs.nexus",
+    "outputs.npy",
+    "outputs.truth",
 }
 
 
@@ -101,6 +113,7 @@ def build(invocation: Invocation) -> tuple[Simulation, Outputs, RunOptions]:
     """
     values = _Values()
     mask = _headers(invocation, values)
+    geometry = _geometry(invocation, values)
     for dest, value in invocation.values.items():
         values.put(dest, Path(value) if dest in _PATHS else value, invocation.spelled[dest])
     if mask is not None:
@@ -108,6 +121,12 @@ def build(invocation: Invocation) -> tuple[Simulation, Outputs, RunOptions]:
     if (matrix := invocation.values.get("input.matrix")) is not None:
         values.put("crystal.A_matrix", tuple(read_matrix(Path(matrix))), f"-mat {matrix}")
     _no_sensor_without_absorption(values)
+    _wavelength_of_spectrum(invocation, values)
+    if geometry is not None and matrix is None:
+        _file_crystal(geometry, values)
+    _model_and_cell(values)
+    if values.get("background.stol") is not None and not values.get("background.thickness_mm"):
+        log.warning(f"{values.source['background.stol']} counts with --background MM only; the reference never uses it")
     simulation = Simulation(
         crystal=values.make(Crystal, "crystal"),
         beam=values.make(Beam, "beam"),
@@ -177,6 +196,87 @@ def _headers(invocation: Invocation, values: _Values) -> SmvImage | None:
         if key == "mask":
             mask = image
     return mask
+
+
+def _geometry(invocation: Invocation, values: _Values) -> FileGeometry | None:
+    """Put in what the file of ``--geometry`` says, but for what the flags say; its crystal comes later."""
+    name, given = invocation.values.get("input.geometry"), invocation.values
+    image = given.get("input.geometry_image")
+    if name is None:
+        if image is not None:
+            raise UsageError("--geometry-image chooses an image of the scan of --geometry: give --geometry FILE")
+        return None
+    from nbnumba import geometry_files
+
+    path = Path(name)
+    if geometry_files.geometry_kind(path) == "smv":
+        _apply_header(read_smv(path, header_only=True), values, mirrored=False, source=f"the header of {name}")
+        return None
+    if given.get("detector.convention", "CUSTOM") != "CUSTOM":
+        flag = invocation.spelled["detector.convention"]
+        raise UsageError(f"{flag} contradicts --geometry {name}, which brings its own axes: leave one of them out")
+    found = geometry_files.read_geometry(
+        path, image=image, distance_mm=given.get("detector.distance_mm"), wavelength_A=given.get("beam.wavelength_A")
+    )
+    for note in found.notes:
+        log.warning(note)
+    try:
+        wanted = geometry_files.settings(found, given)
+    except ConfigError as error:
+        named = re.match(r"(\w+\.\w+)", str(error))
+        flag = invocation.spelled.get(named[1], "") if named else ""
+        raise ConfigError(f"{error} (from {flag})" if flag else str(error)) from None
+    for dest, value in wanted.items():
+        values.put(dest, value, f"--geometry {name}")
+    return found
+
+
+def _file_crystal(found: FileGeometry, values: _Values) -> None:
+    """The crystal of the geometry file: in its orientation, but with the cell of the flags, if any."""
+    from nbnumba.geometry_files import orientation
+
+    source = f"--geometry {found.path}"
+    wavelength = values.get("beam.wavelength_A") or Beam.wavelength_A
+    cell = values.get("crystal.cell")
+    matrix = orientation(found, wavelength, cell)
+    if matrix is not None:
+        values.drop("crystal.cell")
+        values.put("crystal.A_matrix", matrix, source)
+    elif cell is None and found.cell is not None:
+        values.put("crystal.cell", found.cell, source)
+
+
+def _wavelength_of_spectrum(invocation: Invocation, values: _Values) -> None:
+    """The mean of the spectrum, where no flag gives a wavelength; that of a file is not the beam's then."""
+    path = values.get("beam.spectrum")
+    if path is not None and "beam.wavelength_A" not in invocation.values:
+        from nbnumba.io.spectrum import read_spectrum
+
+        values.put("beam.wavelength_A", read_spectrum(path).mean_A, f"--spectrum {path}")
+
+
+def _model_and_cell(values: _Values) -> None:
+    """Resolution and wavelength of a model's F; the cell of the structure factors where no other is given."""
+    model, hkl = values.get("structure_factors.model"), values.get("structure_factors.hkl")
+    if model is not None:
+        source = values.source["structure_factors.model"]
+        if dmin := values.get("sampling.dmin_A"):
+            values.put("structure_factors.model_dmin_A", dmin, values.source["sampling.dmin_A"])
+        values.put("structure_factors.model_wavelength_A", values.get("beam.wavelength_A") or Beam.wavelength_A, source)
+    if values.get("crystal.cell") is not None or values.get("crystal.A_matrix") is not None:
+        return
+    cell = None
+    if model is not None:
+        from nbnumba.io.model import read_model_cell
+
+        cell = read_model_cell(model)
+    elif hkl is not None and content_kind(hkl) != "text":
+        from nbnumba.io.reflections import read_cell
+
+        cell = read_cell(hkl)
+    if cell is not None:
+        log.warning(f"the unit cell is that of {model or hkl}, its orientation arbitrary; give -mat or --geometry FILE")
+        values.put("crystal.cell", cell, f"{model or hkl}")
 
 
 def _apply_header(image: SmvImage, values: _Values, *, mirrored: bool, source: str) -> None:

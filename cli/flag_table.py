@@ -5,6 +5,8 @@ A row gives the name, where the value goes, the unit of a number and the help; t
 
 from __future__ import annotations
 
+import math
+
 from nbnumba.cli.flags import Flag, Table, axis, count, file, flag, number, panel, switch
 
 EV_A = 12398.42  # photon energy times wavelength, eV Å, as the reference has it
@@ -100,17 +102,29 @@ _CRYSTAL = panel(
         default="10 with a spread, else 1",
     ),
     count("-mosaic_seed", "crystal.mosaic_seed", "Seed of the mosaic domains.", default="12345678"),
-    number(
-        "-density", "", "g/cm3", "Density; without effect.", also="-sample_density", stems="-sample_den", note=_UNUSED
-    ),
-    number(
-        "-MW", "", "g/mol", "Molecular weight; without effect.", also="-molecular_weight", stems="-molec", note=_UNUSED
-    ),
 )
 
 _FACTORS = panel(
     "Structure factors",
-    file("-hkl", "structure_factors.hkl", "Text lines 'h k l F', all of P1.", stems="-hkl"),
+    file(
+        "-hkl",
+        "structure_factors.hkl",
+        "Text lines 'h k l F', all of P1; or an MTZ or structure-factor mmCIF file.",
+        stems="-hkl",
+    ),
+    flag(
+        "--label",
+        "path",
+        "structure_factors.hkl_label",
+        "Column of an MTZ or mmCIF file, by label or by type: G, F, K or J.",
+        metavar="LABEL",
+        default="the best of these types",
+    ),
+    file("--model", "structure_factors.model", "Atomic model (mmCIF, PDB) to calculate F from, to -dmin."),
+    number(
+        "--solvent-k", "structure_factors.solvent_k", "", "Density of a model's bulk solvent, e/Å3.", default="0.35"
+    ),
+    number("--solvent-B", "structure_factors.solvent_B", "", "B of a model's bulk solvent, Å2.", default="46"),
     number("-default_F", "structure_factors.default_F", "", "F of reflections not in the file.", default="0"),
     file(
         "-dump",
@@ -126,10 +140,6 @@ _FACTORS = panel(
         ("structure_factors.interpolate", True),
     ),
     switch("-nointerpolate", "Never interpolate.", ("structure_factors.interpolate", False)),
-    file("-stol", "", "Structure factor of the background; without effect.", note=_UNUSED),
-    file("-4stol", "", "The same, against 4 stol; without effect.", note=_UNUSED),
-    file("-Q", "", "The same, against Q; without effect.", note=_UNUSED),
-    file("-stolout", "", "Copy of the above; without effect.", stems="-stolout", note=_UNUSED),
 )
 
 _BEAM = panel(
@@ -175,6 +185,9 @@ _BEAM = panel(
     ),
     count("-dispsteps", "beam.dispsteps", "Wavelengths in the spectrum.", default="2 with dispersion, else 1"),
     file("-sourcefile", "beam.sourcefile", "Source points, one a line: X Y Z weight wavelength, lengths in metres."),
+    switch("--source-weights", "Use the weights of the sources, as --spectrum does.", ("beam.source_weights", True)),
+    file("--spectrum", "beam.spectrum", "Spectrum, one point a line: wavelength (Å) or energy (eV), weight."),
+    count("--spectrum-steps", "beam.spectrum_steps", "Gather the spectrum in this many wavelengths."),
 )
 
 _DETECTOR = panel(
@@ -276,6 +289,17 @@ _SCAN = panel(
     axis("-spindle_axis", "detector.spindle_axis", "Axis of the rotation, right-handed."),
 )
 
+_GEOMETRY = panel(
+    "Geometry from a file",
+    file(
+        "--geometry",
+        "input.geometry",
+        "Geometry, crystal and scan from a DIALS .expt, XPARM.XDS, XDS.INP, CrystFEL .geom or an image; "
+        "flags override it.",
+    ),
+    count("--geometry-image", "input.geometry_image", "Which image of the file's scan.", default="the first"),
+)
+
 _SAMPLING = panel(
     "Sampling",
     count("-oversample", "sampling.oversample", "Sub-pixels a side. Default: by size of the crystal."),
@@ -340,8 +364,56 @@ _OUTPUT = panel(
         choices=("reference", "philox"),
         default="reference",
     ),
+    flag(
+        "--smv",
+        "choice",
+        "outputs.smv",
+        "Header of the SMV files: as in the reference, or one that DIALS places exactly.",
+        metavar="reference|adsc",
+        choices=("reference", "adsc"),
+        default="reference",
+    ),
+    file("--cbf", "outputs.cbf", "Counts as miniCBF, too; with noise unless -nonoise."),
+    file("--nexus", "outputs.nexus", "Counts as NXmx (HDF5), too."),
+    file("--npy", "outputs.npy", "Counts as NumPy array, too."),
+    file("--truth", "outputs.truth", "What made each pixel, and a list of spots (HDF5), too."),
     file("--preview", "outputs.preview", "Write a picture (PNG), too."),
     file("--json", "outputs.json", "Write all facts of the run, too."),
+)
+
+_READOUT = panel(
+    "Detector readout",
+    number("--gain", "outputs.gain", "counts/photon", "Counts per photon.", metavar="X", default="1"),
+    count("--saturation", "outputs.saturation", "Largest count, the offset included.", default="65535"),
+    number("--read-noise", "outputs.read_noise", "counts", "Standard deviation of the read noise.", default="0"),
+    number(
+        "--flicker", "outputs.flicker_percent", "%", "Flicker of the beam, for every pixel.", metavar="PC", default="0"
+    ),
+    number(
+        "--calibration",
+        "outputs.calibration_percent",
+        "%",
+        "Error of the pixels' sensitivity, the same in every image.",
+        metavar="PC",
+        default="0",
+    ),
+    count(
+        "--calibration-seed",
+        "outputs.calibration_seed",
+        "Seed of sensitivity and dead pixels.",
+        default="123456789",
+    ),
+    flag(
+        "--psf",
+        "choice",
+        "outputs.psf",
+        "Form of the point spread.",
+        metavar="gauss|fiber",
+        choices=("gauss", "fiber"),
+        default="gauss",
+    ),
+    number("--psf-fwhm", "outputs.psf_fwhm_um", "µm", "Width of the point spread at half maximum.", default="0"),
+    number("--dead", "outputs.dead_percent", "%", "Share of dead pixels.", metavar="PC", default="0"),
 )
 
 _RUN = panel(
@@ -386,8 +458,50 @@ _RUN = panel(
 )
 
 _WATER = panel(
-    "Background", number("-water", "background.water_um", "µm", "Size of the water around the crystal.", default="0")
+    "Background",
+    number("-water", "background.water_um", "µm", "Size of the water around the crystal.", default="0"),
+    number("--background", "background.thickness_mm", "mm", "Thickness of what -stol describes.", default="0"),
+    file(
+        "-stol",
+        "background.stol",
+        "Structure factor for --background: lines 'sin(theta)/lambda F'.",
+        sets=(("background.stol_scale", 1.0),),
+    ),
+    file("-4stol", "background.stol", "The same, against 4 stol.", sets=(("background.stol_scale", 0.25),)),
+    file("-Q", "background.stol", "The same, against Q.", sets=(("background.stol_scale", 0.25 / math.pi),)),
+    file("-stolout", "", "Copy of the above; without effect.", stems="-stolout", note=_UNUSED),
+    number(
+        "-density",
+        "background.density_g_cm3",
+        "g/cm3",
+        "Density of the --background.",
+        also="-sample_density",
+        stems="-sample_den",
+        default="1",
+    ),
+    number(
+        "-MW",
+        "background.molar_mass_g",
+        "g/mol",
+        "Its molecular weight.",
+        also="-molecular_weight",
+        stems="-molec",
+        default="18",
+    ),
+    number("--air", "background.air_mm", "mm", "Air along the beam.", default="0"),
 )
 
-FLAGS: tuple[Flag, ...] = (*_CRYSTAL, *_FACTORS, *_BEAM, *_DETECTOR, *_SCAN, *_SAMPLING, *_WATER, *_OUTPUT, *_RUN)
+FLAGS: tuple[Flag, ...] = (
+    *_CRYSTAL,
+    *_FACTORS,
+    *_BEAM,
+    *_DETECTOR,
+    *_SCAN,
+    *_GEOMETRY,
+    *_SAMPLING,
+    *_WATER,
+    *_OUTPUT,
+    *_READOUT,
+    *_RUN,
+)
 TABLE = Table(FLAGS)

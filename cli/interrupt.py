@@ -7,11 +7,14 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
 #: Signals that have come since the command began.
 received: list[int] = []
+#: Files that the command has completed.
+completed: list[Path] = []
 
 
 def _stop(number: int, frame: FrameType | None) -> None:
@@ -23,6 +26,7 @@ def _stop(number: int, frame: FrameType | None) -> None:
 def handled() -> Iterator[None]:
     """Turn both signals into KeyboardInterrupt while the block runs."""
     received.clear()
+    completed.clear()
     # only the main thread may set handlers; elsewhere Python's own stay
     numbers = (signal.SIGINT, signal.SIGTERM) if threading.current_thread() is threading.main_thread() else ()
     before = {number: signal.signal(number, _stop) for number in numbers}

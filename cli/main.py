@@ -16,6 +16,7 @@ from nbnumba.cli import interrupt
 from nbnumba.cli.command import INVOCATION, FlagCommand, with_flags
 from nbnumba.cli.compare_flags import FLAGS_KEY, CompareCommand, CompareOptions
 from nbnumba.cli.flag_table import FLAGS
+from nbnumba.cli.series_flags import SERIES_FLAGS, SeriesCommand
 from nbnumba.cli.trace_flags import TRACE_FLAGS, TraceCommand
 from nbnumba.errors import NbnumbaError, UsageError
 
@@ -77,6 +78,21 @@ def _trace(ctx: typer.Context) -> None:
     from nbnumba.cli.trace import trace_pixels
 
     trace_pixels(ctx.meta[INVOCATION])
+
+
+_SERIES_HELP = (
+    "Make a data set in one command: a rotation series (--images) or stills (--stills), with the truth behind it.\n\n"
+    "All other flags are those of 'nbnumba run'. A run that was stopped is continued by the same command: what is there "
+    "stays, what is missing is made. See docs/series.md."
+)
+
+
+@app.command("series", cls=SeriesCommand, help=_SERIES_HELP, options_metavar="--images N|--stills N FLAGS")
+@with_flags(SERIES_FLAGS)
+def _series(ctx: typer.Context) -> None:
+    from nbnumba.cli.series import make_series
+
+    make_series(ctx.meta[INVOCATION])
 
 
 _COMPARE_HELP = (
@@ -230,8 +246,7 @@ def _fail(message: str, code: int = 1) -> int:
 
 def _stopped() -> int:
     """What is said after Ctrl-C or SIGTERM; files appear only when they are complete."""
-    run = sys.modules.get("nbnumba.cli.run")  # not loaded: nothing can have been written
-    written = run.completed if run is not None else []
+    written = interrupt.completed
     number = interrupt.received[-1] if interrupt.received else signal.SIGINT
     what = f"complete files: {', '.join(map(str, written))}" if written else "no file was written"
     print(f"\ninterrupted; {what}", file=sys.stderr)

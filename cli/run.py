@@ -25,9 +25,6 @@ from nbnumba.outputs import Outputs
 from nbnumba.simulate import Result, simulate
 from nbnumba.writing import Written, write_outputs
 
-#: Files that the run in this process has completed.
-completed: list[Path] = []
-
 
 def run(invocation: Invocation) -> None:
     """Simulate what a command line describes, and write its files.
@@ -47,7 +44,6 @@ def run(invocation: Invocation) -> None:
         report.say([report.plain_line("dry run", "nothing was simulated and no file was written")])
         return
     _check_folders(outputs)
-    completed.clear()
     with progress_bar(options.progress and not options.quiet) as progress:
         result = simulate(
             experiment,
@@ -65,7 +61,7 @@ def run(invocation: Invocation) -> None:
             write_json(outputs.json, record(invocation, result, written))
             files.append(outputs.json)
         interrupt.check()
-    completed.extend(files)
+    interrupt.completed.extend(files)
     report.warn(written.notes)
     if written.noise_seed is not None:
         counted = {"photons": written.noise_photons, "overloads": written.noise_overloads}
@@ -120,7 +116,7 @@ def record(invocation: Invocation, result: Result, written: Written) -> dict[str
         "statistics": asdict(result.statistics),
         "timings_s": dict(result.timings),
         "warnings": [*invocation.warnings, *result.warnings, *written.notes],
-        "written": asdict(written),
+        "written": {key: value for key, value in vars(written).items() if key != "noise"},
     }
 
 

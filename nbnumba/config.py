@@ -80,6 +80,12 @@ class Beam(_Checked):
         Full width of the spectrum, in percent of the wavelength, in ``dispsteps`` wavelengths.
     sourcefile : Path or None
         X Y Z weight wavelength(m) per line; replaces divergence and dispersion.
+    spectrum : Path or None
+        Wavelength (Å) or energy (eV) and weight per line; replaces dispersion.
+    spectrum_steps : int or None
+        Gather the spectrum in this many wavelengths; None: take it as it is.
+    source_weights : bool or None
+        Whether sources count by their weights; None: with a spectrum, and with ``physics="correct"``.
     """
 
     wavelength_A: float = 1.0
@@ -99,6 +105,9 @@ class Beam(_Checked):
     dispersion_percent: float = 0.0
     dispsteps: int | None = None
     sourcefile: Path | None = None
+    spectrum: Path | None = None
+    spectrum_steps: int | None = None
+    source_weights: bool | None = None
 
     def _validate(self) -> None:
         self._positive("wavelength_A")
@@ -106,6 +115,13 @@ class Beam(_Checked):
         self._not_negative("hdivrange_mrad", "hdivstep_mrad", "hdivsteps")
         self._not_negative("vdivrange_mrad", "vdivstep_mrad", "vdivsteps", "dispsteps")
         _check(self, "kahn_factor", "between -1 and 1", -1 <= self.kahn_factor <= 1)
+        self._positive("spectrum_steps")
+        if self.spectrum is not None and self.sourcefile is not None:
+            raise ConfigError("beam.spectrum and beam.sourcefile both give wavelengths: give one of them")
+        if self.spectrum is not None and (self.dispersion_percent > 0 or (self.dispsteps or 0) > 1):
+            raise ConfigError("beam.spectrum replaces the dispersion: leave out -dispersion and -dispsteps")
+        if self.spectrum is None and self.spectrum_steps is not None:
+            raise ConfigError("beam.spectrum_steps gathers a spectrum: give --spectrum FILE")
         if self.flux > 0 and self.beamsize_mm == 0:
             raise ConfigError("beam.beamsize_mm must be > 0 when a flux is given, got 0")
 
@@ -122,6 +138,8 @@ class Panel(_Checked):
         Directions of increasing fast and slow coordinate; need not be normalized.
     spixels, fpixels : int
         Number of pixels along the slow and the fast axis.
+    offset : (2,) int or None
+        Fast and slow place of pixel (0, 0) in the image of the whole detector (``geometry_files.whole_image``).
     """
 
     pix0_mm: Vector
@@ -131,9 +149,11 @@ class Panel(_Checked):
     fpixels: int
     pixel_mm: float
     name: str = ""
+    offset: tuple[int, int] | None = None
 
     def _validate(self) -> None:
         self._positive("spixels", "fpixels", "pixel_mm")
+        _check(self, "offset", "not negative", self.offset is None or min(self.offset) >= 0)
         self._not_zero_vectors("fast_axis", "slow_axis")
         cosine = np.dot(self.fast_axis, self.slow_axis)
         cosine = cosine / np.linalg.norm(self.fast_axis) / np.linalg.norm(self.slow_axis)
@@ -289,7 +309,18 @@ class StructureFactors(_Checked):
     Attributes
     ----------
     hkl : Path or None
-        Text file, h k l F per line, for the whole P1 sphere.
+        Text file, h k l F per line, for the whole P1 sphere; or MTZ or structure-factor mmCIF, known by their content
+        and expanded to P1 by the file's space group.
+    hkl_label : str or None
+        Column of an MTZ or mmCIF file: its label, or its type (G, F, K, J); None: the best one.
+    model : Path or None
+        Atomic model (mmCIF or PDB) that F is calculated from, to ``model_dmin_A``; instead of ``hkl``.
+    model_dmin_A : float or None
+        Resolution of the calculated F; needed with a model.
+    model_wavelength_A : float or None
+        Wavelength of the anomalous scattering of its atoms; None: no anomalous scattering.
+    solvent_k, solvent_B : float
+        Bulk solvent of a model: density (electrons per Å^3; 0: none) and B (Å^2).
     dump : Path
         Binary copy: read when there is no ``hkl``, else written (``write_dump``).
     default_F : float
@@ -299,10 +330,24 @@ class StructureFactors(_Checked):
     """
 
     hkl: Path | None = None
+    hkl_label: str | None = None
+    model: Path | None = None
+    model_dmin_A: float | None = None
+    model_wavelength_A: float | None = None
+    solvent_k: float = 0.35
+    solvent_B: float = 46.0
     dump: Path = Path("Fdump.bin")
     write_dump: bool = True
     default_F: float = 0.0
     interpolate: bool | None = None
+
+    def _validate(self) -> None:
+        self._positive("model_dmin_A", "model_wavelength_A")
+        self._not_negative("solvent_k", "solvent_B")
+        if self.hkl is not None and self.model is not None:
+            raise ConfigError("structure factors come from a list or from a model: give -hkl or --model, not both")
+        if self.hkl_label is not None and self.hkl is None:
+            raise ConfigError("--label chooses a column of the file of -hkl: give -hkl FILE")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -334,12 +379,39 @@ class Sampling(_Checked):
 
 @dataclass(frozen=True, kw_only=True)
 class Background(_Checked):
-    """Water in the beam: the edge of a cube of it, in micrometres."""
+    """What is in the beam beside the crystal.
+
+    Attributes
+    ----------
+    water_um : float
+        The reference's water: edge of a cube of it, scattering alike in all directions.
+    thickness_mm : float
+        Amorphous material along the beam, as wide as the beam (``nbnumba.background``).
+    stol : Path or None
+        Its structure factor: sin(theta)/lambda (1/Å) and F (electrons per molecule) per line; ``stol_scale`` turns
+        the first column into sin(theta)/lambda where it is something else.
+    density_g_cm3, molar_mass_g : float
+        Of the material; water's by default.
+    air_mm : float
+        Air along the beam, at the crystal.
+    """
 
     water_um: float = 0.0
+    thickness_mm: float = 0.0
+    stol: Path | None = None
+    stol_scale: float = 1.0
+    density_g_cm3: float = 1.0
+    molar_mass_g: float = 18.0
+    air_mm: float = 0.0
 
     def _validate(self) -> None:
-        self._not_negative("water_um")
+        self._not_negative("water_um", "thickness_mm", "air_mm")
+        self._positive("stol_scale", "density_g_cm3", "molar_mass_g")
+
+    @property
+    def is_amorphous(self) -> bool:
+        """Whether there is amorphous material or air."""
+        return self.thickness_mm > 0 or self.air_mm > 0
 
 
 @dataclass(frozen=True, kw_only=True)

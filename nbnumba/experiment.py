@@ -159,6 +159,8 @@ class Experiment:
             "roi": list(sampling.roi),
             "dmin_A": self.simulation.sampling.dmin_A,
             "water_um": self.simulation.background.water_um,
+            "background_mm": self.simulation.background.thickness_mm,
+            "air_mm": self.simulation.background.air_mm,
             "steps": self.steps,
         }
         return facts

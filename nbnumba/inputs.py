@@ -10,6 +10,7 @@ import numpy as np
 from nbnumba.experiment import R_E_SQR, Experiment
 from nbnumba.geometry import rotate_axis
 from nbnumba.kernels.blocks import GAUSS, ROUND, SQUARE, TOPHAT, BeamBlock, CellBlock, CrystalBlock, PanelBlock
+from nbnumba.sources import uses_weights
 
 SHAPES = {"square": SQUARE, "round": ROUND, "gauss": GAUSS, "tophat": TOPHAT}
 
@@ -63,11 +64,17 @@ def orientations(experiment: Experiment) -> np.ndarray:
     return np.ascontiguousarray(cells.reshape(-1, 9))
 
 
+def weighted(experiment: Experiment) -> bool:
+    """Whether sources count differently. Each term then has its own corrections, the kernels' way to weigh it."""
+    beam, weights = experiment.simulation.beam, experiment.sources.weights
+    return bool(uses_weights(beam, experiment.simulation.physics) and np.ptp(weights) > 0)
+
+
 def build_inputs(experiment: Experiment, panel_index: int = 0) -> KernelInputs:
     """Arguments for the kernels, panel by panel."""
     sources = experiment.sources
     weights = np.ones(len(sources.weights))
-    if experiment.simulation.physics == "correct":
+    if uses_weights(experiment.simulation.beam, experiment.simulation.physics):
         weights = sources.weights / sources.weights.mean()
     mask = experiment.simulation.mask
     grid = experiment.structure_factors
@@ -154,7 +161,7 @@ def _cell_block(experiment: Experiment) -> CellBlock:
 
 def _beam_block(experiment: Experiment) -> BeamBlock:
     simulation = experiment.simulation
-    correct = simulation.physics == "correct"
+    correct = simulation.physics == "correct" or weighted(experiment)
     polar, sampling = experiment.detector.frame.polar, simulation.sampling
     I_bg = experiment.water_F_sqr
     if correct:

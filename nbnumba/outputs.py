@@ -7,13 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from nbnumba.config import _Checked
+from nbnumba.detector_noise import Readout
 from nbnumba.errors import ConfigError
+
+_FILES = ("floatfile", "intfile", "pgmfile", "noisefile", "preview", "json", "cbf", "nexus", "npy", "truth")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Outputs(_Checked):
-    """The files of a run; names are the reference's unless given.
+class Outputs(Readout):
+    """The files of a run, whose names are the reference's unless given, and how its detector reads out.
 
     Attributes
     ----------
@@ -32,7 +34,14 @@ class Outputs(_Checked):
     json : Path or None
         All facts of the run.
     rng : str
-        Generator of the noise: ``reference`` (sequential, the reference's counts) or ``philox`` (fast).
+        Generator of the noise: ``reference`` (sequential, the reference's counts) or ``philox`` (fast). A readout that
+        is not ideal always takes the fast one.
+    smv : str
+        Header of the SMV files: ``reference``, or ``adsc``, which DIALS places exactly.
+    cbf, nexus, npy : Path or None
+        Counts without the offset as miniCBF, NXmx (HDF5) and NumPy array: with noise where there is a ``noisefile``.
+    truth : Path or None
+        What made each pixel (HDF5): indices, wavelength, Bragg light and background apart, list of spots.
     """
 
     floatfile: Path = Path("floatimage.bin")
@@ -46,13 +55,26 @@ class Outputs(_Checked):
     preview: Path | None = None
     json: Path | None = None
     rng: Literal["reference", "philox"] = "reference"
+    smv: Literal["reference", "adsc"] = "reference"
+    cbf: Path | None = None
+    nexus: Path | None = None
+    npy: Path | None = None
+    truth: Path | None = None
+
+    @property
+    def wants_counts(self) -> bool:
+        """Whether counts are written to other files than SMV."""
+        return not (self.cbf is None and self.nexus is None and self.npy is None)
 
     def _validate(self) -> None:
+        super()._validate()
         self._not_negative("seed")
+        if self.smv not in ("reference", "adsc"):
+            raise ConfigError(f"outputs.smv must be reference or adsc, got {self.smv!r}")
         if self.rng not in ("reference", "philox"):
             raise ConfigError(f"outputs.rng must be reference or philox, got {self.rng!r}")
         taken: dict[str, str] = {}
-        for key in ("floatfile", "intfile", "pgmfile", "noisefile", "preview", "json"):
+        for key in _FILES:
             path = getattr(self, key)
             if path is None or str(path) == os.devnull:
                 continue

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from nbnumba.background import background_images
 from nbnumba.config import Simulation
 from nbnumba.dispatch import Plan, Progress, fall_back, make_renderer, set_threads
 from nbnumba.errors import DeviceError
@@ -32,6 +33,8 @@ class Result:
     ----------
     images : tuple of (spixels, fpixels) float32
         Photons, one image per panel.
+    background, bragg : tuple of (spixels, fpixels) float32, or None
+        The part of them that amorphous material scattered, and the rest; None where there is no such material.
     statistics : Statistics
         Of the first panel.
     solid_angle : float
@@ -53,6 +56,8 @@ class Result:
     threads: int
     timings: dict[str, float]
     interpolation_ended: bool
+    background: tuple[np.ndarray, ...] | None = None
+    bragg: tuple[np.ndarray, ...] | None = None
 
     @property
     def image(self) -> np.ndarray:
@@ -156,6 +161,10 @@ def simulate(
             image = renderer.new_image(panels[index].shape)
             ended = renderer.render(image, share) or ended
         images.append(image)
+    background, bragg = background_images(experiment, inputs), None
+    if background is not None:
+        bragg = tuple(images)
+        images = [image + light for image, light in zip(images, background, strict=True)]
     rendered = time.perf_counter()
     solid_angle = sum(_solid_angle(x) for x in inputs)
     statistics = image_statistics(images[0], experiment.sampling.slices[0], experiment.simulation.mask)
@@ -175,6 +184,8 @@ def simulate(
             "statistics": finished - rendered,
         },
         interpolation_ended=ended,
+        background=background,
+        bragg=bragg,
     )
 
 

@@ -1,4 +1,4 @@
-"""The incident beam as a list of sources: divergence, dispersion, or a file."""
+"""The incident beam as a list of sources: divergence, dispersion or a spectrum, or a file."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from nbnumba.detector import Frame
 from nbnumba.errors import ConfigError
 from nbnumba.geometry import rotate_axis, unit
 from nbnumba.io.sourcefile import read_sources
+from nbnumba.io.spectrum import read_spectrum
 from nbnumba.sampling import Steps, resolve_sweep
 
 #: Nominal distance of a generated source (m); only its direction counts.
@@ -28,7 +29,7 @@ class ResolvedSources:
     wavelengths : (S,) float64
         m.
     weights : (S,) float64
-        As given; generated sources share 1.
+        As given; those of a spectrum and generated sources share 1.
     divsteps : int
         Number of directions; -1 when the sources come from a file, as the reference prints it.
     """
@@ -46,6 +47,13 @@ class ResolvedSources:
     def incident(self) -> np.ndarray:
         """Directions of travel, (S, 3) unit vectors."""
         return -self.positions / np.linalg.norm(self.positions, axis=1)[:, None]
+
+
+def uses_weights(beam: Beam, physics: str) -> bool:
+    """Whether sources count by their weights: as asked for, else with a spectrum and in ``correct`` physics."""
+    if beam.source_weights is not None:
+        return beam.source_weights
+    return beam.spectrum is not None or physics == "correct"
 
 
 def resolve_sources(beam: Beam, frame: Frame, physics: str) -> ResolvedSources:
@@ -68,17 +76,29 @@ def resolve_sources(beam: Beam, frame: Frame, physics: str) -> ResolvedSources:
     if beam.sourcefile is not None:
         positions, weights, wavelengths = _from_file(beam, frame, wavelength)
         divsteps = -1
-        if physics == "reference" and np.ptp(weights) > 0:
+        if not uses_weights(beam, physics) and np.ptp(weights) > 0:
             notes = ("the reference ignores the weights in the source file; --physics correct honours them",)
     else:
         directions = _divergence(frame, hdiv, vdiv, beam.round_div)
         divsteps = len(directions)
         spectrum = wavelength * (1 + dispersion.step * np.arange(dispersion.number) - dispersion.range / 2)
+        shares = np.full(len(spectrum), 1 / len(spectrum))
+        if beam.spectrum is not None:
+            found = read_spectrum(beam.spectrum, beam.spectrum_steps)
+            spectrum, shares = found.wavelengths_A * 1e-10, found.weights
+            width = float(np.ptp(found.wavelengths_A)) / found.mean_A
+            dispersion = Steps(width, width / max(len(spectrum) - 1, 1), len(spectrum))
         positions = np.repeat(directions, len(spectrum), axis=0)
         wavelengths = np.tile(spectrum, divsteps)
-        weights = np.full(len(wavelengths), 1 / max(len(wavelengths), 1))
+        weights = np.tile(shares, divsteps) / max(divsteps, 1)
     if len(positions) == 0:
         raise ConfigError("no source is left: the elliptical cut removes the whole divergence grid; try -square_div")
+    if physics == "reference" and uses_weights(beam, physics) and np.ptp(weights) > 0:
+        notes = (
+            *notes,
+            "sources have different weights: each has its own solid angle, polarization and capture fraction, "
+            "where the reference has one for all",
+        )
     if not (wavelengths > 0).all():
         raise ConfigError(f"source wavelengths must be > 0, got {wavelengths.min() * 1e10:g} A")
     return ResolvedSources(positions, wavelengths, weights, hdiv, vdiv, dispersion, divsteps, notes)

@@ -7,6 +7,7 @@ import os
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -87,7 +88,13 @@ def resolve_structure_factors(config: StructureFactors) -> tuple[FhklGrid | None
     ResourceError
         The box does not fit in memory.
     """
+    if config.model is not None:
+        return _from_model(config)
     if config.hkl is not None:
+        if content_kind(config.hkl) != "text":
+            return _from_reflections(config)
+        if config.hkl_label is not None:
+            raise ConfigError(f"--label: {config.hkl} is a text file, which has one column of F")
         indices, F = read_hkl(config.hkl)
         box = build_grid(indices, F, config.default_F, str(config.hkl))
         h, k, l = (indices - (box.h_min, box.k_min, box.l_min)).T
@@ -101,6 +108,54 @@ def resolve_structure_factors(config: StructureFactors) -> tuple[FhklGrid | None
             f"no structure factors: give -hkl FILE or -default_F NUMBER (there is no {config.dump} of an earlier run)"
         )
     return None, []
+
+
+def _from_reflections(config: StructureFactors) -> tuple[FhklGrid, list[str]]:
+    assert config.hkl is not None
+    from nbnumba.io.reflections import read_reflections
+
+    found = read_reflections(config.hkl, config.hkl_label)
+    box = build_grid(found.indices, found.F, config.default_F, str(config.hkl))
+    _extinguish(box, found.spacegroup)
+    return box, list(found.notes)
+
+
+def _from_model(config: StructureFactors) -> tuple[FhklGrid, list[str]]:
+    assert config.model is not None
+    from nbnumba.io.model import calculate_reflections
+
+    found = calculate_reflections(
+        config.model, config.model_dmin_A, config.model_wavelength_A, config.solvent_k, config.solvent_B
+    )
+    box = build_grid(found.indices, found.F, config.default_F, str(config.model))
+    _extinguish(box, found.spacegroup)
+    return box, list(found.notes)
+
+
+def _extinguish(box: FhklGrid, spacegroup: Any) -> None:
+    """Zero for what the space group extinguishes and the file does not list: default_F is not for these."""
+    if box.default_F == 0:
+        return
+    from nbnumba.io.reflections import absent
+
+    holes = np.argwhere(box.grid == box.default_F)
+    indices = holes + np.array([box.h_min, box.k_min, box.l_min])
+    out = holes[absent(indices, spacegroup)].T
+    box.grid[out[0], out[1], out[2]] = 0.0
+
+
+def content_kind(path: Path) -> str:
+    """``text`` for a list of h k l F; else the format that gemmi reads, which is loaded only then."""
+    # a pipe can be read only once, and nothing but text comes through one; what cannot be read is said by the reader
+    if not os.path.isfile(path) or not os.access(path, os.R_OK):
+        return "text"
+    with open(path, "rb") as handle:
+        head = handle.read(1)
+    if head in b"0123456789+-. \t":
+        return "text"
+    from nbnumba.io import reflections
+
+    return reflections.content_kind(path)
 
 
 def _from_dump(path: Path, default_F: float) -> tuple[FhklGrid, list[str]]:

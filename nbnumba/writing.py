@@ -10,16 +10,19 @@ from pathlib import Path
 import numpy as np
 
 from nbnumba.crystal import RTD
+from nbnumba.detector_noise import SATURATION_16
 from nbnumba.errors import FileError
 from nbnumba.experiment import Experiment
 from nbnumba.images import integer_image, pgm_image
+from nbnumba.imgcif import dials_import_words, image_geometry
 from nbnumba.io.fdump import write_fdump
 from nbnumba.io.files import together
+from nbnumba.io.npy import write_npy
 from nbnumba.io.pgm import write_pgm
 from nbnumba.io.raw import write_float_image
 from nbnumba.io.smv import SmvGeometry, write_smv
-from nbnumba.noise import noise_image
 from nbnumba.outputs import Outputs
+from nbnumba.readings import GAP, Counts, noiseless_counts, noisy_counts, noisy_frames
 from nbnumba.simulate import Result
 
 
@@ -40,8 +43,8 @@ class Written:
     noise: np.ndarray | None
 
 
-def smv_geometry(experiment: Experiment) -> SmvGeometry:
-    """Numbers of the SMV header, for the first panel."""
+def smv_geometry(experiment: Experiment, gain: float = 1.0) -> SmvGeometry:
+    """Numbers of the SMV header, for the first panel; ``gain`` in counts per photon."""
     panel = experiment.panel
     return SmvGeometry(
         fpixels=panel.fpixels,
@@ -61,6 +64,8 @@ def smv_geometry(experiment: Experiment) -> SmvGeometry:
         phi_deg=experiment.scan.start * RTD,
         osc_deg=experiment.scan.osc * RTD,
         twotheta_deg=experiment.detector.twotheta_deg,
+        exposure_s=experiment.simulation.beam.exposure_s,
+        gain=gain,
     )
 
 
@@ -72,16 +77,16 @@ def write_outputs(result: Result, outputs: Outputs) -> Written:
     FileError
         One of them cannot be written; then none is, and files of the same names are as they were.
     """
-    experiment = result.experiment
-    slices, geometry = experiment.sampling.slices[0], smv_geometry(experiment)
+    experiment, offset = result.experiment, outputs.adc_offset
+    slices = experiment.sampling.slices[0]
     files: list[Path] = []
     notes: list[str] = []
-    pgm_scale = photons = overloads = seed = None
+    pgm_scale = photons = overloads = seed = noise = counted = None
     with together():
         _write_dump(experiment, files, notes)
         write_float_image(outputs.floatfile, result.image)
-        counts, int_scale = integer_image(result.image, slices, outputs.scale, outputs.adc_offset)
-        write_smv(outputs.intfile, counts, geometry, outputs.adc_offset)
+        counts, int_scale = integer_image(result.image, slices, outputs.scale, offset)
+        write_smv(outputs.intfile, counts, smv_geometry(experiment, int_scale), offset, outputs.smv)
         files += [outputs.floatfile, outputs.intfile]
         if outputs.pgmfile is not None:
             levels, pgm_scale = pgm_image(
@@ -89,18 +94,79 @@ def write_outputs(result: Result, outputs: Outputs) -> Written:
             )
             write_pgm(outputs.pgmfile, levels, pgm_scale)
             files.append(outputs.pgmfile)
-        noise_photons = None
         if outputs.noisefile is not None:
             seed = outputs.seed if outputs.seed is not None else int(time.time())
-            noise = noise_image(result.image, slices, seed, outputs.adc_offset, outputs.rng)
-            photons, overloads = noise.photons, noise.overloads
-            write_smv(outputs.noisefile, noise.counts, geometry, outputs.adc_offset)
+            frames = noisy_frames(result, outputs, seed, offset)
+            photons, overloads = frames[0].photons, frames[0].overloads
+            counts = np.minimum(frames[0].counts, SATURATION_16).astype(np.uint16)
+            write_smv(outputs.noisefile, counts, smv_geometry(experiment, outputs.gain), offset, outputs.smv)
             files.append(outputs.noisefile)
-            noise_photons = noise.counts - np.float32(outputs.adc_offset)
+            noise = (frames[0].counts - np.float32(offset)).astype(np.float32) / np.float32(outputs.gain)
+            counted = noisy_counts(result, outputs, seed, frames) if outputs.wants_counts else None
+        elif outputs.wants_counts:
+            counted = noiseless_counts(result, outputs)
+        if counted is not None:
+            files += _write_counts(counted, experiment, outputs)
+        if outputs.truth is not None:
+            from nbnumba.truth import find_truth, write_truth
+
+            write_truth(outputs.truth, find_truth(result))
+            files.append(outputs.truth)
         if outputs.preview is not None:
-            draw(outputs.preview, result.image if noise_photons is None else noise_photons, experiment)
+            draw(outputs.preview, result.image if noise is None else noise, experiment)
             files.append(outputs.preview)
-    return Written(tuple(files), int_scale, pgm_scale, photons, overloads, seed, tuple(notes), noise_photons)
+    notes += _import_notes(experiment, outputs)
+    return Written(tuple(files), int_scale, pgm_scale, photons, overloads, seed, tuple(notes), noise)
+
+
+def _write_counts(counted: Counts, experiment: Experiment, outputs: Outputs) -> list[Path]:
+    """Count files that were asked for."""
+    geometry = image_geometry(experiment)
+    written = []
+    if outputs.cbf is not None:
+        from nbnumba.io.cbf import write_cbf
+
+        write_cbf(outputs.cbf, counted.marked()[0], geometry, counted.saturation, outputs.gain)
+        written.append(outputs.cbf)
+    if outputs.nexus is not None:
+        from nbnumba.io.nexus import Readings, stack_panels, write_nexus  # HDF5 is slow to load
+
+        # no mask where all pixels are good: DIALS 3.12 cannot cut one for panels of different widths
+        mask = stack_panels(counted.masks, GAP) if any(m.any() for m in counted.masks) else None
+        readings = Readings(saturation=counted.saturation, underload=counted.underload, pixel_mask=mask)
+        write_nexus(outputs.nexus, stack_panels(counted.panels), geometry, readings)
+        written.append(outputs.nexus)
+    if outputs.npy is not None:
+        marked = counted.marked()
+        alike = len({panel.shape for panel in marked}) == 1
+        write_npy(outputs.npy, marked[0] if len(marked) == 1 else np.array(marked) if alike else _stacked(marked))
+        written.append(outputs.npy)
+    return written
+
+
+def _stacked(panels: list[np.ndarray]) -> np.ndarray:
+    from nbnumba.io.nexus import stack_panels
+
+    return stack_panels(panels, -1)
+
+
+def _import_notes(experiment: Experiment, outputs: Outputs) -> list[str]:
+    """What a reader of the files has to be told because their headers cannot."""
+    plain = [outputs.cbf] if outputs.cbf is not None else []
+    if outputs.smv == "adsc":
+        plain.append(outputs.intfile if outputs.noisefile is None else outputs.noisefile)
+    if not plain:
+        return []
+    geometry, notes = image_geometry(experiment), []
+    names = " and ".join(str(path) for path in plain)
+    if len(geometry.panels) > 1:
+        notes.append(f"{names} cannot hold more than the first panel: --nexus FILE holds all {len(geometry.panels)}")
+    if words := dials_import_words(geometry):
+        notes.append(f"the header of {names} cannot say how detector and spindle lie: dials.import {' '.join(words)}")
+    unnumbered = [path.name for path in plain if not any(letter.isdigit() for letter in path.name)]
+    if unnumbered:
+        notes.append(f"DIALS wants a number in the names of images: call {unnumbered[0]} something like image_0001")
+    return notes
 
 
 def draw(

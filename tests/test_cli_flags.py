@@ -148,7 +148,7 @@ def test_lenient_leaves_out_unknown_flags_with_their_values() -> None:
     assert "-xyzzy" in known.warnings[0] and "1 -2 word" in known.warnings[0]
 
 
-@pytest.mark.parametrize("words", [["-coherent"], ["-stol", "a"], ["-density", "1"], ["-MW", "18"], ["-Q", "a"]])
+@pytest.mark.parametrize("words", [["-coherent"], ["-stolout", "a"]])
 def test_flags_that_the_reference_never_uses_are_said_to_have_no_effect(words: list[str]) -> None:
     known = parse(words)
     assert not known.values

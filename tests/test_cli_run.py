@@ -288,14 +288,13 @@ def test_json_holds_plain_finite_values(tmp_path: Path) -> None:
 def test_an_interrupt_after_the_files_names_them(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from nbnumba.cli import run
+    from nbnumba.cli import interrupt
 
     def late(invocation: object) -> None:
-        run.completed.append(Path("floatimage.bin"))
+        interrupt.completed.append(Path("floatimage.bin"))
         signal.raise_signal(signal.SIGINT)
 
-    monkeypatch.setattr(run, "completed", [])
-    monkeypatch.setattr(run, "run", late)
+    monkeypatch.setattr("nbnumba.cli.run.run", late)
     assert cli_main.main(["run", "-default_F", "1", "-cell", "50"]) == 130
     assert "complete files: floatimage.bin" in capsys.readouterr().err
 

@@ -163,7 +163,8 @@ def test_a_failure_midway_falls_back_in_auto_only(found, monkeypatch):
             raise DeviceError("cuda:0 (NVIDIA H200) failed: out of luck")
 
     expected = simulate(small(), device="cpu")
-    monkeypatch.setattr("nbnumba.simulate.make_renderer", lambda *args: Broken())
+    # by its name in sys.modules: nbnumba.simulate is the function
+    monkeypatch.setattr(sys.modules["nbnumba.simulate"], "make_renderer", lambda *args: Broken())
     result = simulate(small(), device="auto")
     np.testing.assert_array_equal(result.image, expected.image)
     assert result.device == "cpu"

@@ -3,6 +3,10 @@
 The header that is written has nanoBragg.c's keys in its order and formats, with three differences: ``DIALS_ORIGIN``
 ends with its semicolon, ``ADC_OFFSET`` records the pedestal, and a header that does not fit into 512 bytes is longer
 instead of running into the pixels.
+
+The ``adsc`` flavour is for programs that take the header at its word. ``BEAMLINE=fake`` makes DIALS read BEAM_CENTER as
+ADXV's, a pixel off, which is centimetres wrong for the numbers of other conventions; without it, and with DENZO's beam
+centre, DIALS (FormatSMVADSC) and others place the image exactly. Numbers have 10 digits there instead of 6.
 """
 
 from __future__ import annotations
@@ -13,13 +17,16 @@ import re
 import stat
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Literal
 
 import numpy as np
 
 from nbnumba import memory
 from nbnumba.errors import FileError
 from nbnumba.io.files import atomic_write, cause
+
+Flavour = Literal["reference", "adsc"]
+_Entries = dict[str, float | str]
 
 _MAGIC = b"{\nHEADER_BYTES="
 _BLOCK = 512
@@ -177,6 +184,8 @@ class SmvGeometry:
         Corner of the first pixel in the frame of DIALS.
     orgx, orgy : float
         Point nearest to the crystal, in pixels as XDS counts them.
+    exposure_s, gain : float
+        For the ``adsc`` flavour: seconds, and counts per photon.
     """
 
     fpixels: int
@@ -196,48 +205,69 @@ class SmvGeometry:
     phi_deg: float
     osc_deg: float
     twotheta_deg: float
+    exposure_s: float = 1.0
+    gain: float = 1.0
 
 
-def smv_header(geometry: SmvGeometry, adc_offset: float) -> bytes:
+def smv_header(geometry: SmvGeometry, adc_offset: float, flavour: Flavour = "reference") -> bytes:
     """Whole header, padded to 512 bytes or the next multiple that holds it."""
-    g = geometry
-    entries: list[tuple[str, float | str]] = [
-        ("DIM", 2),
-        ("BYTE_ORDER", "little_endian"),
-        ("TYPE", "unsigned_short"),
-        ("SIZE1", str(g.fpixels)),
-        ("SIZE2", str(g.spixels)),
-        ("PIXEL_SIZE", g.pixel_mm),
-        ("DISTANCE", g.distance_mm),
-        ("WAVELENGTH", g.wavelength_A),
-        ("BEAM_CENTER_X", g.xbeam_mm),
-        ("BEAM_CENTER_Y", g.ybeam_mm),
-        ("ADXV_CENTER_X", g.fbeam_mm),
-        ("ADXV_CENTER_Y", g.detsize_s_mm - g.sbeam_mm),
-        ("MOSFLM_CENTER_X", g.sbeam_mm - 0.5 * g.pixel_mm),
-        ("MOSFLM_CENTER_Y", g.fbeam_mm - 0.5 * g.pixel_mm),
-        ("DENZO_X_BEAM", g.sbeam_mm),
-        ("DENZO_Y_BEAM", g.fbeam_mm),
-        ("DIALS_ORIGIN", "{:g},{:g},{:g}".format(*g.dials_origin_mm)),
-        ("XDS_ORGX", g.orgx),
-        ("XDS_ORGY", g.orgy),
-        ("CLOSE_DISTANCE", g.close_distance_mm),
-        ("PHI", g.phi_deg),
-        ("OSC_START", g.phi_deg),
-        ("OSC_RANGE", g.osc_deg),
-        ("TWOTHETA", g.twotheta_deg),
-        ("DETECTOR_SN", "000"),
-        ("BEAMLINE", "fake"),
-        ("ADC_OFFSET", float(adc_offset)),
-    ]
-    body = "".join(f"{key}={value if isinstance(value, str) else f'{value:g}'};\n" for key, value in entries)
+    entries = _entries(geometry, adc_offset)
+    digits = 6
+    if flavour == "adsc":
+        digits = 10
+        entries = _adsc_entries(entries, geometry, adc_offset)
+    body = "".join(
+        f"{key}={value if isinstance(value, str) else f'{value:.{digits}g}'};\n" for key, value in entries.items()
+    )
     size = _BLOCK
     while len(header := f"{{\nHEADER_BYTES={size};\n{body}}}\f") > size:
         size += _BLOCK
     return header.ljust(size).encode("ascii")
 
 
-def write_smv(path: Path | str, data: np.ndarray, geometry: SmvGeometry, adc_offset: float) -> None:
+def _adsc_entries(entries: _Entries, g: SmvGeometry, adc_offset: float) -> _Entries:
+    """The same keys without the mark of simulated images, with DENZO's beam centre and what ADSC's readers ask for."""
+    entries = {key: value for key, value in entries.items() if key != "BEAMLINE"}
+    entries["BEAM_CENTER_X"], entries["BEAM_CENTER_Y"] = g.sbeam_mm, g.fbeam_mm
+    # without GAIN, DIALS guesses one from the number and size of the pixels
+    return entries | {"TIME": g.exposure_s, "GAIN": g.gain, "IMAGE_PEDESTAL": float(adc_offset)}
+
+
+def _entries(g: SmvGeometry, adc_offset: float) -> _Entries:
+    return {
+        "DIM": 2,
+        "BYTE_ORDER": "little_endian",
+        "TYPE": "unsigned_short",
+        "SIZE1": str(g.fpixels),
+        "SIZE2": str(g.spixels),
+        "PIXEL_SIZE": g.pixel_mm,
+        "DISTANCE": g.distance_mm,
+        "WAVELENGTH": g.wavelength_A,
+        "BEAM_CENTER_X": g.xbeam_mm,
+        "BEAM_CENTER_Y": g.ybeam_mm,
+        "ADXV_CENTER_X": g.fbeam_mm,
+        "ADXV_CENTER_Y": g.detsize_s_mm - g.sbeam_mm,
+        "MOSFLM_CENTER_X": g.sbeam_mm - 0.5 * g.pixel_mm,
+        "MOSFLM_CENTER_Y": g.fbeam_mm - 0.5 * g.pixel_mm,
+        "DENZO_X_BEAM": g.sbeam_mm,
+        "DENZO_Y_BEAM": g.fbeam_mm,
+        "DIALS_ORIGIN": "{:g},{:g},{:g}".format(*g.dials_origin_mm),
+        "XDS_ORGX": g.orgx,
+        "XDS_ORGY": g.orgy,
+        "CLOSE_DISTANCE": g.close_distance_mm,
+        "PHI": g.phi_deg,
+        "OSC_START": g.phi_deg,
+        "OSC_RANGE": g.osc_deg,
+        "TWOTHETA": g.twotheta_deg,
+        "DETECTOR_SN": "000",
+        "BEAMLINE": "fake",
+        "ADC_OFFSET": float(adc_offset),
+    }
+
+
+def write_smv(
+    path: Path | str, data: np.ndarray, geometry: SmvGeometry, adc_offset: float, flavour: Flavour = "reference"
+) -> None:
     """Write an image.
 
     Parameters
@@ -246,6 +276,8 @@ def write_smv(path: Path | str, data: np.ndarray, geometry: SmvGeometry, adc_off
         Counts, pedestal included.
     adc_offset : float
         The pedestal, for the header.
+    flavour : str
+        ``reference``: the header of nanoBragg.c; ``adsc``: the one that DIALS places exactly.
 
     Raises
     ------
@@ -258,5 +290,5 @@ def write_smv(path: Path | str, data: np.ndarray, geometry: SmvGeometry, adc_off
             f"got {data.dtype} {data.shape}"
         )
     with atomic_write(path) as file:
-        file.write(smv_header(geometry, adc_offset))
+        file.write(smv_header(geometry, adc_offset, flavour))
         file.write(np.ascontiguousarray(data, dtype="<u2").data)

@@ -1,0 +1,216 @@
+"""What ``nbnumba series`` does: plan, make what is missing, and tell about it."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from nbnumba.cli import interrupt, report
+from nbnumba.cli.build import RunOptions, build
+from nbnumba.cli.series_flags import SeriesRequest
+from nbnumba.config import Simulation
+from nbnumba.distributions import read_variations
+from nbnumba.errors import ConfigError
+from nbnumba.experiment import resolve
+from nbnumba.outputs import Outputs
+from nbnumba.series import NOWHERE, Series
+from nbnumba.series_folder import read_manifest
+from nbnumba.series_run import SeriesReport, run_series
+
+
+def make_series(request: SeriesRequest) -> None:
+    """Make, or continue, the series that a command line describes.
+
+    Raises
+    ------
+    NbnumbaError
+        See :mod:`nbnumba.errors`.
+    """
+    invocation = request.invocation
+    report.set_up_log(bool(invocation.values.get("run.quiet")))
+    report.warn(invocation.warnings)
+    simulation, outputs, options = build(invocation)
+    folder = Path(request.out)
+    series = plan(request, simulation, outputs, options, _seed(request, folder))
+    _tell_first(series)
+    with cluster(request) as client, progress_bar(options.progress and not options.quiet) as progress:
+        done = _Count(progress)
+        try:
+            finished = run_series(
+                series,
+                folder,
+                workers=request.workers,
+                threads=options.threads,
+                client=client,
+                progress=done,
+                contact_sheet=request.contact_sheet,
+            )
+        except KeyboardInterrupt:
+            if done.complete:
+                interrupt.completed[:] = [folder]
+                report.say([f"{done.complete} of {series.images} images are complete: the same command continues"])
+            raise
+    _tell_last(finished)
+
+
+def plan(request: SeriesRequest, simulation: Simulation, outputs: Outputs, options: RunOptions, seed: int) -> Series:
+    """The series of a command line.
+
+    Raises
+    ------
+    ConfigError, FileError
+        What no series can be made of, or a file of distributions that cannot be read.
+    """
+    given = request.invocation.values
+    if request.kind == "rotation" and "scan.osc_deg" not in given and simulation.scan.osc_deg is None:
+        raise ConfigError("--images needs the width of an image: give -osc DEG")
+    return Series(
+        simulation=simulation,
+        images=request.images,
+        kind=request.kind,  # type: ignore[arg-type]
+        orientations=request.orientations,  # type: ignore[arg-type]
+        variations=() if request.vary is None else read_variations(request.vary),
+        outputs=_outputs(request, outputs, simulation),
+        seed=seed,
+        device=options.device,
+        precision=options.precision,
+    )
+
+
+def _outputs(request: SeriesRequest, outputs: Outputs, simulation: Simulation) -> Outputs:
+    """The files that were asked for; where no image was, the one with noise, or the one without if there is none."""
+    given = request.invocation.values
+    changes: dict[str, Any] = {"seed": None}
+    for key in ("floatfile", "intfile"):
+        if f"outputs.{key}" not in given:
+            changes[key] = NOWHERE
+    if "outputs.pgmfile" not in given:
+        changes["pgmfile"] = None
+    if "outputs.scale" not in given:
+        changes["scale"] = 1.0  # all images on one scale: a count is a photon
+    named = [key for key in ("cbf", "nexus", "npy", "intfile", "floatfile") if f"outputs.{key}" in given]
+    name = request.name or _default_name(simulation)
+    if outputs.noisefile is None:
+        if not named:
+            changes["intfile"] = Path(f"{name}.img")
+    elif "outputs.noisefile" not in given:
+        # counts for CBF and others are drawn for a noise image, also for one that goes nowhere
+        changes["noisefile"] = NOWHERE if named else Path(f"{name}.img")
+    for path in (v for k, v in vars(replace(outputs, **changes)).items() if k != "json" and isinstance(v, Path)):
+        if path != NOWHERE and path.name != str(path):
+            raise ConfigError(f"files of a series go to the folder of --out: give a name without a folder, got {path}")
+    return replace(outputs, **changes)
+
+
+def _default_name(simulation: Simulation) -> str:
+    factors = simulation.structure_factors
+    source = factors.hkl or getattr(factors, "model", None)
+    return source.name.split(".")[0] if source is not None else "image"
+
+
+def _seed(request: SeriesRequest, folder: Path) -> int:
+    """The seed given, else that of the series in the folder, else one from the time."""
+    given = request.invocation.values.get("outputs.seed")
+    if given is not None:
+        return given
+    earlier = read_manifest(folder)
+    return earlier["seed"] if earlier is not None and isinstance(earlier.get("seed"), int) else int(time.time())
+
+
+def _tell_first(series: Series) -> None:
+    """The facts of the first image, and what the user may not expect."""
+    experiment = resolve(series.shot(1).simulation)
+    report.warn(experiment.warnings)
+    if series.kind == "rotation" and series.simulation.scan.phisteps is None:
+        report.warn([f"each image is the sum of {experiment.scan.phisteps} phi steps: -phisteps N makes it smoother"])
+    report.say(report.experiment_lines(experiment.facts()))
+
+
+def _tell_last(done: SeriesReport) -> None:
+    report.warn(done.notes)
+    if done.made:
+        rate = done.made / done.seconds if done.seconds > 0 else 0.0
+        how = f"{done.workers} processes" if done.workers > 1 else "one process" if done.workers else "the cluster"
+        report.say([report.plain_line("made", f"{done.made} images in {done.seconds:.3g} s ({rate:.3g}/s) by {how}")])
+    else:
+        report.say([report.plain_line("made", f"nothing: all {done.images} images were there")])
+    files = [path for path in (done.truth, done.models, done.sheet) if path is not None]
+    interrupt.completed[:] = files
+    report.say(
+        [report.plain_line("wrote", f"{done.images} images and {', '.join(p.name for p in files)} in {done.folder}")]
+    )
+
+
+class _Count:
+    """Passes progress on, and remembers it."""
+
+    def __init__(self, show: Callable[[int, int], None]) -> None:
+        self.complete, self._show = 0, show
+
+    def __call__(self, complete: int, total: int) -> None:
+        self.complete = complete
+        interrupt.check()
+        self._show(complete, total)
+
+
+@contextmanager
+def progress_bar(wanted: bool) -> Iterator[Callable[[int, int], None]]:
+    """A function that moves a bar on stderr, if that is a terminal, with images/s and the time left."""
+    if not (wanted and sys.stderr.isatty()):
+        yield lambda complete, total: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"), TimeRemainingColumn())
+    with Progress("images", *columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("images", total=None, rate="")
+        start: list[float] = []
+
+        def move(complete: int, total: int) -> None:
+            if not start:
+                start[:] = [time.perf_counter(), complete]
+                bar.reset(task, total=total, completed=complete)
+                return
+            seconds = time.perf_counter() - start[0]
+            bar.update(task, completed=complete, rate=f"{(complete - start[1]) / max(seconds, 1e-9):.3g} images/s")
+
+        yield move
+
+
+@contextmanager
+def cluster(request: SeriesRequest) -> Iterator[Any]:
+    """The Dask client that was asked for, or None.
+
+    Raises
+    ------
+    ConfigError
+        A package is missing, or nobody answers at the address.
+    """
+    if request.scheduler is None and not request.slurm:
+        yield None
+        return
+    try:
+        from distributed import Client
+    except ImportError:
+        raise ConfigError("a cluster needs Dask: pip install 'nbnumba[cluster]'") from None
+    if request.slurm:
+        try:
+            from dask_jobqueue import SLURMCluster
+        except ImportError:
+            raise ConfigError("--slurm needs dask-jobqueue: pip install dask-jobqueue") from None
+        with SLURMCluster() as jobs, Client(jobs) as client:
+            jobs.scale(jobs=request.workers or 1)
+            yield client
+        return
+    try:
+        client = Client(request.scheduler, timeout="10s")
+    except (OSError, TimeoutError, ValueError) as error:
+        raise ConfigError(f"no Dask scheduler answers at {request.scheduler}: {error}") from error
+    with client:
+        yield client

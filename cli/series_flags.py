@@ -1,0 +1,135 @@
+"""The command line of ``nbnumba series``: its own options before those of ``nbnumba run``. Light, for the help's sake."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import typer
+
+from nbnumba.cli.command import INVOCATION, FlagCommand
+from nbnumba.cli.flag_table import FLAGS
+from nbnumba.cli.flags import Flag, count, file, flag, panel, switch
+from nbnumba.cli.parse import Invocation, parse
+from nbnumba.errors import UsageError
+
+OWN: tuple[Flag, ...] = panel(
+    "Series",
+    count("--images", "", "A rotation series of so many images; -osc is the width of one, -phi the start."),
+    count("--stills", "", "So many stills, each of another crystal."),
+    flag(
+        "--orientations",
+        "choice",
+        "",
+        "Of stills: random, or fixed as -mat and -misset say.",
+        metavar="random|fixed",
+        default="random",
+    ),
+    file("--vary", "", "Distributions of what varies from shot to shot (TOML)."),
+    flag("--out", "path", "", "Where the series goes, or is continued.", metavar="FOLDER", default="series"),
+    flag("--name", "path", "", "Images are called NAME_0001.img.", metavar="NAME", default="the -hkl file's name"),
+    count("--workers", "", "Processes on this machine; jobs with --slurm. Default: one per core."),
+    flag("--scheduler", "path", "", "Send the images to the Dask cluster at tcp://HOST:PORT.", metavar="URL"),
+    switch("--slurm", "Send the images to SLURM, by dask-jobqueue and its configuration."),
+    switch("--no-contact-sheet", "Draw no picture of the whole."),
+)
+#: What the help of ``nbnumba series`` lists.
+SERIES_FLAGS: tuple[Flag, ...] = (*OWN, *(row for row in FLAGS if row.name not in ("--json", "--dry-run")))
+
+_VALUES = {row.name for row in OWN if row.kind != "switch"}
+_SWITCHES = {row.name for row in OWN if row.kind == "switch"}
+_COUNTS = ("--images", "--stills", "--workers")
+#: Fields of a run that a series has no use for.
+_REFUSED = {
+    "outputs.json": "--json belongs to a single run: a series keeps its record in series.json",
+    "run.dry_run": "--dry-run belongs to a single run: 'nbnumba run --dry-run' prints the facts of the first image",
+    "trace.pixel": "pixels are traced in a single run: use 'nbnumba trace' with the flags of one image",
+}
+
+
+@dataclass(frozen=True)
+class SeriesRequest:
+    """What ``nbnumba series`` was asked for; ``invocation`` are the flags of a run."""
+
+    images: int
+    kind: str
+    orientations: str
+    vary: str | None
+    out: str
+    name: str | None
+    workers: int | None
+    scheduler: str | None
+    slurm: bool
+    contact_sheet: bool
+    invocation: Invocation
+
+
+class SeriesCommand(FlagCommand):
+    """A command that hands its words to :func:`parse_series`; the request is in ``ctx.meta[INVOCATION]``."""
+
+    def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:  # type: ignore[override]
+        """Parse the words, unless only completions or the help are wanted."""
+        if ctx.resilient_parsing or not args or "--help" in args or "-h" in args:
+            return super().parse_args(ctx, args)
+        ctx.meta[INVOCATION] = parse_series(args)
+        return []
+
+
+def parse_series(argv: Sequence[str]) -> SeriesRequest:
+    """Take the series' own options out of a command line, and parse the rest as that of a run.
+
+    Raises
+    ------
+    UsageError
+        Neither images nor stills, options that contradict one another, or what ``nbnumba run`` would refuse.
+    """
+    words, rest = list(argv), []
+    given: dict[str, str] = {}
+    while words:
+        word = words.pop(0)
+        name, equals, value = word.partition("=")
+        if name in _VALUES:
+            if not equals and not words:
+                raise UsageError(f"{name} needs a value, but the command line ends there")
+            given[name] = value if equals else words.pop(0)
+        elif word in _SWITCHES:
+            given[word] = "yes"
+        else:
+            rest.append(word)
+    numbers = {name: _number(name, given[name]) for name in _COUNTS if name in given}
+    if ("--images" in numbers) == ("--stills" in numbers):
+        raise UsageError("series needs either --images N (a rotation series) or --stills N")
+    if "--scheduler" in given and "--slurm" in given:
+        raise UsageError("--scheduler and --slurm name two clusters: give one of them")
+    orientations = given.get("--orientations", "random")
+    if orientations not in ("random", "fixed"):
+        raise UsageError(f"--orientations needs random or fixed, got {orientations!r}")
+    if "--orientations" in given and "--images" in given:
+        raise UsageError(
+            "--orientations is for --stills: a rotation series turns one crystal (-misset random turns it)"
+        )
+    if "/" in given.get("--name", ""):
+        raise UsageError(f"--name is a name and no path, got {given['--name']!r}: give the folder as --out")
+    invocation = parse(rest)
+    for dest, message in _REFUSED.items():
+        if dest in invocation.values:
+            raise UsageError(message)
+    return SeriesRequest(
+        images=numbers.get("--images", numbers.get("--stills", 0)),
+        kind="rotation" if "--images" in numbers else "stills",
+        orientations=orientations,
+        vary=given.get("--vary"),
+        out=given.get("--out", "series"),
+        name=given.get("--name"),
+        workers=numbers.get("--workers"),
+        scheduler=given.get("--scheduler"),
+        slurm="--slurm" in given,
+        contact_sheet="--no-contact-sheet" not in given,
+        invocation=invocation,
+    )
+
+
+def _number(name: str, text: str) -> int:
+    if not text.isascii() or not text.isdigit() or int(text) < 1:
+        raise UsageError(f"{name} needs a whole number above 0, got {text!r}")
+    return int(text)

@@ -1,0 +1,53 @@
+"""A picture of a series: thumbnails of its shots, side by side, on one scale."""
+
+from __future__ import annotations
+
+import io
+import math
+from pathlib import Path
+
+import numpy as np
+
+from nbnumba.io.files import atomic_write
+
+
+def save_contact_sheet(path: Path, pictures: np.ndarray, numbers: np.ndarray, title: str) -> None:
+    """Write a PNG.
+
+    Parameters
+    ----------
+    pictures : (n, slow, fast) float32
+        Photons.
+    numbers : (n,) int
+        Written above each.
+
+    Raises
+    ------
+    FileError
+        It cannot be written.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg  # slow to load
+    from matplotlib.figure import Figure
+
+    columns = min(len(pictures), max(1, math.ceil(math.sqrt(len(pictures) * 1.5))))
+    rows = math.ceil(len(pictures) / columns)
+    figure = Figure(figsize=(1.4 * columns + 0.2, 1.55 * rows + 0.4), dpi=110, layout="constrained")
+    FigureCanvasAgg(figure)
+    figure.suptitle(title, fontsize=9)
+    axes = figure.subplots(rows, columns, squeeze=False).ravel()
+    # square roots show weak spots beside strong ones, and strong ones may saturate
+    brightness = np.sqrt(np.maximum(pictures, 0.0))
+    positive = brightness[brightness > 0]
+    limit = float(np.quantile(positive, 0.95)) if positive.size else 1.0
+    for axis in axes:
+        axis.set_axis_off()
+    for axis, picture, number in zip(axes, brightness, numbers, strict=False):
+        axis.set_axis_on()
+        axis.set(xticks=[], yticks=[])
+        axis.spines[:].set(color="0.8", linewidth=0.5)
+        axis.imshow(picture, cmap="gray_r", vmin=0.0, vmax=limit, interpolation="antialiased")
+        axis.set_title(str(number), fontsize=7, pad=2)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", metadata={"Software": None})
+    with atomic_write(path) as handle:
+        handle.write(buffer.getvalue())

@@ -1,0 +1,140 @@
+"""What a file says about an experiment's geometry, and the checks that its readers share."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nbnumba.config import Panel, Vector
+from nbnumba.errors import ConfigError, FileError
+
+#: No number of a geometry file is larger, in any of its units.
+LARGEST = 1e12
+#: Numbers along an axis, or the components of a vector.
+Numbers = Sequence[float] | np.ndarray
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class FileGeometry:
+    """Geometry in the laboratory frame of the file it comes from; None where the file does not say.
+
+    Attributes
+    ----------
+    beam : (3,) float
+        Direction of travel, from source to crystal.
+    polar : (3,) float or None
+        Side of the E vector, unit vector.
+    kahn_factor : float or None
+        Twice the polarized fraction less one.
+    spindle : (3,) float or None
+        Right-handed rotation axis of the crystal, unit vector.
+    panels : tuple of Panel
+        At least one, but for files without a detector.
+    thickness_um, attenuation_um : float or None
+        Of the sensor.
+    reciprocal : (3, 3) float or None
+        a*, b*, c* as columns (1/Å), at spindle angle 0, with the fixed rotations of the goniometer in it.
+    cell : (6,) float or None
+        Unit cell where the orientation is not known.
+    phi_deg, osc_deg : float or None
+        Spindle at the start of the image, and its width; None: a still.
+    images : (2,) int or None
+        First and last number of the scan.
+    distance_taken : bool
+        Whether the panels stand at the distance that the user gave.
+    """
+
+    path: Path
+    format: str
+    beam: Vector
+    wavelength_A: float | None = None
+    polar: Vector | None = None
+    kahn_factor: float | None = None
+    spindle: Vector | None = None
+    panels: tuple[Panel, ...] = ()
+    thickness_um: float | None = None
+    attenuation_um: float | None = None
+    reciprocal: np.ndarray | None = None
+    cell: tuple[float, ...] | None = None
+    phi_deg: float | None = None
+    osc_deg: float | None = None
+    images: tuple[int, int] | None = None
+    distance_taken: bool = False
+    notes: tuple[str, ...] = ()
+
+
+def vector(values: Numbers) -> Vector:
+    """Three plain floats."""
+    x, y, z = (float(v) for v in values)
+    return x, y, z
+
+
+def polarization(where: str, normal: Numbers, fraction: float, beam: Numbers) -> tuple[Vector, float]:
+    """Side of the E vector and Kahn factor, from the normal of the polarization plane and the polarized fraction.
+
+    Raises
+    ------
+    FileError
+        The normal lies along the beam, or the fraction is none.
+    """
+    side = np.cross(normal, beam)
+    if np.linalg.norm(side) < 1e-6 * max(float(np.linalg.norm(normal)), 1e-300):
+        raise FileError(f"{where}: the normal of the polarization plane lies along the beam")
+    if not 0 <= fraction <= 1:
+        raise FileError(f"{where}: the polarized fraction must be 0 to 1, got {fraction:g}")
+    return vector(side / np.linalg.norm(side)), 2 * fraction - 1
+
+
+def reciprocal_of(where: str, a: Numbers, b: Numbers, c: Numbers) -> np.ndarray:
+    """a*, b*, c* as columns (1/Å) of the direct vectors a, b, c (Å).
+
+    Raises
+    ------
+    FileError
+        They span no volume.
+    """
+    direct = np.array([a, b, c], dtype=float)
+    lengths = np.linalg.norm(direct, axis=1)
+    if not lengths.all() or abs(np.linalg.det(direct / lengths[:, None])) < 1e-9:
+        raise FileError(f"{where}: the three cell vectors span no volume")
+    return np.linalg.inv(direct)
+
+
+def square_pixel(where: str, fast_mm: float, slow_mm: float) -> float:
+    """Size of a square pixel.
+
+    Raises
+    ------
+    FileError
+        It is not square.
+    """
+    if not math.isclose(fast_mm, slow_mm, rel_tol=1e-6):
+        raise FileError(f"{where}: pixels of {fast_mm:g} x {slow_mm:g} mm are not square, which a panel must be")
+    return float(fast_mm)
+
+
+def make_panel(where: str, **fields: Any) -> Panel:
+    """A panel, or an error that says where in the file its numbers stand.
+
+    Raises
+    ------
+    FileError
+        No panel can have these numbers.
+    """
+    try:
+        return Panel(**fields)
+    except ConfigError as error:
+        raise FileError(f"{where}: {error}") from error
+
+
+def rotation(axis: Numbers, degrees: float) -> np.ndarray:
+    """Matrix (3, 3) of a right-handed rotation about a non-zero axis."""
+    x, y, z = np.array(axis, dtype=float) / np.linalg.norm(axis)
+    K = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
+    angle = math.radians(degrees)
+    return np.eye(3) + math.sin(angle) * K + (1 - math.cos(angle)) * K @ K

@@ -1,0 +1,258 @@
+"""NXmx: images as HDF5 in the NeXus layout for macromolecular crystallography, compressed by bitshuffle and LZ4.
+
+The frame is McStas': z along the beam. One file holds one image or a series; :func:`write_nexus_master` joins files of
+the same experiment into one series through a virtual data set. Several panels lie below one another in the data, each a
+module with its own place in space. The same content gives the same file, bit for bit: no time stamps.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import h5py
+import hdf5plugin
+import numpy as np
+
+from nbnumba.imgcif import MCSTAS, ImageGeometry, PanelGeometry
+from nbnumba.io.files import atomic_write
+
+#: Sensor written where none is simulated: DIALS asks for one, and this one shifts no spot.
+NO_SENSOR_MM = 1e-6
+_DATA = "/entry/data/data"
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Readings:
+    """What the detector says about its counts.
+
+    Attributes
+    ----------
+    saturation : int
+        Counts from which on a pixel is overloaded.
+    underload : int
+        Smallest count that is a measurement.
+    gain : float
+        Counts per photon.
+    pixel_mask : (slow, fast) int or None
+        0: good, bit 0: no pixel, bit 1: dead; all panels below one another.
+    """
+
+    saturation: int
+    underload: int = 0
+    pixel_mask: np.ndarray | None = None
+
+
+def stack_panels(panels: Sequence[np.ndarray], fill: int = 0) -> np.ndarray:
+    """Panels (spixels, fpixels) below one another, narrow ones filled up at the right."""
+    width = max(panel.shape[1] for panel in panels)
+    padded = [np.pad(p, ((0, 0), (0, width - p.shape[1])), constant_values=fill) for p in panels]
+    return np.concatenate(padded)
+
+
+def write_nexus(
+    path: Path | str,
+    counts: np.ndarray,
+    geometry: ImageGeometry,
+    readings: Readings,
+    starts_deg: Sequence[float] | None = None,
+) -> None:
+    """Write an image or a series.
+
+    Parameters
+    ----------
+    counts : (n, slow, fast) or (slow, fast) int32
+        No pedestal; the panels as :func:`stack_panels` lays them.
+    starts_deg : sequence of n float, optional
+        Spindle angle at the start of each image; default: one image after the other from ``phi_deg``.
+
+    Raises
+    ------
+    FileError
+        It cannot be written.
+    """
+    counts = counts[None] if counts.ndim == 2 else counts
+    _check_shape(counts.shape, geometry)
+    if counts.dtype != np.int32:
+        raise TypeError(f"an NXmx file holds int32 counts, got {counts.dtype}")
+    memory = io.BytesIO()  # the temporary file of atomic_write cannot be read, as HDF5 wants
+    with h5py.File(memory, "w", track_order=True) as file:
+        _describe(file, geometry, readings, len(counts), starts_deg)
+        file.create_dataset(
+            _DATA,
+            data=counts,
+            chunks=(1, *counts.shape[1:]),
+            track_times=False,
+            **hdf5plugin.Bitshuffle(nelems=0, cname="lz4"),
+        )
+    _save(path, memory)
+
+
+def write_nexus_master(
+    path: Path | str,
+    parts: Sequence[Path],
+    geometry: ImageGeometry,
+    readings: Readings,
+    starts_deg: Sequence[float] | None = None,
+    images_per_part: Sequence[int] | None = None,
+) -> None:
+    """Write a file that shows the images of other NXmx files, in their order, as one series.
+
+    Parameters
+    ----------
+    parts : sequence of Path
+        Files of :func:`write_nexus`; named relative to the new one. They need not exist yet.
+    images_per_part : sequence of int, optional
+        Default: one each.
+
+    Raises
+    ------
+    FileError
+        It cannot be written.
+    """
+    lengths = list(images_per_part) if images_per_part is not None else [1] * len(parts)
+    total = sum(lengths)
+    shape = _data_shape(geometry)
+    layout = h5py.VirtualLayout((total, *shape), dtype=np.int32)
+    first = 0
+    for part, length in zip(parts, lengths, strict=True):
+        name = os.path.relpath(part, Path(path).parent)
+        layout[first : first + length] = h5py.VirtualSource(name, _DATA, (length, *shape), dtype=np.int32)
+        first += length
+    memory = io.BytesIO()
+    with h5py.File(memory, "w", track_order=True) as file:
+        _describe(file, geometry, readings, total, starts_deg)
+        file.create_virtual_dataset(_DATA, layout, fillvalue=0)
+    _save(path, memory)
+
+
+def _save(path: Path | str, memory: io.BytesIO) -> None:
+    with atomic_write(path) as target:
+        target.write(memory.getbuffer())
+
+
+def _data_shape(geometry: ImageGeometry) -> tuple[int, int]:
+    return sum(p.spixels for p in geometry.panels), max(p.fpixels for p in geometry.panels)
+
+
+def _check_shape(shape: tuple[int, ...], geometry: ImageGeometry) -> None:
+    wanted = _data_shape(geometry)
+    if len(shape) != 3 or shape[1:] != wanted or shape[0] < 1:
+        raise TypeError(f"counts must be (n, {wanted[0]}, {wanted[1]}) for this detector, got {shape}")
+
+
+def _group(parent: h5py.Group, name: str, kind: str) -> h5py.Group:
+    group = parent.create_group(name, track_order=True)
+    group.attrs["NX_class"] = kind
+    return group
+
+
+def _put(group: h5py.Group, name: str, value: Any, units: str = "", **attributes: Any) -> h5py.Dataset:
+    data = group.create_dataset(name, data=value, track_times=False)
+    if units:
+        data.attrs["units"] = units
+    for key, attribute in attributes.items():
+        data.attrs[key] = attribute
+    return data
+
+
+def _describe(
+    file: h5py.File, geometry: ImageGeometry, readings: Readings, n_images: int, starts_deg: Sequence[float] | None
+) -> None:
+    """Everything but the data set itself."""
+    file.attrs["NX_class"], file.attrs["default"] = "NXroot", "entry"
+    entry = _group(file, "entry", "NXentry")
+    entry.attrs["default"] = "data"
+    _put(entry, "definition", "NXmx", version="1.0")
+    _group(entry, "data", "NXdata").attrs["signal"] = "data"
+    _put(_group(entry, "source", "NXsource"), "name", "nbnumba simulation", short_name="nbnumba")
+    _describe_sample(entry, geometry, n_images, starts_deg)
+    instrument = _group(entry, "instrument", "NXinstrument")
+    _put(instrument, "name", "nbnumba simulation", short_name="nbnumba")
+    beam = _group(instrument, "beam", "NXbeam")
+    _put(beam, "incident_wavelength", geometry.wavelength_A, "angstrom")
+    if geometry.flux > 0:
+        _put(beam, "total_flux", geometry.flux, "Hz")
+    _describe_detector(instrument, geometry, readings)
+
+
+def _describe_sample(
+    entry: h5py.Group, geometry: ImageGeometry, n_images: int, starts_deg: Sequence[float] | None
+) -> None:
+    if starts_deg is None:
+        starts = geometry.phi_deg + geometry.osc_deg * np.arange(n_images)
+    else:
+        starts = np.asarray(starts_deg, dtype=float)
+        if starts.shape != (n_images,):
+            raise TypeError(f"{n_images} images need as many start angles, got {len(starts)}")
+    sample = _group(entry, "sample", "NXsample")
+    _put(sample, "name", "simulated crystal")
+    _put(sample, "depends_on", "/entry/sample/transformations/omega")
+    axes = _group(sample, "transformations", "NXtransformations")
+    vector = MCSTAS @ geometry.spindle
+    _put(axes, "omega", starts, "deg", transformation_type="rotation", vector=vector, depends_on=".")
+    _put(axes, "omega_end", starts + geometry.osc_deg, "deg")
+    _put(axes, "omega_increment_set", geometry.osc_deg, "deg")
+
+
+def _describe_detector(instrument: h5py.Group, geometry: ImageGeometry, readings: Readings) -> None:
+    panel = geometry.panel
+    detector = _group(instrument, "detector", "NXdetector")
+    _put(detector, "description", "nbnumba simulation")
+    _put(detector, "type", "Pixel")
+    _put(detector, "sensor_material", "Si")
+    _put(detector, "sensor_thickness", (geometry.thickness_mm or NO_SENSOR_MM) * 1e-3, "m")
+    _put(detector, "saturation_value", readings.saturation)
+    _put(detector, "underload_value", readings.underload)
+    _put(detector, "bit_depth_readout", 32)
+    for name in ("count_time", "frame_time"):
+        _put(detector, name, geometry.exposure_s, "s")
+    _put(detector, "distance", geometry.distance_mm * 1e-3, "m")
+    _put(detector, "beam_center_x", geometry.beam_fast_mm / panel.pixel_mm, "pixel")
+    _put(detector, "beam_center_y", geometry.beam_slow_mm / panel.pixel_mm, "pixel")
+    for name in ("x_pixel_size", "y_pixel_size"):
+        _put(detector, name, panel.pixel_mm * 1e-3, "m")
+    _put(detector, "depends_on", "/entry/instrument/detector/transformations/distance")
+    axes = _group(detector, "transformations", "NXtransformations")
+    along = {"transformation_type": "translation", "vector": np.array([0.0, 0.0, 1.0]), "depends_on": "."}
+    _put(axes, "distance", np.array([geometry.distance_mm]), "mm", **along)
+    if readings.pixel_mask is not None:
+        if readings.pixel_mask.shape != _data_shape(geometry):
+            raise TypeError(f"the pixel mask must be {_data_shape(geometry)}, got {readings.pixel_mask.shape}")
+        mask = readings.pixel_mask.astype(np.uint32)
+        detector.create_dataset(
+            "pixel_mask", data=mask, chunks=mask.shape, track_times=False, **hdf5plugin.Bitshuffle(cname="lz4")
+        )
+        _put(detector, "pixel_mask_applied", 0)
+    first_row = 0
+    for number, each in enumerate(geometry.panels):
+        name = "module" if len(geometry.panels) == 1 else f"module_{number}"
+        _describe_module(detector, name, each, geometry.distance_mm, first_row)
+        first_row += each.spixels
+
+
+def _describe_module(detector: h5py.Group, name: str, panel: PanelGeometry, distance_mm: float, first_row: int) -> None:
+    module = _group(detector, name, "NXdetector_module")
+    _put(module, "data_origin", np.array([first_row, 0]))
+    _put(module, "data_size", np.array([panel.spixels, panel.fpixels]))
+    _put(module, "data_stride", np.array([1, 1]))
+    rest = MCSTAS @ panel.origin_mm - [0, 0, distance_mm]
+    length = float(np.linalg.norm(rest))
+    offset = {"vector": rest / length if length > 0 else np.array([1.0, 0.0, 0.0])}
+    common = {"transformation_type": "translation", "offset": np.zeros(3), "offset_units": "mm"}
+    _put(
+        module,
+        "module_offset",
+        np.array([length]),
+        "mm",
+        **offset,
+        **common,
+        depends_on="/entry/instrument/detector/transformations/distance",
+    )
+    for key, axis in (("fast_pixel_direction", panel.fast), ("slow_pixel_direction", panel.slow)):
+        where = f"/entry/instrument/detector/{name}/module_offset"
+        _put(module, key, np.array([panel.pixel_mm]), "mm", vector=MCSTAS @ axis, **common, depends_on=where)

@@ -1,0 +1,332 @@
+"""Structure factors of the asymmetric unit from MTZ and structure-factor mmCIF files, expanded to P1.
+
+A reflection h of the file stands for h R of every rotation R of the space group, with the same amplitude, and for its
+Friedel mates. Where a file gives F(+) and F(-), the mates -h R carry F(-); what one of the two lacks is filled from the
+other, and centric reflections, for which the two are one, get their mean. A row that names an index itself, directly or
+through symmetry, beats one that reaches it only as a Friedel mate: so files that list h k l and -h -k -l in rows of
+their own keep the pair apart, too.
+"""
+
+from __future__ import annotations
+
+import gzip
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import gemmi
+import numpy as np
+
+from nbnumba.errors import FileError
+from nbnumba.io.fdump import MAX_INDEX
+from nbnumba.io.files import read_bytes
+
+#: What is taken when no label is given, best first: MTZ's letters for the types of columns.
+KINDS = {
+    "G": "anomalous amplitudes F(+) F(-)",
+    "F": "amplitudes",
+    "K": "anomalous intensities I(+) I(-)",
+    "J": "intensities",
+}
+_CIF_KINDS = {
+    "G": ("pdbx_F",),
+    "F": ("F_meas_au", "F_meas", "F_calc_au", "F_calc", "pdbx_F_calc_with_solvent"),
+    "K": ("pdbx_I",),
+    "J": ("intensity_meas", "intensity_calc", "F_squared_meas", "F_squared_calc"),
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Reflections:
+    """Amplitudes of the whole sphere of P1.
+
+    Attributes
+    ----------
+    indices : (n, 3) int32
+        h, k, l; each once.
+    F : (n,) float64
+        Electrons.
+    cell : (6,) tuple of float
+        The file's unit cell, Å and degrees.
+    spacegroup : gemmi.SpaceGroup
+        What the file was expanded by.
+    label : str
+        The columns that were taken.
+    notes : tuple of str
+        What the user may not expect, one sentence each.
+    """
+
+    indices: np.ndarray
+    F: np.ndarray
+    cell: tuple[float, ...]
+    spacegroup: gemmi.SpaceGroup
+    label: str
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class _Table:
+    """A file's reflections as they stand in it: names and types of the columns, and a way to get one."""
+
+    path: Path
+    what: str
+    miller: np.ndarray
+    kinds: dict[str, str]
+    column: Callable[[str], np.ndarray]
+    cell: gemmi.UnitCell
+    spacegroup: gemmi.SpaceGroup
+
+
+def content_kind(path: Path | str) -> str:
+    """``mtz``, ``cif`` or ``text``: what a file with structure factors is, by its first bytes.
+
+    Raises
+    ------
+    FileError
+        It cannot be read.
+    """
+    head = _content(Path(path), "HKL file", 4096)
+    if head.startswith(b"MTZ "):
+        return "mtz"
+    lines = (line.strip().lower() for line in head.removeprefix(b"\xef\xbb\xbf").splitlines())
+    first = next((line for line in lines if line and not line.startswith(b"#")), b"")
+    return "cif" if first.startswith(b"data_") else "text"
+
+
+def read_reflections(path: Path | str, label: str | None = None) -> Reflections:
+    """Amplitudes of an MTZ or a structure-factor mmCIF file, expanded to P1 with Friedel mates.
+
+    Parameters
+    ----------
+    label : str, optional
+        Which column: its label (``FP``; of a pair any of ``F(+)``, ``F(-)`` or ``F(+),F(-)``), or a type as MTZ counts
+        them: ``G`` pairs of amplitudes, ``F`` amplitudes, ``K`` pairs of intensities, ``J`` intensities. By default
+        the first column of the first of these types that the file has. Intensities become ``sqrt(max(I, 0))``.
+
+    Raises
+    ------
+    FileError
+        It cannot be read, is neither, has no such column, no cell or no space group, or is not merged.
+    """
+    path = Path(path)
+    table = _read_mtz(path) if content_kind(path) == "mtz" else _read_cif(path)
+    chosen, others = _choose(table, label)
+    values = [table.column(name) for name in chosen]
+    notes = []
+    if label is None:
+        besides = f" (others: {', '.join(others)}; choose with --label)" if others else ""
+        notes.append(f"structure factors are taken from {','.join(chosen)} of {path}{besides}")
+    if _is_intensity(table, chosen[0]):
+        negative = sum(int((v < 0).sum()) for v in values)
+        values = [np.sqrt(np.maximum(v, 0)) for v in values]
+        zeroed = f"; {negative} negative ones became 0" if negative else ""
+        notes.append(f"{','.join(chosen)} of {path} are intensities: F is their square root{zeroed}")
+    negative = sum(int((v < 0).sum()) for v in values)
+    if negative:
+        raise FileError(f"{table.what} {path}: column {','.join(chosen)} holds {negative} negative amplitudes")
+    plus, minus = (values[0], values[1]) if len(values) == 2 else (values[0], None)
+    indices, F = expand_to_p1(table.miller, plus, minus, table.spacegroup)
+    if len(F) == 0:
+        raise FileError(f"{table.what} {path}: column {','.join(chosen)} holds no values")
+    cell = tuple(float(x) for x in table.cell.parameters)
+    return Reflections(indices, F, cell, table.spacegroup, ",".join(chosen), tuple(notes))
+
+
+def read_cell(path: Path | str) -> tuple[float, ...] | None:
+    """Unit cell (Å, degrees) of an MTZ or structure-factor mmCIF file; None for text, which has none.
+
+    Raises
+    ------
+    FileError
+        As :func:`read_reflections`.
+    """
+    kind = content_kind(path)
+    if kind == "text":
+        return None
+    table = _read_mtz(Path(path)) if kind == "mtz" else _read_cif(Path(path))
+    return tuple(float(x) for x in table.cell.parameters)
+
+
+def expand_to_p1(
+    miller: np.ndarray, plus: np.ndarray, minus: np.ndarray | None, spacegroup: gemmi.SpaceGroup
+) -> tuple[np.ndarray, np.ndarray]:
+    """Amplitudes of all symmetry mates and Friedel mates.
+
+    Parameters
+    ----------
+    miller : (n, 3) int
+        h, k, l of the asymmetric unit (any, also more than it).
+    plus, minus : (n,) float, minus may be None
+        F of h k l and of -h -k -l; NaN where there is none; None: the same.
+
+    Returns
+    -------
+    indices : (m, 3) int32
+        Each index once, sorted.
+    F : (m,) float64
+        As given.
+    """
+    miller = np.asarray(miller, dtype=np.int64).reshape(-1, 3)
+    plus = np.asarray(plus, dtype=np.float64)
+    rotations = _rotations(spacegroup)
+    if minus is None:
+        minus = np.full_like(plus, np.nan)
+    else:
+        minus = np.asarray(minus, dtype=np.float64)
+        centric = np.any([(miller @ R == -miller).all(axis=1) for R in rotations], axis=0)
+        both = centric & np.isfinite(plus) & np.isfinite(minus)
+        plus = np.where(both, (plus + minus) / 2, plus)
+        minus = np.where(both, np.nan, minus)
+    rows, values = [], []
+    # direct mentions first, Friedel mates of the same rows after them: the first of an index counts
+    for sign in (1, -1):
+        for F, hand in ((plus, 1), (minus, -1)):
+            known = np.isfinite(F)
+            for R in rotations:
+                rows.append(sign * hand * (miller[known] @ R))
+                values.append(F[known])
+    everything, F = np.concatenate(rows), np.concatenate(values)
+    if len(F) == 0:
+        return np.zeros((0, 3), np.int32), F
+    indices, first = np.unique(everything, axis=0, return_index=True)
+    return indices.astype(np.int32), F[first]
+
+
+def absent(indices: np.ndarray, spacegroup: gemmi.SpaceGroup) -> np.ndarray:
+    """Which of the indices (n, 3) the space group extinguishes, (n,) bool."""
+    group = spacegroup.operations()
+    return np.asarray(group.systematic_absences(np.ascontiguousarray(indices, dtype=np.int32)), dtype=bool)
+
+
+def _rotations(spacegroup: gemmi.SpaceGroup) -> list[np.ndarray]:
+    """Rotation parts, (3, 3) whole numbers, each once; h R are the mates of the row vector h."""
+    parts = {tuple(np.ravel(op.rot)) for op in spacegroup.operations().sym_ops}
+    return [np.reshape(part, (3, 3)) // gemmi.Op.DEN for part in sorted(parts, reverse=True)]
+
+
+def _content(path: Path, what: str, limit: int | None = None) -> bytes:
+    """A file's bytes, unpacked if it is gzipped; no more than ``limit``."""
+    data = read_bytes(path, what)
+    if not data.startswith(b"\x1f\x8b"):
+        return data[:limit]
+    try:
+        return gzip.decompress(data)[:limit]
+    except (OSError, EOFError, zlib.error) as error:
+        raise FileError(f"the {what} {path} is a gzip file that cannot be unpacked: {error}") from error
+
+
+def _first_line(error: Exception) -> str:
+    """What gemmi complains about, in one line."""
+    lines = [line for line in str(error).strip().splitlines() if line.strip()]
+    return lines[0] if lines else type(error).__name__
+
+
+def _checked(table: _Table) -> _Table:
+    """The table, if its reflections can be expanded at all."""
+    where = f"{table.what} {table.path}"
+    if table.spacegroup is None:
+        raise FileError(f"{where} names no space group that is known: without it F cannot be expanded to P1")
+    if not table.cell.is_crystal():
+        raise FileError(f"{where} gives no unit cell")
+    if len(table.miller) == 0:
+        raise FileError(f"{where} holds no reflections")
+    if np.abs(table.miller).max() > MAX_INDEX:
+        raise FileError(f"{where} holds an index beyond {MAX_INDEX}")
+    return table
+
+
+def _read_mtz(path: Path) -> _Table:
+    what = "the MTZ file"
+    data = _content(path, "MTZ file")
+    try:
+        mtz = _load_mtz(path, data)
+    except (RuntimeError, ValueError, OSError, MemoryError) as error:
+        raise FileError(f"{what} {path} is broken: {_first_line(error)}") from error
+    if len(mtz.batches):
+        raise FileError(f"{what} {path} holds unmerged reflections: merge them first (dials.merge, AIMLESS)")
+    kinds = {column.label: column.type for column in mtz.columns}
+
+    def column(name: str) -> np.ndarray:
+        return np.array(mtz.column_with_label(name).array, dtype=np.float64)
+
+    return _checked(_Table(path, what, np.array(mtz.make_miller_array()), kinds, column, mtz.cell, mtz.spacegroup))
+
+
+def _load_mtz(path: Path, data: bytes) -> gemmi.Mtz:
+    # gemmi reads MTZ from named files only, gzipped ones by their .gz
+    mtz = gemmi.read_mtz_file(str(path))
+    if mtz.nreflections < 0 or len(mtz.columns) < 3:
+        raise ValueError("it has no columns h k l")
+    if 4 * mtz.nreflections * len(mtz.columns) > len(data):
+        raise ValueError("it is cut off")
+    return mtz
+
+
+def _read_cif(path: Path) -> _Table:
+    what = "the structure-factor mmCIF file"
+    text = _content(path, "mmCIF file").decode("latin-1")
+    try:
+        document = gemmi.cif.read_string(text)
+        blocks = gemmi.as_refln_blocks(document)
+    except (RuntimeError, ValueError) as error:
+        raise FileError(f"{what} {path} is broken: {_first_line(error)}") from error
+    merged = [block for block in blocks if block.is_merged() and block.default_loop is not None]
+    if not merged:
+        hint = "only unmerged ones: merge them first" if any(block.is_unmerged() for block in blocks) else "none"
+        raise FileError(f"{what} {path} must hold merged reflections (_refln.index_h ...), it has {hint}")
+    block = merged[0]
+    labels = block.column_labels()
+    kinds: dict[str, str] = {}
+    for kind, names in _CIF_KINDS.items():
+        for name in names:
+            pair = (f"{name}_plus", f"{name}_minus")
+            present = pair if kind in "GK" and all(p in labels for p in pair) else (name,) if name in labels else ()
+            kinds.update(dict.fromkeys(present, "J" if "squared" in name else kind))
+
+    def column(name: str) -> np.ndarray:
+        return np.array(block.make_float_array(name, np.nan), dtype=np.float64)
+
+    try:
+        miller = np.array(block.make_miller_array())
+    except (RuntimeError, ValueError) as error:
+        raise FileError(f"{what} {path} has no whole numbers h k l: {_first_line(error)}") from error
+    return _checked(_Table(path, what, miller, kinds, column, block.cell, block.spacegroup))
+
+
+def _is_intensity(table: _Table, name: str) -> bool:
+    return table.kinds.get(name) in ("J", "K")
+
+
+def _partner(name: str, names: Sequence[str]) -> tuple[str, str] | None:
+    """The pair (plus, minus) that a label belongs to, if both are there."""
+    for plus, minus in (("(+)", "(-)"), ("_plus", "_minus"), ("plus", "minus"), ("+", "-")):
+        for own, other in ((plus, minus), (minus, plus)):
+            if own in name and name.replace(own, other) in names:
+                return name.replace(own, plus), name.replace(own, minus)
+    return None
+
+
+def _choose(table: _Table, label: str | None) -> tuple[tuple[str, ...], list[str]]:
+    """Names of the one or two columns to take, and of the others that could have been."""
+    candidates: list[tuple[str, ...]] = []
+    for kind in KINDS:
+        of_kind = [name for name, its in table.kinds.items() if its == kind]
+        for name in of_kind:
+            pair = _partner(name, of_kind) if kind in "GK" else None
+            if (pair or (name,)) not in candidates:
+                candidates.append(pair or (name,))
+    listed = ", ".join(",".join(names) for names in candidates) or "none"
+    if not candidates:
+        raise FileError(f"{table.what} {table.path} has no column of amplitudes or intensities")
+    if label is None:
+        return candidates[0], [",".join(names) for names in candidates[1:]]
+    wanted = label.replace(" ", "")
+    for names in candidates:
+        if wanted in (*names, ",".join(names), ",".join(reversed(names))):
+            return names, []
+    if wanted in KINDS:
+        for names in candidates:
+            if table.kinds[names[0]] == wanted:
+                return names, []
+    raise FileError(f"{table.what} {table.path} has no column {label} of amplitudes or intensities; it has: {listed}")
