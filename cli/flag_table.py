@@ -1,4 +1,4 @@
-"""The flags of ``nbnumba run``: the reference's, then nbnumba's own. The only place where a flag is declared.
+"""The flags of ``nbnumba run``: the reference's, then nbnumba's own. Here and in ``flag_table_output``, nowhere else.
 
 A row gives the name, where the value goes, the unit of a number and the help; then what only some flags have.
 """
@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import math
 
+from nbnumba.cli.flag_table_output import OUTPUT, READOUT, RUN
 from nbnumba.cli.flags import Flag, Table, axis, count, file, flag, number, panel, switch
 
 EV_A = 12398.42  # photon energy times wavelength, eV Å, as the reference has it
 
 _UNUSED = "has no effect: the reference reads it but never uses it"
-_PRINTOUT = "has no effect by itself: name the pixel with -printout_pixel"
 _AT_BEAM = ("detector.pivot", "BEAM")
 _AT_SAMPLE = ("detector.pivot", "SAMPLE")
 
@@ -25,10 +25,6 @@ def _energy_to_wavelength(energy_eV: float) -> float:
 
 def _m_to_mm(vector: tuple[float, ...]) -> tuple[float, ...]:
     return tuple(1000.0 * v for v in vector)
-
-
-def _fast_slow_to_slow_fast(pixel: tuple[int, int]) -> tuple[int, int]:
-    return pixel[1], pixel[0]
 
 
 _CRYSTAL = panel(
@@ -318,145 +314,6 @@ _SAMPLING = panel(
     switch("-coherent", "Add amplitudes; without effect.", note=_UNUSED),
 )
 
-_OUTPUT = panel(
-    "Output",
-    file("-floatfile", "outputs.floatfile", "Image as 4-byte floats.", also="-floatimage", default="floatimage.bin"),
-    file("-intfile", "outputs.intfile", "Image as SMV.", also="-intimage", default="intimage.img"),
-    file(
-        "-noisefile",
-        "outputs.noisefile",
-        "Photon counts with noise, as SMV.",
-        also="-noiseimage",
-        sets=(("outputs.noise", True),),
-        default="noiseimage.img",
-    ),
-    file(
-        "-pgmfile",
-        "outputs.pgmfile",
-        "Image as 8-bit PGM.",
-        also="-pgmimage",
-        sets=(("outputs.pgm", True),),
-        default="image.pgm",
-    ),
-    switch("-nonoise", "No noise file.", ("outputs.noise", False)),
-    switch("-nopgm", "No PGM file.", ("outputs.pgm", False)),
-    number("-scale", "outputs.scale", "", "Scale of -intfile. Default: fills its range."),
-    number(
-        "-pgmscale", "outputs.pgmscale", "", "Scale of -pgmfile. Default: by the image.", sets=(("outputs.pgm", True),)
-    ),
-    number(
-        "-adc",
-        "outputs.adc_offset",
-        "counts",
-        "Added to every pixel of SMV files.",
-        metavar="X",
-        also="-adcoffset",
-        stems="-adc",
-        default="40",
-    ),
-    count("-seed", "outputs.seed", "Seed of the noise.", default="the time"),
-    flag(
-        "--rng",
-        "choice",
-        "outputs.rng",
-        "Random numbers of the noise: as in the reference, or fast.",
-        metavar="reference|philox",
-        choices=("reference", "philox"),
-        default="reference",
-    ),
-    flag(
-        "--smv",
-        "choice",
-        "outputs.smv",
-        "Header of the SMV files: as in the reference, or one that DIALS places exactly.",
-        metavar="reference|adsc",
-        choices=("reference", "adsc"),
-        default="reference",
-    ),
-    file("--cbf", "outputs.cbf", "Counts as miniCBF, too; with noise unless -nonoise."),
-    file("--nexus", "outputs.nexus", "Counts as NXmx (HDF5), too."),
-    file("--npy", "outputs.npy", "Counts as NumPy array, too."),
-    file("--truth", "outputs.truth", "What made each pixel, and a list of spots (HDF5), too."),
-    file("--preview", "outputs.preview", "Write a picture (PNG), too."),
-    file("--json", "outputs.json", "Write all facts of the run, too."),
-)
-
-_READOUT = panel(
-    "Detector readout",
-    number("--gain", "outputs.gain", "counts/photon", "Counts per photon.", metavar="X", default="1"),
-    count("--saturation", "outputs.saturation", "Largest count, the offset included.", default="65535"),
-    number("--read-noise", "outputs.read_noise", "counts", "Standard deviation of the read noise.", default="0"),
-    number(
-        "--flicker", "outputs.flicker_percent", "%", "Flicker of the beam, for every pixel.", metavar="PC", default="0"
-    ),
-    number(
-        "--calibration",
-        "outputs.calibration_percent",
-        "%",
-        "Error of the pixels' sensitivity, the same in every image.",
-        metavar="PC",
-        default="0",
-    ),
-    count(
-        "--calibration-seed",
-        "outputs.calibration_seed",
-        "Seed of sensitivity and dead pixels.",
-        default="123456789",
-    ),
-    flag(
-        "--psf",
-        "choice",
-        "outputs.psf",
-        "Form of the point spread.",
-        metavar="gauss|fiber",
-        choices=("gauss", "fiber"),
-        default="gauss",
-    ),
-    number("--psf-fwhm", "outputs.psf_fwhm_um", "µm", "Width of the point spread at half maximum.", default="0"),
-    number("--dead", "outputs.dead_percent", "%", "Share of dead pixels.", metavar="PC", default="0"),
-)
-
-_RUN = panel(
-    "Run",
-    flag("--device", "device", "run.device", "auto, cpu, cuda, cuda:N or cuda:all.", metavar="NAME", default="auto"),
-    flag(
-        "--precision",
-        "choice",
-        "run.precision",
-        "Arithmetic: auto, double or mixed.",
-        metavar="NAME",
-        choices=("auto", "double", "mixed"),
-        default="auto",
-    ),
-    flag(
-        "--physics",
-        "choice",
-        "simulation.physics",
-        "reference: its image, odd rules included. correct: without them.",
-        metavar="NAME",
-        choices=("reference", "correct"),
-        default="reference",
-    ),
-    count("--threads", "run.threads", "CPU threads. Default: one per core."),
-    switch("--dry-run", "Print the facts, write nothing.", ("run.dry_run", True)),
-    switch("--lenient", "Warn about unknown flags instead of stopping.", ("run.lenient", True)),
-    switch("--debug", "Show the traceback of an error.", ("run.debug", True)),
-    switch("--quiet", "Only warnings and errors.", ("run.quiet", True), also="-q"),
-    switch("-progress", "Progress bar on a terminal (the default).", ("run.progress", True)),
-    switch("-noprogress", "No progress bar.", ("run.progress", False)),
-    switch("-printout", "Pixel values; see 'nbnumba trace'.", ("trace.printout", True), note=_PRINTOUT),
-    flag(
-        "-printout_pixel",
-        "ints",
-        "trace.pixel",
-        "The same, fast index first.",
-        metavar="F S",
-        count=2,
-        convert=_fast_slow_to_slow_fast,
-    ),
-    flag("-trace_pixel", "ints", "trace.pixel", "Print every factor of a pixel.", metavar="S F", count=2),
-)
-
 _WATER = panel(
     "Background",
     number("-water", "background.water_um", "µm", "Size of the water around the crystal.", default="0"),
@@ -500,8 +357,8 @@ FLAGS: tuple[Flag, ...] = (
     *_GEOMETRY,
     *_SAMPLING,
     *_WATER,
-    *_OUTPUT,
-    *_READOUT,
-    *_RUN,
+    *OUTPUT,
+    *READOUT,
+    *RUN,
 )
 TABLE = Table(FLAGS)
