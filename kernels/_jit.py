@@ -26,6 +26,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 #: Relaxations that let LLVM vectorize sums; NaN and infinity keep their meaning.
 FASTMATH = {"contract", "reassoc", "nsz", "arcp"}
+#: The same without changes of the order in which terms are added: where float32 must cancel exactly.
+ORDERED = {"contract", "nsz", "arcp"}
 #: Whether CUDA kernels run in the simulator, as plain Python.
 SIMULATED = bool(numba.config.ENABLE_CUDASIM)  # type: ignore[attr-defined]
 #: For results that must not depend on how the compiler groups a sum (the reference's order, exact noise).
@@ -78,11 +80,18 @@ def is_cold() -> bool:
     return CACHE_DIR is None or not any(CACHE_DIR.rglob("*.nbi"))
 
 
-def device(function: F | None = None, *, fastmath: set[str] = FASTMATH, inline: str = "never") -> Any:
-    """Compile scalar physics that CPU and CUDA kernels both call."""
+def device(
+    function: F | None = None, *, fastmath: set[str] = FASTMATH, inline: str = "never", forceinline: bool = False
+) -> Any:
+    """Compile scalar physics that CPU and CUDA kernels both call.
+
+    ``forceinline`` has LLVM put the function into its callers: a call copies each parameter block, field by field.
+    """
 
     def wrap(f: F) -> Any:
-        return njit(fastmath=fastmath, error_model="numpy", inline=inline)(f)  # type: ignore[call-overload]
+        return njit(  # type: ignore[call-overload]
+            fastmath=fastmath, error_model="numpy", inline=inline, forceinline=forceinline
+        )(f)
 
     return wrap if function is None else wrap(function)
 

@@ -17,11 +17,13 @@ from nbnumba.kernels.blocks import CellBlock
 if TYPE_CHECKING:
     from nbnumba.gpu_render import GpuRenderer
 
-Kernel = Literal["fast32", "fast64", "general"]
+Kernel = Literal["fast32", "fast64", "spots", "general"]
 Progress = Callable[[float], None]
 
 #: Inner steps per band: short enough that Ctrl-C and the progress bar feel immediate, long enough to cost nothing.
-STEPS_PER_BAND = {"fast32": 4e7, "fast64": 2e7, "general": 2e6}
+STEPS_PER_BAND = {"fast32": 1e8, "fast64": 4e7, "general": 2e6}
+#: Rows that the fast kernels render together.
+ROWS_TOGETHER = 8
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,8 @@ class Plan:
     device : str
         ``cpu``, ``cuda:0``, or ``cuda:0,1`` where several share the image.
     kernel : str
-        ``fast32`` (anchored float32), ``fast64`` (float64 phases), ``general`` (every flag, float64 throughout).
+        ``fast32`` (anchored float32), ``fast64`` (float64 phases), ``spots`` (reflection by reflection), ``general``
+        (every flag, float64 throughout).
     width : int
         Pixels along a tile of the fast kernels.
     reason : str
@@ -148,6 +151,10 @@ class Renderer:
             from nbnumba.kernels.cpu import render_general
 
             self._kernel, self._table = render_general, inputs.Fhkl
+        elif plan.kernel == "spots":
+            from nbnumba.kernels.cpu_spots import render_spots
+
+            self._kernel, self._table = render_spots, inputs.F2_table()
         else:
             from nbnumba.kernels import cpu_fast
 
@@ -160,9 +167,17 @@ class Renderer:
         """An image of zeros, float32."""
         return np.zeros(shape, np.float32)
 
-    def _run(self, image: np.ndarray, cell: CellBlock, row0: int, row1: int, fell_out: np.ndarray) -> None:
+    def _run(
+        self,
+        image: np.ndarray,
+        cell: CellBlock,
+        row0: int,
+        row1: int,
+        fell_out: np.ndarray,
+        progress: Progress | None = None,
+    ) -> None:
         x = self.inputs
-        last = (fell_out,) if self.plan.kernel == "general" else (self.plan.width,)
+        last = {"general": (fell_out,), "spots": (progress,)}.get(self.plan.kernel, (self.plan.width,))
         self._kernel(
             image, x.panel, x.crystal, cell, x.beam, x.sources, x.cells, self._table, x.mask, row0, row1, *last
         )
@@ -176,6 +191,9 @@ class Renderer:
         """
         fell_out = np.zeros(image.shape[0], np.uint8)
         cell, panel = self.inputs.cell, self.inputs.panel
+        if self.plan.kernel == "spots":  # takes one orientation after the other, not rows
+            self._run(image, cell, panel.s0, panel.s1, fell_out, progress)
+            return False
         for row0, row1 in _bands(self.inputs, self.plan.kernel):
             self._run(image, cell, row0, row1, fell_out)
             if cell.interpolate and not cell.fallback_each and fell_out[row0:row1].any():
@@ -193,7 +211,8 @@ def _bands(inputs: KernelInputs, kernel: Kernel) -> list[tuple[int, int]]:
 
     panel = inputs.panel
     per_row = max(1, panel.f1 - panel.f0) * inputs.steps_per_pixel
-    threads = numba.get_num_threads()
-    rounds = max(1, int(STEPS_PER_BAND[kernel] / per_row / threads))
-    rows = threads * rounds
-    return [(row, min(row + rows, panel.s1)) for row in range(panel.s0, panel.s1, rows)]
+    together = 1 if kernel == "general" else ROWS_TOGETHER
+    round_of_all = numba.get_num_threads() * together
+    rows = round_of_all * max(1, int(STEPS_PER_BAND[kernel] / per_row / round_of_all))
+    first = panel.s0 // together * together
+    return [(max(row, panel.s0), min(row + rows, panel.s1)) for row in range(first, panel.s1, rows)]

@@ -192,10 +192,19 @@ def errors(image, expected):
     return difference.max() / expected.max(), np.percentile(difference[seen] / expected[seen], 99)
 
 
-def check64(case, width=64):
-    largest, typical = errors(case.render(cpu_fast.render_fast64, width=width), naive(case))
-    assert largest <= 3e-7  # float32 polynomials and storage
-    assert typical <= 2e-6
+def check64(case, widths=(4, 64)):
+    """In small tiles, where eight structure factors are chosen between, and in large ones, where each is fetched."""
+    expected = naive(case)
+    for width in widths:
+        largest, typical = errors(case.render(cpu_fast.render_fast64, width=width), expected)
+        assert largest <= 3e-7  # float32 polynomials and storage
+        assert typical <= 2e-6
+
+
+def test_small_and_large_tiles_take_both_ways():
+    case = Case()
+    reach = [cpu_fast.tile_reach(case.cells, case.sources, case.panel, width) for width in (4, 64)]
+    assert reach[0] < cpu_fast.NEAR < reach[1]
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -219,7 +228,7 @@ LAYERS = dict(layers=3, layer_step=1.5e-4, mu=3000.0, has_thickness=1)
 def test_sub_pixels_layers_sources_and_background(shape, per_term):
     many = dict(orientations=35, n_sources=2, size=(12, 37), oversample=2, first_depth=5e-5)
     case = Case(shape=shape, N=(3, 2, 4), per_term=per_term, dmin=1.9e-10, I_bg=50.0, **many, **LAYERS)
-    check64(case, width=16)
+    check64(case, widths=(4, 16))
 
 
 @pytest.mark.parametrize("per_term", [0, 1])
@@ -262,13 +271,13 @@ def test_exact_peak_and_forward_beam():
         assert case.render(kernel)[0, 0] == pytest.approx(expected, rel=1e-6)  # float32 storage
 
 
-@pytest.mark.parametrize("width", [8, 16, 64])
+@pytest.mark.parametrize("width", [4, 8, 16, 64])
 def test_single_phases_within_their_bound(width):
     case = Case(orientations=40, N=(12, 12, 12))
     error = cpu_fast.anchored_error(case.cells, case.sources, case.panel, case.crystal, width)
     assert error < cpu_fast.LARGEST_ERROR
     largest, typical = errors(case.render(cpu_fast.render_fast32, width=width), naive(case))
-    assert largest <= 0.6 * error + 1e-7  # slope of a peak's flank, float32 storage
+    assert largest <= 1.3 * error + 1e-7  # slope of a peak's flank, float32 storage
     assert typical <= 80 * error / math.sqrt(40)
 
 
@@ -283,15 +292,16 @@ def test_other_shapes_are_double_in_both_kernels(shape):
 def test_extent_of_a_tile_is_the_largest_change_of_the_indices():
     case = Case(orientations=3, n_sources=2)
     panel = case.panel
-    s, f = np.mgrid[: case.spixels, : case.fpixels - 15]
+    s, f = np.mgrid[: case.spixels - 7, : case.fpixels - 15]
     corner, along, across = np.array(panel[:9]).reshape(3, 3)
 
-    def directions(shift):
-        place = corner + 1e-4 * ((f + shift)[..., None] * along + s[..., None] * across)
+    def directions(s, f):
+        place = corner + 1e-4 * (f[..., None] * along + s[..., None] * across)
         return place / np.linalg.norm(place, axis=-1)[..., None]
 
-    change = (directions(16) - directions(0)) @ case.cells.reshape(-1, 3).T / case.sources[:, 3].min()
-    expected = np.abs(change).reshape(-1, 3, 3).max(axis=(0, 1))
+    changes = [directions(s + 8, f + 16) - directions(s, f), directions(s, f + 16) - directions(s + 8, f)]
+    products = np.abs(np.array(changes) @ case.cells.reshape(-1, 3).T / case.sources[:, 3].min())
+    expected = products.reshape(-1, 3, 3).max(axis=(0, 1))
     extent = cpu_fast.tile_extent(case.cells, case.sources, panel, 16)
     np.testing.assert_allclose(extent, expected, rtol=0.05)  # the derivative, at a grid of points
 
@@ -307,11 +317,13 @@ def test_choice_of_kernel():
     case.panel = case.panel._replace(s1=2000, f1=2000, pix0_y=0.0, pixel_size=1e-5)
     assert cpu_fast.choose_variant(Inputs(case, 10))[:2] == ("fast32", 64)
     assert cpu_fast.choose_variant(Inputs(case, 1))[0] == "fast64"
-    case.crystal = case.crystal._replace(Na=1000.0)
+    case.crystal = case.crystal._replace(Na=1e5)
     assert cpu_fast.choose_variant(Inputs(case, 10))[0] == "fast64"
     assert cpu_fast.choose_variant(Inputs(case, 10), "mixed")[0] == "fast32"
     case.crystal = case.crystal._replace(shape=GAUSS)
-    assert cpu_fast.choose_variant(Inputs(case, 10))[:2] == ("fast64", 32)
+    assert cpu_fast.choose_variant(Inputs(case, 10))[:2] == ("spots", 0)
+    case.crystal = case.crystal._replace(fudge=1e-12)
+    assert cpu_fast.choose_variant(Inputs(case, 10))[:2] == ("fast64", 8)
     case.crystal = case.crystal._replace(shape=ROUND)
     assert cpu_fast.choose_variant(Inputs(case, 10))[:2] == ("fast64", 64)
     case.cell = case.cell._replace(h_range=2000, k_range=2000, l_range=2000)
