@@ -1,16 +1,25 @@
-"""General CPU kernels: loops around :mod:`nbnumba.kernels.pixel`, parallel over rows."""
+"""General CPU kernels: loops around :mod:`nbnumba.kernels.cpu_strips` and :mod:`nbnumba.kernels.pixel`."""
 
 from __future__ import annotations
 
-from numba import prange
+import numba
+import numpy as np
+from numba import get_thread_id, prange
 
 from nbnumba.kernels._jit import STRICT, kernel
+from nbnumba.kernels.cpu_strips import ROWS, TOTAL, WIDTH, strip_values
 from nbnumba.kernels.pixel import pixel_value, subpixel_ray
 from nbnumba.kernels.solid_angle import omega_pixel
 
 
-@kernel(fastmath=STRICT)
 def render_general(image, panel, crystal, cell, beam, sources, cells, Fhkl, mask, row0, row1, fell_out):
+    """Render rows ``row0 <= s < row1`` of one panel; see :func:`render_strips`."""
+    works = np.zeros((numba.config.NUMBA_NUM_THREADS, ROWS))  # type: ignore[attr-defined]
+    render_strips(image, panel, crystal, cell, beam, sources, cells, Fhkl, mask, row0, row1, fell_out, works)
+
+
+@kernel(fastmath=STRICT)
+def render_strips(image, panel, crystal, cell, beam, sources, cells, Fhkl, mask, row0, row1, fell_out, works):
     """Render rows ``row0 <= s < row1`` of one panel.
 
     Parameters
@@ -23,14 +32,30 @@ def render_general(image, panel, crystal, cell, beam, sources, cells, Fhkl, mask
     fell_out : (spixels,) uint8
         Set to 1 for rows in which interpolation ended. Each row is rendered as if interpolation were still on when it
         begins; the caller renders again what comes after the first such row (``nbnumba.dispatch``).
+    works : (threads, ROWS) float64
+        Scratch.
     """
+    flat = Fhkl.reshape(-1)
     for s in prange(max(row0, panel.s0), min(row1, panel.s1)):
         interpolating = cell.interpolate
-        for f in range(panel.f0, panel.f1):
-            if mask.shape[0] > 0 and mask[s, f] == 0:
+        work = works[get_thread_id()]
+        for start in range(panel.f0, panel.f1, WIDTH):
+            end = min(start + WIDTH, panel.f1)
+            masked = mask.shape[0] > 0
+            if strip_values(
+                work, s, start, 0, end - start, panel, crystal, cell, beam, sources, cells, flat, interpolating
+            ):
+                for f in range(start, end):
+                    if not masked or mask[s, f] != 0:
+                        image[s, f] = work[TOTAL + f - start]
                 continue
-            value, interpolating = pixel_value(s, f, panel, crystal, cell, beam, sources, cells, Fhkl, interpolating)
-            image[s, f] = value
+            for f in range(start, end):
+                if masked and mask[s, f] == 0:
+                    continue
+                value, interpolating = pixel_value(
+                    s, f, panel, crystal, cell, beam, sources, cells, Fhkl, interpolating
+                )
+                image[s, f] = value
         if interpolating != cell.interpolate:
             fell_out[s] = 1
 

@@ -150,7 +150,8 @@ def test_pixels_are_found_by_their_number(tmp_path: Path) -> None:
         compare_traces(*logs(tmp_path, one, two))
 
 
-number = st.floats(allow_nan=False, allow_infinity=False, width=64)
+# no quotient of two of them underflows
+number = st.floats(-1e100, 1e100).filter(lambda x: x == 0 or abs(x) > 1e-100)
 
 
 @settings(max_examples=60, deadline=None)
