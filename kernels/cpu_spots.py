@@ -11,7 +11,7 @@ box holds the cone of all rays that come so close.
 
 Footprints are sorted into bands of rows. A thread owns a band and adds its footprints in the order of source,
 orientation and index, so that neither the number of threads nor the region of interest changes a bit of a pixel. Pairs
-are taken in batches, so that the list of footprints stays small. Gaussian spots end at 1.6e-28 of their peak.
+are taken in batches, so that the list of footprints stays small. Gaussian spots end at 7e-13 of their peak.
 
 Cost: a float64 sum for every pixel of the region, and 40 bytes for each of up to a million footprints. Misuse: a curved
 panel, axes that are not at right angles, or spots wider than :data:`WIDEST`; ``cpu_fast.choose_variant`` takes the tiles
@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import math
 
+import numba
 import numpy as np
 from numba import prange
 
@@ -29,13 +30,13 @@ from nbnumba.kernels._jit import device, kernel
 from nbnumba.kernels.blocks import GAUSS, TOPHAT
 from nbnumba.kernels.fast_tiles import F2_at, spot_metric
 from nbnumba.kernels.lattice import TOPHAT_EDGE
-from nbnumba.kernels.spots_paint import BAND, F0, F1, PAIR, S0, S1, SPOT_END, H, K, L, finish, paint_spots
+from nbnumba.kernels.spots_paint import BAND, F0, F1, PAIR, S0, S1, SPOT_END, H, K, L, paint_spots
 from nbnumba.kernels.vec import dot, norm
 
 #: largest radius of a spot, in h, k or l: beyond, tiles are as fast, and at 1/2 neighbours meet
 WIDEST = 0.3
 #: lattice points near the sphere in a batch, about
-BATCH = 5e5
+BATCH = 1e6
 
 
 def spot_radius(crystal, cells):
@@ -128,26 +129,24 @@ def is_bright(F2, cell, h, k, l):
 
 
 @device
-def walk_shell(found, at, pair, order, panel, cell, sources, i, vectors, stars, m, cone, radius, F2):
-    """Footprints of one source and orientation: their number; written from row ``at`` of ``found`` on, if it has rows.
+def walk_shell(found, at, room, pair, panel, cell, sources, i, vectors, stars, m, cone, radius, F2):
+    """Footprints of one source and orientation: their number; the first ``room`` are written from row ``at`` on.
 
-    ``order``: the axes, the one with the most lattice points last; ``cone``: middle and cosine of the half angle of
-    a cone that holds the panel.
+    ``cone``: middle and cosine of the half angle of a cone that holds the panel.
     """
     wavelength = sources[i, 3]
     R = 1.0 / wavelength
     incident = (sources[i, 0], sources[i, 1], sources[i, 2])
     middle, cosine = (cone[0], cone[1], cone[2]), cone[3]
-    o, p, q = 3 * order[0], 3 * order[1], 3 * order[2]
-    low_o, high_o = index_range(
-        (vectors[m, o], vectors[m, o + 1], vectors[m, o + 2]), middle, cosine, incident, R, radius
-    )
-    low_p, high_p = index_range(
-        (vectors[m, p], vectors[m, p + 1], vectors[m, p + 2]), middle, cosine, incident, R, radius
-    )
-    low_q, high_q = index_range(
-        (vectors[m, q], vectors[m, q + 1], vectors[m, q + 2]), middle, cosine, incident, R, radius
-    )
+    low_h, high_h = index_range((vectors[m, 0], vectors[m, 1], vectors[m, 2]), middle, cosine, incident, R, radius)
+    low_k, high_k = index_range((vectors[m, 3], vectors[m, 4], vectors[m, 5]), middle, cosine, incident, R, radius)
+    low_l, high_l = index_range((vectors[m, 6], vectors[m, 7], vectors[m, 8]), middle, cosine, incident, R, radius)
+    # lines along the axis with the widest range, for then they are fewest: o and p number them, q runs along them
+    low_o, high_o, low_p, high_p, low_q, high_q, o, p, q = low_h, high_h, low_k, high_k, low_l, high_l, 0, 3, 6
+    if high_h - low_h > max(high_k - low_k, high_l - low_l):
+        low_o, high_o, low_q, high_q, o, q = low_l, high_l, low_h, high_h, 6, 0
+    elif high_k - low_k > high_l - low_l:
+        low_p, high_p, low_q, high_q, p, q = low_l, high_l, low_k, high_k, 6, 3
     v = (stars[m, q], stars[m, q + 1], stars[m, q + 2])
     vv = dot(v, v)
     n = 0
@@ -177,7 +176,7 @@ def walk_shell(found, at, pair, order, panel, cell, sources, i, vectors, stars, 
                     l = u if o == 6 else (w if p == 6 else t)
                     if not is_bright(F2, cell, h, k, l):
                         continue
-                    if found.shape[0] > 0:
+                    if n < room:
                         row = at + n
                         found[row, PAIR], found[row, H], found[row, K], found[row, L] = pair, h, k, l
                         found[row, F0], found[row, F1], found[row, S0], found[row, S1] = f0, f1, s0, s1
@@ -186,56 +185,59 @@ def walk_shell(found, at, pair, order, panel, cell, sources, i, vectors, stars, 
 
 
 @kernel()
-def find_spots(found, places, counts, first, order, panel, cell, sources, vectors, stars, cone, radius, F2):
-    """Count the footprints of the pairs from ``first`` on, into ``counts`` (n,), or write them from ``places`` on.
+def find_spots(found, counts, first, panel, cell, sources, vectors, stars, cone, radius, F2):
+    """List the footprints of the pairs from ``first`` on.
 
     Parameters
     ----------
-    found : (footprints, 8) or (0, 8) int32
-        Without rows, footprints are only counted.
+    found : (pairs * room, 8) int32
+        Each pair has the same number of rows; what does not fit is counted and not written.
+    counts : (pairs,) int64
+        Set to the number of footprints of each pair.
     """
+    room = found.shape[0] // counts.shape[0]
     for j in prange(counts.shape[0]):
         pair = first + j
         i, m = pair // vectors.shape[0], pair % vectors.shape[0]
         counts[j] = walk_shell(
-            found, places[j], pair, order, panel, cell, sources, i, vectors, stars, m, cone, radius, F2
+            found, j * room, room, pair, panel, cell, sources, i, vectors, stars, m, cone, radius, F2
         )
 
 
 @kernel(parallel=False)
-def sort_spots(found, s0, starts, sorted_):
-    """Numbers of the footprints that touch each band of rows, band by band: ``sorted_[starts[b] : starts[b + 1]]``.
+def sort_spots(found, counts, s0, n_bands):
+    """Rows of ``found`` that touch each band, band by band.
 
-    With an empty ``sorted_`` only ``starts`` (bands + 1,) is filled.
+    Returns
+    -------
+    starts : (n_bands + 1,) int64
+    sorted_ : (starts[-1],) int64
+        Those of band b are ``sorted_[starts[b] : starts[b + 1]]``, in the order of ``found``.
     """
-    n_bands = starts.shape[0] - 1
-    if sorted_.shape[0] == 0:
-        starts[:] = 0
-        for row in range(found.shape[0]):
+    room = found.shape[0] // counts.shape[0]
+    starts = np.zeros(n_bands + 1, np.int64)
+    for j in range(counts.shape[0]):
+        for row in range(j * room, j * room + counts[j]):
             for band in range((found[row, S0] - s0) // BAND, (found[row, S1] - 1 - s0) // BAND + 1):
                 starts[band + 1] += 1
-        for band in range(n_bands):
-            starts[band + 1] += starts[band]
-        return
-    place = starts.copy()
-    for row in range(found.shape[0]):
-        for band in range((found[row, S0] - s0) // BAND, (found[row, S1] - 1 - s0) // BAND + 1):
-            sorted_[place[band]] = row
-            place[band] += 1
+    for band in range(n_bands):
+        starts[band + 1] += starts[band]
+    sorted_, place = np.empty(starts[-1], np.int64), starts.copy()
+    for j in range(counts.shape[0]):
+        for row in range(j * room, j * room + counts[j]):
+            for band in range((found[row, S0] - s0) // BAND, (found[row, S1] - 1 - s0) // BAND + 1):
+                sorted_[place[band]] = row
+                place[band] += 1
+    return starts, sorted_
 
 
 def viewing_cone(panel):
     """Middle direction and cosine of the half angle of a cone that holds the rendered part of a flat panel, (4,)."""
-    corner, fdet, sdet, odet = np.array(panel[:12]).reshape(4, 3)
+    axes = np.array(panel[:12]).reshape(4, 3)
     depth = panel.first_depth + (panel.layers - 1) * panel.layer_step
-    places = np.array(
-        [
-            corner + panel.pixel_size * (f * fdet + s * sdet) + z * odet
-            for f in (panel.f0, panel.f1)
-            for s in (panel.s0, panel.s1)
-            for z in (0.0, depth)
-        ]
-    )
+    f, s, z = np.meshgrid((panel.f0, panel.f1), (panel.s0, panel.s1), (0.0, depth / panel.pixel_size))
+    shifts = np.stack([f.ravel(), s.ravel(), z.ravel()], axis=1) * panel.pixel_size
+    places = axes[0] + shifts @ axes[1:]
     rays = places / np.linalg.norm(places, axis=1)[:, None]
     middle = rays.mean(axis=0)
     middle /= np.linalg.norm(middle)
@@ -248,30 +250,31 @@ def render_spots(image, panel, crystal, cell, beam, sources, cells, F2, mask, ro
     ``progress`` is called with the share of the pairs that are done.
     """
     panel = panel._replace(s0=max(row0, panel.s0), s1=max(min(row1, panel.s1), max(row0, panel.s0)))
-    # a row of eight pixels may reach beyond the region
-    total = np.zeros((panel.s1 - panel.s0, max(panel.f1 - panel.f0, 0) + 8))
+    rows, columns = panel.s1 - panel.s0, max(panel.f1 - panel.f0, 0)
     stars = np.ascontiguousarray(np.linalg.inv(cells.reshape(-1, 3, 3)).transpose(0, 2, 1).reshape(-1, 9))
     radius = 1.000001 * spot_radius(crystal, cells)[0]
-    order = np.argsort(np.linalg.norm(cells[0].reshape(3, 3), axis=1), kind="stable")
     cone = viewing_cone(panel)
-    n_pairs = len(cells) * len(sources) if total.size and panel.f1 > panel.f0 else 0
-    # lattice points near the sphere, for a batch: volume of the shell seen over that of a reciprocal cell
+    n_pairs = len(cells) * len(sources) if rows and columns else 0
+    # lattice points near the sphere, for a pair: volume of the shell seen over that of a reciprocal cell
     shell = 4 * math.pi * radius / sources[:, 3].min() ** 2 * (1 - cone[3]) * abs(np.linalg.det(cells[0].reshape(3, 3)))
-    batch = int(min(max(BATCH / max(shell, 1.0), 1.0), 1e6))
-    starts = np.zeros(-(-(panel.s1 - panel.s0) // BAND) + 1, np.int64)
-    geometry = (order, panel, cell, sources, cells, stars, cone, radius, F2)
-    for first in range(0, n_pairs, batch) if n_pairs else (0,):
-        counts = np.zeros(min(batch, n_pairs - first), np.int64)
-        find_spots(np.empty((0, 8), np.int32), np.zeros(len(counts), np.int64), counts, first, *geometry)
-        places = np.concatenate([[0], np.cumsum(counts)])
-        found = np.empty((places[-1], 8), np.int32)
-        if places[-1]:
-            find_spots(found, places[:-1], counts, first, *geometry)
-        sort_spots(found, panel.s0, starts, np.empty(0, np.int64))
-        sorted_ = np.empty(starts[-1], np.int64)
-        if starts[-1]:
-            sort_spots(found, panel.s0, starts, sorted_)
-        paint_spots(total, found, starts, sorted_, panel, crystal, cell, beam, sources, cells, F2)
+    room = int(1.2 * shell) + 32
+    batch = int(min(max(BATCH / room, 1.0), max(n_pairs, 1)))
+    n_bands = -(-rows // BAND)
+    # a band for each thread where one batch is all; a row of eight pixels may reach beyond the region
+    alone = n_pairs <= batch
+    total = np.empty((numba.config.NUMBA_NUM_THREADS if alone else n_bands, BAND, columns + 8))  # type: ignore[attr-defined]
+    geometry = (panel, cell, sources, cells, stars, cone, radius, F2)
+    for first in range(0, max(n_pairs, 1), batch):
+        counts = np.zeros(max(min(batch, n_pairs - first), 1), np.int64)
+        found = np.empty((len(counts) * (room if n_pairs else 0), 8), np.int32)
+        if n_pairs:
+            find_spots(found, counts, first, *geometry)
+            if counts.max() > room:
+                room = int(counts.max())
+                found = np.empty((len(counts) * room, 8), np.int32)
+                find_spots(found, counts, first, *geometry)
+        lists = sort_spots(found, counts, panel.s0, n_bands)
+        last = first + batch >= n_pairs
+        paint_spots(image, total, found, *lists, panel, crystal, cell, beam, sources, cells, F2, mask, first == 0, last)
         if progress is not None:
             progress(min(1.0, (first + batch) / max(n_pairs, 1)))
-    finish(image, total, panel, beam, sources, mask)

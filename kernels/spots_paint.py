@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import prange
+from numba import get_thread_id, prange
 
 from nbnumba.kernels._jit import device, kernel
 from nbnumba.kernels.absorption import capture_fraction
@@ -17,12 +17,14 @@ from nbnumba.kernels.lattice import GAUSS_WIDTH, TOPHAT_EDGE
 from nbnumba.kernels.pixel import subpixel_ray
 from nbnumba.kernels.polarization import beam_frame, polarization_factor
 from nbnumba.kernels.solid_angle import omega_pixel
-from nbnumba.kernels.vec import dot, norm
+from nbnumba.kernels.vec import dot, norm, scaled
 
 #: rows of a band
 BAND = 16
-#: Gaussian spots end where the intensity is exp(-64) = 1.6e-28 of the peak, at this squared radius
-SPOT_END = 32.0 * GAUSS_WIDTH
+#: pixels of a row that are looked at together
+STRETCH = 64
+#: Gaussian spots end where the intensity is exp(-28) = 7e-13 of the peak, at this squared radius
+SPOT_END = 14.0 * GAUSS_WIDTH
 # columns of the list of footprints
 PAIR, H, K, L, F0, F1, S0, S1 = range(8)
 
@@ -51,8 +53,9 @@ def is_cut(beam, sources, i, d):
 
 
 @device(forceinline=True)
-def paint_row(total, s, f0, f1, panel, beam, sources, i, vectors, m, form, h0, k0, l0, value, gauss, layer, subS, subF):
+def paint_row(sums, s, f0, f1, panel, beam, sources, i, vectors, m, form, index, value, gauss, sub):
     """Add a reflection to the sub-pixels of a part of a row, eight at a time and some beyond its end."""
+    (h0, k0, l0), (layer, subS, subF) = index, sub
     inverse, end = 1.0 / sources[i, 3], SPOT_END if gauss else TOPHAT_EDGE
     limit = (sources[i, 3] / beam.dmin) ** 2 if beam.dmin > 0.0 else math.inf
     incident = (sources[i, 0], sources[i, 1], sources[i, 2])
@@ -61,7 +64,6 @@ def paint_row(total, s, f0, f1, panel, beam, sources, i, vectors, m, form, h0, k
     c = (vectors[m, 6] * inverse, vectors[m, 7] * inverse, vectors[m, 8] * inverse)
     Sdet = subpixel_coordinate(s, subS, panel.oversample, panel.pixel_size)
     depth = panel.first_depth + layer * panel.layer_step
-    row = np.uint64(s - panel.s0)
     for start in range(f0, f1, 8):
         for j in range(8):
             Fdet = subpixel_coordinate(start + j, subF, panel.oversample, panel.pixel_size)
@@ -75,14 +77,13 @@ def paint_row(total, s, f0, f1, panel, beam, sources, i, vectors, m, form, h0, k
             r += form[3] * dh * dk + form[4] * dh * dl + form[5] * dk * dl
             inside = (r < end) & (dot(q, q) <= limit)
             term = value * exp64(-2.0 / GAUSS_WIDTH * r) if gauss else value
-            total[row, np.uint64(start - panel.f0) + np.uint64(j)] += term if inside else 0.0
+            sums[np.uint64(start - panel.f0) + np.uint64(j)] += term if inside else 0.0
 
 
 @device
-def paint_weighted(
-    total, s, f0, f1, panel, beam, sources, i, vectors, m, form, h0, k0, l0, value, gauss, layer, subS, subF
-):
+def paint_weighted(sums, s, f0, f1, panel, beam, sources, i, vectors, m, form, index, value, gauss, sub):
     """As :func:`paint_row`, every term with its own weight."""
+    (h0, k0, l0), (layer, subS, subF) = index, sub
     inverse, end = 1.0 / sources[i, 3], SPOT_END if gauss else TOPHAT_EDGE
     for f in range(f0, f1):
         airpath, d = subpixel_ray(panel, s, f, layer, subS, subF)
@@ -94,82 +95,37 @@ def paint_weighted(
         r += form[3] * dh * dk + form[4] * dh * dl + form[5] * dk * dl
         if r < end and not is_cut(beam, sources, i, d):
             term = value * math.exp(-2.0 / GAUSS_WIDTH * r) if gauss else value
-            total[s - panel.s0, f - panel.f0] += term * term_weight(panel, beam, sources, i, layer, airpath, d)
+            sums[f - panel.f0] += term * term_weight(panel, beam, sources, i, layer, airpath, d)
 
 
-@kernel()
-def paint_spots(total, found, starts, sorted_, panel, crystal, cell, beam, sources, vectors, F2):
-    """Add all footprints to ``total`` (rows, columns of the region) float64, in parallel over bands of rows."""
-    squares, products, _ = spot_metric(crystal)
-    form = (squares[0], squares[1], squares[2], products[0], products[1], products[2])
-    peak, gauss, n = (crystal.Na * crystal.Nb * crystal.Nc) ** 2, crystal.shape == GAUSS, panel.oversample
-    for band in prange(starts.shape[0] - 1):
-        top = panel.s0 + band * BAND
-        for place in range(starts[band], starts[band + 1]):
-            row = sorted_[place]
-            h, k, l, f0, f1 = found[row, H], found[row, K], found[row, L], found[row, F0], found[row, F1]
-            value = peak * F2_at(F2, cell, h - cell.h_min, k - cell.k_min, l - cell.l_min)
-            i, m = found[row, PAIR] // vectors.shape[0], found[row, PAIR] % vectors.shape[0]
-            for s in range(max(found[row, S0], top), min(found[row, S1], top + BAND)):
-                for step in range(panel.layers * n * n):
-                    layer, subS, subF = step // (n * n), step // n % n, step % n
-                    if beam.per_term:
-                        paint_weighted(
-                            total,
-                            s,
-                            f0,
-                            f1,
-                            panel,
-                            beam,
-                            sources,
-                            i,
-                            vectors,
-                            m,
-                            form,
-                            float(h),
-                            float(k),
-                            float(l),
-                            value,
-                            gauss,
-                            layer,
-                            subS,
-                            subF,
-                        )
-                    else:
-                        paint_row(
-                            total,
-                            s,
-                            f0,
-                            f1,
-                            panel,
-                            beam,
-                            sources,
-                            i,
-                            vectors,
-                            m,
-                            form,
-                            float(h),
-                            float(k),
-                            float(l),
-                            value,
-                            gauss,
-                            layer,
-                            subS,
-                            subF,
-                        )
+@device(forceinline=True)
+def close_eight(sums, panel, beam, sources, s, f):
+    """Multiply eight sums from pixel (s, f) on by what the reference applies last: omega, capture, polarization."""
+    incident, axis = (sources[0, 0], sources[0, 1], sources[0, 2]), (beam.polar_x, beam.polar_y, beam.polar_z)
+    E_in, B_in = beam_frame(incident, axis)
+    Sdet = subpixel_coordinate(s, 0, panel.oversample, panel.pixel_size)
+    place = np.uint64(f - panel.f0)
+    for j in range(8):
+        Fdet = subpixel_coordinate(f + j, 0, panel.oversample, panel.pixel_size)
+        position = pixel_position(panel, Fdet, Sdet, panel.first_depth)
+        airpath = norm(position)
+        factor = omega_pixel(panel.pixel_size, airpath, panel.close_distance, panel.point_pixel)
+        polar = polarization_factor(beam.kahn_factor, incident, scaled(position, 1.0 / airpath), E_in, B_in)
+        sums[place + np.uint64(j)] *= factor * (1.0 if beam.nopolar or beam.dmin > 0.0 else polar)
+    if panel.has_thickness:
+        for j in range(8):
+            _, last = subpixel_ray(panel, s, f + j, panel.layers - 1, 0, 0)
+            parallax = dot(last, (panel.odet_x, panel.odet_y, panel.odet_z))
+            captured = capture_fraction(panel.layers - 1, panel.layer_step, panel.mu, parallax)
+            sums[place + np.uint64(j)] *= captured
+    if beam.dmin > 0.0 and not beam.nopolar:
+        for j in range(8):
+            sums[place + np.uint64(j)] *= first_polarization(panel, beam, sources, s, f + j)
 
 
 @device
-def last_factors(panel, beam, sources, s, f):
-    """Solid angle, capture fraction and polarization that the reference applies to a finished sum."""
-    airpath, d = subpixel_ray(panel, s, f, 0, 0, 0)
-    factor = omega_pixel(panel.pixel_size, airpath, panel.close_distance, panel.point_pixel)
-    if panel.has_thickness:
-        _, last = subpixel_ray(panel, s, f, panel.layers - 1, 0, 0)
-        parallax = dot(last, (panel.odet_x, panel.odet_y, panel.odet_z))
-        factor *= capture_fraction(panel.layers - 1, panel.layer_step, panel.mu, parallax)
-    if beam.nopolar:
-        return factor
+def first_polarization(panel, beam, sources, s, f):
+    """Polarization of the first term within the resolution limit; 0 where there is none."""
     n = panel.oversample
     for step in range(panel.layers * n * n):
         _, d = subpixel_ray(panel, s, f, step // (n * n), step // n % n, step % n)
@@ -177,7 +133,7 @@ def last_factors(panel, beam, sources, s, f):
             if not is_cut(beam, sources, i, d):
                 incident = (sources[i, 0], sources[i, 1], sources[i, 2])
                 E_in, B_in = beam_frame(incident, (beam.polar_x, beam.polar_y, beam.polar_z))
-                return factor * polarization_factor(beam.kahn_factor, incident, d, E_in, B_in)
+                return polarization_factor(beam.kahn_factor, incident, d, E_in, B_in)
     return 0.0
 
 
@@ -193,18 +149,72 @@ def background(panel, beam, sources, s, f):
     return total * beam.I_bg
 
 
-@kernel()
-def finish(image, total, panel, beam, sources, mask):
-    """Turn the sums into photons."""
-    masked = mask.shape[0] > 0
-    for s in prange(panel.s0, panel.s1):
-        for f in range(panel.f0, panel.f1):
-            if masked and mask[s, f] == 0:
-                continue
-            value = total[s - panel.s0, f - panel.f0]
+@device
+def paint(sums, top, rows, row, found, panel, crystal, cell, beam, sources, vectors, F2, form):
+    """Add a footprint to the ``rows`` rows from ``top`` on."""
+    h, k, l, f0, f1 = found[row, H], found[row, K], found[row, L], found[row, F0], found[row, F1]
+    peak, gauss, n = (crystal.Na * crystal.Nb * crystal.Nc) ** 2, crystal.shape == GAUSS, panel.oversample
+    value = peak * F2_at(F2, cell, h - cell.h_min, k - cell.k_min, l - cell.l_min)
+    i, m = found[row, PAIR] // vectors.shape[0], found[row, PAIR] % vectors.shape[0]
+    index = (float(h), float(k), float(l))
+    for s in range(max(found[row, S0], top), min(found[row, S1], top + rows)):
+        for step in range(panel.layers * n * n):
+            sub = (step // (n * n), step // n % n, step % n)
             if beam.per_term:
-                value += background(panel, beam, sources, s, f) if beam.I_bg != 0.0 else 0.0
+                paint_weighted(
+                    sums[s - top], s, f0, f1, panel, beam, sources, i, vectors, m, form, index, value, gauss, sub
+                )
             else:
-                value += beam.I_bg
-                value *= last_factors(panel, beam, sources, s, f) if value != 0.0 else 0.0
-            image[s, f] = beam.scale * value
+                paint_row(sums[s - top], s, f0, f1, panel, beam, sources, i, vectors, m, form, index, value, gauss, sub)
+
+
+@device
+def close_row(image, sums, s, panel, beam, sources, mask):
+    """Turn the sums of a row into photons."""
+    n, first, row = panel.f1 - panel.f0, np.uint64(panel.f0), np.uint64(s)
+    if beam.per_term and beam.I_bg != 0.0:
+        for f in range(n):
+            sums[f] += background(panel, beam, sources, s, panel.f0 + f)
+    for start in range(0, n, STRETCH):
+        here, there = np.uint64(start), np.uint64(min(start + STRETCH, n))
+        lit = 0.0  # nothing is negative, and mostly all is zero
+        for f in range(here, there):
+            lit += sums[f]
+        if lit != 0.0 and not beam.per_term:
+            for f in range(start, min(start + STRETCH, n), 8):
+                close_eight(sums, panel, beam, sources, s, panel.f0 + f)
+        if mask.shape[0] == 0:
+            for f in range(here, there):
+                image[row, first + f] = beam.scale * sums[f]
+        else:
+            for f in range(here, there):
+                if mask[row, first + f] != 0:
+                    image[row, first + f] = beam.scale * sums[f]
+
+
+@kernel()
+def paint_spots(
+    image, total, found, starts, sorted_, panel, crystal, cell, beam, sources, vectors, F2, mask, first, last
+):
+    """Add all footprints to the sums, in parallel over bands of rows.
+
+    Parameters
+    ----------
+    image : (spixels, fpixels) float32
+        Written with the ``last`` batch of footprints.
+    total : (bands or threads, BAND, columns + 8) float64
+        Sums, begun with the ``first`` batch. Where one batch is first and last, a band for each thread will do.
+    """
+    squares, products, _ = spot_metric(crystal)
+    form = (squares[0], squares[1], squares[2], products[0], products[1], products[2])
+    for band in prange(starts.shape[0] - 1):
+        top = panel.s0 + band * BAND
+        rows = min(BAND, panel.s1 - top)
+        sums = total[np.int64(get_thread_id() if first and last else band)]
+        if first:
+            sums[:rows] = 0.0 if beam.per_term else beam.I_bg
+        for place in range(starts[band], starts[band + 1]):
+            paint(sums, top, rows, sorted_[place], found, panel, crystal, cell, beam, sources, vectors, F2, form)
+        if last:
+            for row in range(rows):
+                close_row(image, sums[row], top + row, panel, beam, sources, mask)
