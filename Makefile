@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test lint format bench clean help
+.PHONY: demo test lint format bench docs clean help
 
 help: ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -32,5 +32,8 @@ format: $(STAMP) ## put the code in form
 bench: $(STAMP) ## time the real workloads on this machine
 	$(BIN)/python -m bench.cpu
 
+docs: $(STAMP) ## the documentation as a site: site/index.html
+	$(BIN)/python -m sphinx -W --keep-going --quiet docs site
+
 clean: ## remove what the commands above made
-	rm -rf $(VENV) build dist demo *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build dist demo site *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -20,6 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -32,24 +33,20 @@ from nbnumba.cli.parse import parse
 from nbnumba.dispatch import Renderer, make_plan, set_threads
 from nbnumba.experiment import resolve
 from nbnumba.inputs import KernelInputs, build_inputs
+from nbnumba.timing import Timing, count_pixels, count_steps, render_seconds
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "bench" / "results"
 #: Steps that the general kernel may take to check a result; beyond, a part of the rows is checked.
-CHECKED_STEPS = 2e7
+CHECKED_STEPS = 2e8
+#: Renderings that are timed at a time, between two runs of the reference; one before them wakes threads and memory.
+BURST = 3
 
 
 def prepare(workload: Workload) -> KernelInputs:
     """Kernel arguments of a workload; the current folder holds its files."""
     simulation, _, _ = build(parse(shlex.split(workload.flags)))
     return build_inputs(resolve(simulation))
-
-
-def time_kernel(renderer: Renderer, image: np.ndarray) -> float:
-    """Seconds of one rendering."""
-    start = time.perf_counter()
-    renderer.render(image)
-    return time.perf_counter() - start
 
 
 def errors(inputs: KernelInputs, image: np.ndarray) -> tuple[float, float, int]:
@@ -83,38 +80,40 @@ def reference_command(binary: str, workload: Workload) -> list[str]:
 
 
 def measure(
-    workload: Workload, repeat: int, threads: int, folder: Path, binary: str | None, cold: bool
+    workload: Workload, repeat: int, threads: int, folder: Path, binary: str | None, cold: bool, kernel: Any = None
 ) -> dict[str, Any]:
     """All figures of one workload."""
     inputs = prepare(workload)
     plan = make_plan(inputs, "cpu", "auto")
+    if kernel:
+        plan = replace(plan, kernel=kernel, reason="asked for")
     start = time.perf_counter()
     renderer = Renderer(inputs, plan)
     first_call = time.perf_counter() - start
     panel = inputs.panel
     image = np.zeros((panel.s1, panel.fpixels), np.float32)
-    ours: list[float] = [time_kernel(renderer, image)]
+    ours: list[float] = []
     theirs: list[float] = []
-    ours.clear()  # the first run touches fresh memory
     for _ in range(repeat):
-        ours.append(time_kernel(renderer, image))
+        render_seconds(renderer, image)
+        ours += [render_seconds(renderer, image) for _ in range(BURST)]
         if binary:
             command = reference_command(binary, workload)
             full, _ = wall(command, folder, OMP_NUM_THREADS=str(threads))
             start_up, _ = wall([*command, "-roi", "0", "0", "0", "0"], folder, OMP_NUM_THREADS=str(threads))
             theirs.append(full - start_up)
-    steps = (panel.s1 - panel.s0) * (panel.f1 - panel.f0) * inputs.steps_per_pixel
-    seconds = statistics.median(ours)
+    timing = Timing(tuple(ours), count_steps(inputs), count_pixels(inputs), threads)
+    seconds = timing.median
     worst, p99, rows = errors(inputs, image)
     row: dict[str, Any] = {
         "workload": workload.name,
         "what": workload.what,
         "kernel": plan.kernel,
         "width": plan.width,
-        "steps": steps,
+        "steps": timing.steps,
         "seconds": seconds,
-        "ns_per_step_and_core": seconds * threads / steps * 1e9,
-        "steps_per_second": steps / seconds,
+        "ns_per_step_and_core": timing.ns_per_step_and_core,
+        "steps_per_second": timing.steps_per_second,
         "prepare_seconds": first_call,
         "max_error": worst,
         "p99_error": p99,
@@ -172,6 +171,7 @@ def main() -> None:
     options.add_argument("--repeat", type=int, default=5)
     options.add_argument("--threads", type=int)
     options.add_argument("--cold", action="store_true", help="also time the first run after installation")
+    options.add_argument("--kernel", choices=["fast32", "fast64"], help="instead of the one that a run would take")
     options.add_argument("--save", metavar="NAME", help="write bench/results/NAME.json")
     chosen = options.parse_args()
     binary = os.environ.get("NB_C_BIN")
@@ -185,7 +185,7 @@ def main() -> None:
         os.chdir(folder)
         try:
             for name in chosen.names or table:
-                row = measure(table[name], chosen.repeat, threads, folder, binary, chosen.cold)
+                row = measure(table[name], chosen.repeat, threads, folder, binary, chosen.cold, chosen.kernel)
                 row["peak_MiB"] = peak_memory(table[name], folder)
                 rows.append(row)
                 show(row)

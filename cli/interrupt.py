@@ -5,39 +5,85 @@ from __future__ import annotations
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from nbnumba.io import files
+
 #: Signals that have come since the command began.
 received: list[int] = []
 #: Files that the command has completed.
 completed: list[Path] = []
+#: Seconds after a signal in which further ones raise nothing: cleaning up is not to be interrupted.
+PATIENCE_S = 2.0
+#: Seconds until a signal that came in the middle of an import is tried again.
+RETRY_S = 0.02
+_last = -PATIENCE_S
+_has_timer = hasattr(signal, "setitimer")
 
 
 def _stop(number: int, frame: FrameType | None) -> None:
     received.append(number)
-    raise KeyboardInterrupt
+    _raise_or_wait(frame)
+
+
+def _try_again(number: int, frame: FrameType | None) -> None:
+    if received:
+        _raise_or_wait(frame)
+
+
+def _raise_or_wait(frame: FrameType | None) -> None:
+    """Raise KeyboardInterrupt, but not into an import: what libraries load from C loses it, or prints it."""
+    global _last
+    if _has_timer and _importing(frame):
+        signal.setitimer(signal.ITIMER_REAL, RETRY_S)
+        return
+    now = time.monotonic()
+    if now - _last >= PATIENCE_S:
+        _last = now
+        raise KeyboardInterrupt
+
+
+def _importing(frame: FrameType | None) -> bool:
+    while frame is not None:
+        if frame.f_code.co_filename.startswith("<frozen importlib"):
+            return True
+        frame = frame.f_back
+    return False
 
 
 @contextmanager
 def handled() -> Iterator[None]:
-    """Turn both signals into KeyboardInterrupt while the block runs."""
+    """Turn both signals into KeyboardInterrupt while the block runs; one that is ignored stays so."""
+    global _last
     received.clear()
     completed.clear()
+    files.completed.clear()
+    _last = -PATIENCE_S
     # only the main thread may set handlers; elsewhere Python's own stay
     numbers = (signal.SIGINT, signal.SIGTERM) if threading.current_thread() is threading.main_thread() else ()
-    before = {number: signal.signal(number, _stop) for number in numbers}
+    before = {number: signal.getsignal(number) for number in numbers}
+    before = {number: handler for number, handler in before.items() if handler not in (signal.SIG_IGN, None)}
+    timer = signal.getsignal(signal.SIGALRM) if before and _has_timer else None
     hook = sys.unraisablehook
     sys.unraisablehook = _keep_quiet(hook)
     try:
+        if timer is not None:
+            signal.signal(signal.SIGALRM, _try_again)
+        for number in before:
+            signal.signal(number, _stop)
         yield
     finally:
-        sys.unraisablehook = hook
+        if timer is not None:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, timer)
         for number, handler in before.items():
             signal.signal(number, handler)
+        sys.unraisablehook = hook
 
 
 def _keep_quiet(hook: Callable[[Any], Any]) -> Callable[[Any], None]:
@@ -54,3 +100,8 @@ def check() -> None:
     """Raise KeyboardInterrupt if a signal has come, also if its exception was lost."""
     if received:
         raise KeyboardInterrupt
+
+
+def complete_files() -> list[Path]:
+    """Files that the command has completed: those it says, else those that have taken their names."""
+    return completed or list(files.completed)

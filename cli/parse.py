@@ -142,7 +142,8 @@ def _unknown(word: str) -> str:
     if not is_flag(word):
         return f"the word {word!r} belongs to no flag"
     near = TABLE.suggest(word.partition("=")[0])
-    return f"unknown option {word}" + (f"; did you mean {near}?" if near else "")
+    shown = word if word.isprintable() else repr(word)
+    return f"unknown option {shown}" + (f"; did you mean {near}?" if near else "")
 
 
 def _skip(words: _Words) -> str:

@@ -57,6 +57,7 @@ _OPTIONAL = (  # only where the fact is not zero
 _RESULT = (
     ("maximum", "{max} photons at fast {max_I_fast_m:mm}, slow {max_I_slow_m:mm}"),
     ("statistics", "mean {mean}, rms {rms}, rmsd {rmsd}, sum {sum}"),
+    ("left out", "{left_out_percent} % of the terms; no pixel lost more than {max_error} photons"),
 )
 _NOISE = (("noise", "{photons} photons, {overloads} overloaded pixels; seed {seed}, generator {rng}"),)
 _SCALES = {"mm": (1e3, " mm"), "um": (1e6, " µm"), "A": (1e10, " Å"), "mrad": (1e3, " mrad")}
@@ -109,6 +110,11 @@ def file_lines(files: Iterable[Path]) -> list[str]:
     return [_line("wrote", names)] if names else []
 
 
+def one_line(text: str) -> str:
+    """``text`` with escapes in place of line ends and other control characters: names of files may hold any."""
+    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
+
+
 def plain_line(label: str, text: str) -> str:
     """A line in the layout of the others."""
     return _line(label, text)
@@ -149,5 +155,5 @@ class _FactFormatter(string.Formatter):
 
 class _LineFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
-        text = record.getMessage()
+        text = one_line(record.getMessage())
         return text if record.levelno < logging.WARNING else f"{record.levelname.lower()}: {text}"

@@ -91,6 +91,10 @@ def _outputs(request: SeriesRequest, outputs: Outputs, simulation: Simulation) -
             changes[key] = NOWHERE
     if "outputs.pgmfile" not in given:
         changes["pgmfile"] = None
+    if "outputs.smv" not in given:
+        changes["smv"] = "adsc"  # data processing misplaces images under the reference's header
+    if "outputs.rng" not in given:
+        changes["rng"] = "philox"  # no image of the reference to be equal to, and noise would be half of the work
     if "outputs.scale" not in given:
         changes["scale"] = 1.0  # all images on one scale: a count is a photon
     named = [key for key in ("cbf", "nexus", "npy", "intfile", "floatfile") if f"outputs.{key}" in given]
@@ -139,7 +143,7 @@ def _tell_last(done: SeriesReport) -> None:
         report.say([report.plain_line("made", f"{done.made} images in {done.seconds:.3g} s ({rate:.3g}/s) by {how}")])
     else:
         report.say([report.plain_line("made", f"nothing: all {done.images} images were there")])
-    files = [path for path in (done.truth, done.models, done.sheet) if path is not None]
+    files = [path for path in (done.master, done.truth, done.models, done.sheet) if path is not None]
     interrupt.completed[:] = files
     report.say(
         [report.plain_line("wrote", f"{done.images} images and {', '.join(p.name for p in files)} in {done.folder}")]

@@ -46,6 +46,14 @@ RULES = """- After that, every convention but CUSTOM sets its own pivot: beam fo
   sample for XDS and DIALS. So the pivot of a flag counts for CUSTOM only.
 - `-detector_abs inf` means that there is no sensor, in any order with `-detector_thick`.
 """
+BENCH = """
+## Timing: `nbnumba bench`
+
+Takes the flags above, writes no image, and times the kernel that `nbnumba run` would take: inputs are made and kernels
+compiled, one rendering warms up, and the next ones count. Without a crystal the experiment is that of `nbnumba demo`,
+changed by the flags that are given. `--json` writes the figures. On a GPU the time of the whole image, copies included,
+stands beside that of the kernel and of the copy by the device's own clock.
+"""
 
 
 def _code(words: tuple[str, ...] | list[str]) -> str:
@@ -92,7 +100,20 @@ def make_text() -> str:
     for panel in dict.fromkeys(flag.panel for flag in FLAGS):
         lines += ["", f"## {panel}", "", "| flag | other spellings | values | meaning | default |", "| --- " * 5 + "|"]
         lines += [_row(flag) for flag in FLAGS if flag.panel == panel]
+    lines += _bench()
     return "\n".join(lines) + "\n"
+
+
+def _bench() -> list[str]:
+    from nbnumba.cli.bench_flags import OWN
+
+    rows = [(f"nbnumba bench {row.name} {row.metavar}".rstrip(), row.help, row.default) for row in OWN]
+    return [
+        BENCH,
+        "| option | meaning | default |",
+        "| --- " * 3 + "|",
+        *(f"| `{a}` | {b} | {c} |" for a, b, c in rows),
+    ]
 
 
 def main() -> None:

@@ -1,26 +1,33 @@
-"""The only place that names jit options and the cache.
+"""The only place that names jit options; compiled kernels are kept by :mod:`nbnumba.kernels._cache`.
 
-Problem: Numba keys a cached function by the text of its own file only. A kernel in ``cpu.py`` that calls a function of
-``lattice.py`` keeps answering with the old formula after ``lattice.py`` was edited or upgraded.
-
-Choice: the cache lives in a folder named by a digest of all files of this package and of the versions that compile
-them, so that any change starts a fresh folder. Cost: one hash of some ten small files at import. Misuse: a function
-decorated with ``numba.njit(cache=True)`` elsewhere would fall back into the trap; use the decorators below.
+Misuse: a function decorated with ``numba.njit(cache=True)`` elsewhere would fall into the traps described there; use the
+decorators below.
 """
 
 from __future__ import annotations
 
-import hashlib
-import os
-import sys
-import tempfile
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, TypeVar
 
 import numba
-import numpy as np
 from numba import njit
+from numba.core import event
+
+from nbnumba.kernels._cache import CACHE_DIR, Careful, KernelCache, is_cold
+from nbnumba.kernels._compiler import postpone_scipy, tell_compiling
+
+__all__ = [
+    "CACHE_DIR",
+    "FASTMATH",
+    "ORDERED",
+    "SIMULATED",
+    "STRICT",
+    "cuda_device",
+    "cuda_kernel",
+    "device",
+    "is_cold",
+    "kernel",
+]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -34,50 +41,8 @@ SIMULATED = bool(numba.config.ENABLE_CUDASIM)  # type: ignore[attr-defined]
 STRICT: set[str] = set()
 
 
-def cache_root() -> Path:
-    """Folder below which compiled kernels are kept: ``NUMBA_CACHE_DIR``, else the user's cache folder."""
-    if chosen := os.environ.get("NUMBA_CACHE_DIR"):
-        return Path(chosen)
-    if sys.platform == "darwin":
-        base = Path.home() / "Library" / "Caches"
-    elif sys.platform == "win32":
-        base = Path(os.environ.get("LOCALAPPDATA", Path.home()))
-    else:
-        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return base / "nbnumba"
-
-
-def _digest() -> str:
-    text = hashlib.sha256(f"{numba.__version__} {np.__version__} {sys.version_info[:2]}".encode())
-    for file in sorted(Path(__file__).parent.glob("*.py")):
-        text.update(file.name.encode() + b"\0" + file.read_bytes())
-    return text.hexdigest()[:16]
-
-
-def _usable(folder: Path) -> bool:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            return True
-    except OSError:
-        return False
-
-
-def _find_cache() -> Path | None:
-    try:
-        folder = cache_root() / _digest()
-    except (OSError, RuntimeError):  # no home folder, unreadable package
-        return None
-    return folder if _usable(folder) else None
-
-
-#: Where compiled kernels are kept, or None when no folder can be written: then every process compiles anew.
-CACHE_DIR: Path | None = _find_cache()
-
-
-def is_cold() -> bool:
-    """Whether this process has to compile its kernels: nothing is cached yet for this version."""
-    return CACHE_DIR is None or not any(CACHE_DIR.rglob("*.nbi"))
+postpone_scipy()
+tell_compiling(event)
 
 
 def device(
@@ -102,12 +67,7 @@ def kernel(*, parallel: bool = True, fastmath: set[str] | bool = FASTMATH) -> Ca
     def wrap(f: F) -> Any:
         compiled = njit(parallel=parallel, fastmath=fastmath, error_model="numpy", nogil=True)(f)
         if CACHE_DIR is not None and hasattr(compiled, "enable_caching"):
-            previous = numba.config.CACHE_DIR  # type: ignore[attr-defined]
-            numba.config.CACHE_DIR = str(CACHE_DIR)  # type: ignore[attr-defined]
-            try:
-                compiled.enable_caching()
-            finally:
-                numba.config.CACHE_DIR = previous  # type: ignore[attr-defined]
+            compiled._cache = KernelCache(compiled.py_func)  # type: ignore[attr-defined]
         return compiled
 
     return wrap
@@ -133,14 +93,17 @@ def cuda_kernel(*, threads: int, blocks: int) -> Callable[[F], Any]:
 
         if SIMULATED:
             return cuda.jit(f)
-        from numba.cuda.core import config  # numba-cuda has its own
+        from numba.cuda.core import config, event  # numba-cuda has its own
 
         config.CUDA_LOW_OCCUPANCY_WARNINGS = 0  # small images have small grids; nothing that users could change
+        tell_compiling(event)
         compiled = cuda.jit(launch_bounds=(threads, blocks))(f)
         if CACHE_DIR is not None and hasattr(compiled, "enable_caching"):
             previous, config.CACHE_DIR = config.CACHE_DIR, str(CACHE_DIR)
             try:
                 compiled.enable_caching()
+                plain = type(compiled._cache)
+                compiled._cache = type("CudaKernelCache", (Careful, plain), {})(compiled.py_func)
             finally:
                 config.CACHE_DIR = previous
         return compiled

@@ -6,7 +6,7 @@ than float32 has.
 Choice: the detector is cut into tiles of ``width`` x ``tile_height(width)`` pixels. For a tile and an orientation the
 indices h, k, l are computed at the tile's middle in float64 and split into whole number and fraction; each pixel adds
 a . (d - d of the middle) / lambda. In :func:`render_fast32` that is float32, and its error is the one of the tile's
-extent in h, not of h (:func:`anchored_error`); in :func:`render_fast64` it is float64 until the fractions of h and of
+extent in h, not of h (:func:`nbnumba.kernels.variants.anchored_error`); in :func:`render_fast64` it is float64 until the fractions of h and of
 N h are formed. In a tile so small that h, k, l have one of two nearest whole numbers each, eight structure factors are
 fetched per orientation and chosen between without a gather. The loops over a tile are plain, without branches or calls,
 and LLVM makes vector code of them. Sums over orientations run in float32 over 32 terms and in float64 beyond.
@@ -18,7 +18,7 @@ Tiles begin at whole multiples of their size and are always rendered to their en
 on the region of interest nor on the number of threads. Shapes other than SQUARE are float64 in both kernels; tiles that
 lie outside all spots of an orientation are passed over for GAUSS and TOPHAT.
 
-Cost: some 60 kB of scratch arrays, made once per row of tiles. Misuse: ``render_fast32`` where :func:`choose_variant`
+Cost: some 60 kB of scratch arrays, made once per row of tiles. Misuse: ``render_fast32`` where :mod:`nbnumba.kernels.variants`
 says 64, and a box of more than 2^29 structure factors.
 """
 
@@ -28,7 +28,6 @@ import numba
 import numpy as np
 from numba import get_thread_id, prange
 
-from nbnumba.kernels import cpu_spots
 from nbnumba.kernels._jit import device, kernel
 from nbnumba.kernels.blocks import GAUSS, ROUND, SQUARE, TOPHAT
 from nbnumba.kernels.fast_rays import (
@@ -45,120 +44,13 @@ from nbnumba.kernels.fast_rays import (
     trace_tile,
     weigh,
 )
-from nbnumba.kernels.fast_tiles import NEAR, NUMBERS, SINGLES, add_compact, add_round, add_square, flush
+from nbnumba.kernels.fast_tiles import NUMBERS, SINGLES, add_compact, add_round, add_square, flush
+from nbnumba.kernels.variants import beam_box, tile_height
 
 #: With fewer orientations than this, pairs of sources and orientations are one list
 PAIRED_BELOW = 32
-#: columns of a tile
-WIDTHS = (64, 32, 16, 8, 4)
-
-
-def tile_height(width: int) -> int:
-    """Rows of a tile of ``width`` columns."""
-    return min(width, 8)
-
-
-def _grid(panel):
-    """Positions (m) of a grid of points over the rendered part of a flat panel, (81, 3)."""
-    corner, along, across = (np.array(panel[i : i + 3]) for i in (0, 3, 6))
-    f, s = np.meshgrid(np.linspace(panel.f0, panel.f1, 9), np.linspace(panel.s0, panel.s1, 9))
-    return corner + panel.pixel_size * (f[..., None] * along + s[..., None] * across).reshape(-1, 3)
-
-
-def tile_extent(cells, sources, panel, width):
-    """Largest change of h, k and l across a tile, (3,) float64, from a grid of points of the panel.
-
-    Of many orientations 500 are looked at. On a curved detector the bound is |a| / lambda times the angle of a tile.
-    """
-    vectors = cells[:: -(-len(cells) // 500)].reshape(-1, 3, 3)
-    wavelength, height = sources[:, 3].min(), tile_height(width)
-    if panel.curved:
-        angle = (width + height) * panel.pixel_size / panel.distance
-        return np.linalg.norm(vectors, axis=2).max(axis=0) / wavelength * angle
-    place = _grid(panel)
-    r = np.linalg.norm(place, axis=1)[:, None]
-    change = np.zeros(1)
-    for axis, pixels in ((panel[3:6], width), (panel[6:9], height)):
-        turn = (np.array(axis) - place * (place @ axis)[:, None] / r**2) / r  # change of the direction per metre
-        change = change + np.abs(vectors @ turn.T) * pixels
-    return change.max(axis=(0, 2)) / wavelength * panel.pixel_size
-
-
-def tile_reach(cells, sources, panel, width):
-    """Largest distance of h, k or l from those of a tile's middle, as the kernel bounds it, at the nearest point."""
-    longest = np.linalg.norm(cells.reshape(-1, 3), axis=1).max() / sources[:, 3].min()
-    nearest = panel.distance if panel.curved else np.linalg.norm(_grid(panel), axis=1).min()
-    return longest * 0.5 * np.hypot(width, tile_height(width)) * panel.pixel_size / nearest
-
-
-def anchored_error(cells, sources, panel, crystal, width) -> float:
-    """Bound of the phase error of :func:`render_fast32`, in N h: rounding over a tile.
-
-    The largest of N (extent of the tile in h) 2^-24 over the three axes. Next to a zero of the grating function, at a
-    distance y in N h, a term is wrong by 2 / y times that, relative to itself.
-    """
-    N = np.array((crystal.Na, crystal.Nb, crystal.Nc))
-    return float((N * tile_extent(cells, sources, panel, width)).max() * 2.0**-24)
-
-
-#: Tiles are made so small, within reason, that :func:`anchored_error` is below this: measured, an image is wrong by up
-#: to 1.3 of it, relative to its maximum, where the spots of all orientations coincide (the direct beam), else by 0.5
-WANTED_ERROR = 1.2e-6
-#: float32 phases are taken up to this :func:`anchored_error` ...
-LARGEST_ERROR = 4e-6
-#: ... for pixels with at least this many terms, which blur the zeros of the grating function (measured: the 99th
-#: percentile of the relative error is up to 80 errors over the root of the number of terms), ...
-FEWEST_TERMS = 10
-#: ... and for images with at least this many terms in all: below, float64 takes a few milliseconds
-FEWEST_STEPS = 1e7
-
-
-def choose_variant(inputs, precision="auto"):
-    """Kernel, tile width and reason for one panel.
-
-    Parameters
-    ----------
-    inputs : nbnumba.inputs.KernelInputs
-    precision : str
-        ``auto``: float32 phases where 99 of 100 pixels stay within 1e-4 of their own value and all within 5e-6 of the
-        maximum (within 1e-6 for ordinary crystals); ``mixed``: for every square crystal.
-
-    Returns
-    -------
-    kernel : str
-        ``fast32``, ``fast64``, ``spots`` (:mod:`nbnumba.kernels.cpu_spots`), or ``general`` where the box of
-        structure factors is too large for the fast kernels.
-    width : int
-    reason : str
-    """
-    panel, crystal, cell = inputs.panel, inputs.crystal, inputs.cell
-    if cell.h_range * cell.k_range * cell.l_range >= 2**29:
-        return "general", 0, "more structure factors than the fast kernels can number"
-    if cpu_spots.is_for(inputs):
-        return "spots", 0, "spots without tails: reflection by reflection"
-    if crystal.shape in (GAUSS, TOPHAT):
-        return "fast64", 8, "wide spots without tails: float64 phases, small tiles"
-    # the largest tile in which two whole numbers can be nearest to an index; where none is, of medium size
-    small = [w for w in WIDTHS if tile_reach(inputs.cells, inputs.sources, panel, w) <= NEAR]
-    width = small[0] if small else 16
-    if crystal.shape == ROUND:
-        return "fast64", width, "round crystals need float64 phases"
-    error = anchored_error(inputs.cells, inputs.sources, panel, crystal, width)
-    while error > WANTED_ERROR and width > 8:
-        width //= 2
-        error = anchored_error(inputs.cells, inputs.sources, panel, crystal, width)
-    if precision == "mixed":
-        return "fast32", width, "float32 phases asked for"
-    terms = inputs.steps_per_pixel
-    if terms < FEWEST_TERMS or terms * (panel.s1 - panel.s0) * (panel.f1 - panel.f0) < FEWEST_STEPS:
-        return "fast64", small[0] if small else 16, "float64 phases: few terms"
-    if error > LARGEST_ERROR:
-        return "fast64", width, f"float64 phases: float32 would be wrong by up to {error:.1e} in N h"
-    return (
-        "fast32",
-        width,
-        f"float32 phases relative to tiles of {width} x {tile_height(width)} pixels, wrong by less than {error:.1e} in N h",
-    )
+#: columns and rows of the tiles around the direct beam
+FINE = 4
 
 
 def pair_up(sources, cells, separate, real):
@@ -234,9 +126,10 @@ def _render(real, image, panel, crystal, cell, beam, sources, cells, F2, mask, r
     separate = len(cells) >= PAIRED_BELOW or beam.per_term != 0 or beam.dmin > 0.0
     pairs = pair_up(sources, cells, separate, real)
     # None is a type of its own: only the loops of this shape are compiled
-    square, round_ = (1 if crystal.shape == shape else None for shape in (SQUARE, ROUND))
-    numbers = (row0, row1, width, tile_height(width), int(separate))
-    render_tiles(image, panel, crystal, cell, beam, sources, *pairs, F2, mask, numbers, scratch(real), square, round_)
+    kinds = (1 if crystal.shape in shapes else None for shapes in ((SQUARE,), (ROUND,), (GAUSS, TOPHAT)))
+    fine = beam_box(cells, sources, panel) if real is np.float32 else (0, 0, 0, 0)
+    numbers = (row0, row1, width, tile_height(width), int(separate), *fine)
+    render_tiles(image, panel, crystal, cell, beam, sources, *pairs, F2, mask, numbers, scratch(real), *kinds)
 
 
 @device(forceinline=True)
@@ -257,6 +150,7 @@ def add_source(
     F2,
     square,
     round_,
+    compact,
 ):
     """Add all pairs of one scattering vector to the sums of a tile of ``n`` pixels; returns what row SUM holds."""
     chord = half_chord(phases, n, width)
@@ -266,7 +160,7 @@ def add_source(
         )
     elif round_ is not None:
         add_round(work, phases, single, n, vectors, columns, middle, crystal, cell, F2)
-    else:
+    elif compact is not None:
         add_compact(work, phases, single, n, chord, vectors, columns, middle, crystal, cell, F2)
     return pending
 
@@ -293,12 +187,13 @@ def sum_tile(
     f,
     square,
     round_,
+    compact,
 ):
     """Sums of the ``n`` pixels of the tile that begins at row ``s`` and column ``f``, in row TOTAL of ``work``."""
     open_tile(work, n, beam)
     peak = (max(crystal.Na, 1.0) * max(crystal.Nb, 1.0) * max(crystal.Nc, 1.0)) ** 2
     weighted = beam.per_term or beam.dmin > 0.0
-    pending = 0
+    pending = np.int64(0)  # one type from the beginning: no second specialization
     for step in range(panel.layers * panel.oversample * panel.oversample):
         subF, subS = step % panel.oversample, step // panel.oversample % panel.oversample
         layer = step // (panel.oversample * panel.oversample)
@@ -337,10 +232,11 @@ def sum_tile(
                 F2,
                 square,
                 round_,
+                compact,
             )
             if square is not None and weighted:
                 flush(work, single, n, peak)
-                pending = 0
+                pending = np.int64(0)
     if square is not None:
         flush(work, single, n, peak)
     close_tile(work, n, beam)
@@ -348,10 +244,25 @@ def sum_tile(
 
 @kernel()
 def render_tiles(
-    image, panel, crystal, cell, beam, sources, vectors, columns, longest, F2, mask, numbers, scratch, square, round_
+    image,
+    panel,
+    crystal,
+    cell,
+    beam,
+    sources,
+    vectors,
+    columns,
+    longest,
+    F2,
+    mask,
+    numbers,
+    scratch,
+    square,
+    round_,
+    compact,
 ):
     """The loop over rows of tiles; see :func:`render_fast64`, :func:`pair_up` and :func:`_render`."""
-    row0, row1, width, height, separate = numbers
+    row0, row1, width, height, separate, box_f0, box_f1, box_s0, box_s1 = numbers
     begin, end = max(row0, panel.s0), min(row1, panel.s1)
     masked = mask.shape[0] > 0
     works, reals, singles, integers = scratch
@@ -361,34 +272,41 @@ def render_tiles(
         band = first_band + i
         thread = get_thread_id()
         work, phases, single, number = works[thread], reals[thread], singles[thread], integers[thread]
-        number_pixels(phases, width, height)
-        n = width * height
+        s, numbered = band * height, 0
         for f in range(panel.f0 // width * width, panel.f1, width):
-            s = band * height
-            sum_tile(
-                work,
-                phases,
-                single,
-                number,
-                n,
-                width,
-                panel,
-                crystal,
-                cell,
-                beam,
-                sources,
-                vectors,
-                columns,
-                longest,
-                separate,
-                F2,
-                s,
-                f,
-                square,
-                round_,
-            )
-            for row in range(max(s, begin), min(s + height, end)):
-                for column in range(max(f, panel.f0), min(f + width, panel.f1)):
-                    if not masked or mask[row, column] != 0:
-                        p = (row - s) * width + column - f
-                        image[row, column] = beam.scale * work[TOTAL + p]
+            # around the direct beam smaller tiles: there the rounding of all orientations adds up
+            far = f >= box_f1 or f + width <= box_f0 or s >= box_s1 or s + height <= box_s0
+            w, h = (width, height) if far else (FINE, FINE)
+            if w != numbered:
+                number_pixels(phases, w, h)
+                numbered = w
+            for part in range((width // w) * (height // h)):
+                top, left = s + part // (width // w) * h, f + part % (width // w) * w
+                sum_tile(
+                    work,
+                    phases,
+                    single,
+                    number,
+                    w * h,
+                    w,
+                    panel,
+                    crystal,
+                    cell,
+                    beam,
+                    sources,
+                    vectors,
+                    columns,
+                    longest,
+                    separate,
+                    F2,
+                    top,
+                    left,
+                    square,
+                    round_,
+                    compact,
+                )
+                for row in range(max(top, begin), min(top + h, end)):
+                    for column in range(max(left, panel.f0), min(left + w, panel.f1)):
+                        if not masked or mask[row, column] != 0:
+                            p = (row - top) * w + column - left
+                            image[row, column] = beam.scale * work[TOTAL + p]

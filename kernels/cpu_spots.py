@@ -14,7 +14,7 @@ orientation and index, so that neither the number of threads nor the region of i
 are taken in batches, so that the list of footprints stays small. Gaussian spots end at 7e-13 of their peak.
 
 Cost: a float64 sum for every pixel of the region, and 40 bytes for each of up to a million footprints. Misuse: a curved
-panel, axes that are not at right angles, or spots wider than :data:`WIDEST`; ``cpu_fast.choose_variant`` takes the tiles
+panel, axes that are not at right angles, or spots wider than :data:`WIDEST`; ``variants.choose_variant`` takes the tiles
 of :mod:`nbnumba.kernels.fast_tiles` for those.
 """
 

@@ -9,6 +9,9 @@ selection. Where interpolation goes out of range, and so changes the rest of the
 ``pixel_value`` for the strip: that is the definition, and this its fast twin. They agree to some 1e-12, which is what
 the library's rounding of pi N h is worth.
 
+All functions are put into their callers: left as calls, their products and sums are fused one way where a process compiles
+them and another way where it fetches them from the cache.
+
 Misuse: none of the functions looks at the mask or the region of interest; a strip is always rendered whole.
 """
 
@@ -39,7 +42,7 @@ _C = tuple((-1.0) ** k * math.pi ** (2 * k + 1) / math.factorial(2 * k + 1) for 
 _C0, _C1, _C2, _C3, _C4, _C5, _C6, _C7, _C8, _C9, _C10 = _C
 
 
-@device(fastmath=ORDERED)
+@device(fastmath=ORDERED, forceinline=True)
 def sin_pi(y):
     """sin(pi y) for float64 |y| <= 1/2, relative error 3e-16; Taylor's series."""
     t = y * y
@@ -47,7 +50,7 @@ def sin_pi(y):
     return y * (_C0 + t * (_C1 + t * (_C2 + t * (_C3 + t * (_C4 + t * series)))))
 
 
-@device(fastmath=ORDERED)
+@device(fastmath=ORDERED, forceinline=True)
 def sincg_size(h, N):
     """Grating function sin(pi N h) / sin(pi h) but for its sign."""
     d = h - np.rint(h)
@@ -58,7 +61,7 @@ def sincg_size(h, N):
     return N if d == 0.0 else above / sin_pi(d)
 
 
-@device(fastmath=ORDERED)
+@device(fastmath=ORDERED, forceinline=True)
 def trace_strip(work, panel, s, f, layer, subS, subF):
     """Rows X, Y, Z, AIRPATH: directions and distances of the strip's sub-pixels."""
     Sdet = subpixel_coordinate(s, subS, panel.oversample, panel.pixel_size)
@@ -76,7 +79,7 @@ def trace_strip(work, panel, s, f, layer, subS, subF):
         work[X + p], work[Y + p], work[Z + p] = work[X + p] * scale, work[Y + p] * scale, work[Z + p] * scale
 
 
-@device(fastmath=ORDERED)
+@device(fastmath=ORDERED, forceinline=True)
 def correct_strip(work, panel, layer, with_omega, with_capture):
     """Rows OMEGA and CAPTURE, where due."""
     if with_omega:
@@ -86,10 +89,11 @@ def correct_strip(work, panel, layer, with_omega, with_capture):
         depth, step = -layer * panel.layer_step * panel.mu, -(layer + 1) * panel.layer_step * panel.mu
         for p in range(WIDTH):
             parallax = dot((work[X + p], work[Y + p], work[Z + p]), (panel.odet_x, panel.odet_y, panel.odet_z))
-            work[CAPTURE + p] = exp64(depth / parallax) - exp64(step / parallax)
+            captured = exp64(depth / parallax) - exp64(step / parallax)
+            work[CAPTURE + p] = captured if parallax > 0.0 else 0.0
 
 
-@device(fastmath=ORDERED)
+@device(fastmath=ORDERED, forceinline=True)
 def weigh_strip(work, beam, sources, i):
     """Rows CUT, POLAR, WEIGHT, FACTOR of a source; its background."""
     incident = (sources[i, 0], sources[i, 1], sources[i, 2])
@@ -118,7 +122,7 @@ def weigh_strip(work, beam, sources, i):
             work[WEIGHT + p], work[FACTOR + p] = 1.0, factor
 
 
-@device(fastmath=ORDERED)
+@device(fastmath=ORDERED, forceinline=True)
 def index_strip(work, crystal, cells, m, sources, i):
     """Rows H, K, L and the size of the lattice factor, LATT, of an orientation."""
     incident, inverse = (sources[i, 0], sources[i, 1], sources[i, 2]), 1.0 / sources[i, 3]
@@ -148,7 +152,7 @@ def index_strip(work, crystal, cells, m, sources, i):
             work[LATT + p] *= sincg_size(work[L + p], crystal.Nc)
 
 
-@device(fastmath=ORDERED)
+@device(fastmath=ORDERED, forceinline=True)
 def nearest_strip(work, flat, cell):
     """Row CELL: F of the nearest reflections."""
     for p in range(WIDTH):
@@ -186,7 +190,7 @@ def bicubic(wk, wl, F):
     return wk[0] * cubic(wl, F[0]) + wk[1] * cubic(wl, F[1]) + wk[2] * cubic(wl, F[2]) + wk[3] * cubic(wl, F[3])
 
 
-@device(fastmath=ORDERED)
+@device(fastmath=ORDERED, forceinline=True)
 def tricubic_eight(work, flat, cell, p, corner):
     """Row CELL of those of eight pixels from ``p`` on whose first reflection has the number ``corner``."""
     row, step = np.uint64(cell.l_range), np.uint64(cell.k_range * cell.l_range)
@@ -204,7 +208,7 @@ def tricubic_eight(work, flat, cell, p, corner):
         work[np.uint64(CELL) + i] = value if same else work[np.uint64(CELL) + i]
 
 
-@device(fastmath=ORDERED)
+@device(fastmath=ORDERED, forceinline=True)
 def interpolate_strip(work, flat, cell, beam, first, last):
     """Row CELL: F between the reflections; returns whether a term of pixels first <= p < last was out of range.
 
@@ -236,7 +240,7 @@ def interpolate_strip(work, flat, cell, beam, first, last):
     return out
 
 
-@device(fastmath=ORDERED)
+@device(fastmath=ORDERED, forceinline=True)
 def add_strip(work, beam):
     """Add a term to the sums, and multiply these by the factors."""
     for p in range(WIDTH):
@@ -247,7 +251,7 @@ def add_strip(work, beam):
         work[TOTAL + p] = total if skip else value
 
 
-@device(fastmath=ORDERED)
+@device(fastmath=ORDERED, forceinline=True)
 def strip_values(work, s, f, first, last, panel, crystal, cell, beam, sources, cells, flat, interpolating):
     """Photons of the strip that begins at pixel (s, f), into row TOTAL.
 

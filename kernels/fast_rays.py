@@ -147,8 +147,9 @@ def find_capture(work, phases, n, panel, middle, layer):
     """Row CAPTURE: absorbed shares."""
     depth, step = -layer * panel.layer_step * panel.mu, -panel.layer_step * panel.mu
     for p in range(n):
-        inverse = 1.0 / dot(ray(phases, p, middle), (panel.odet_x, panel.odet_y, panel.odet_z))
-        work[CAPTURE + p] = exp64(depth * inverse) - exp64((depth + step) * inverse)
+        parallax = dot(ray(phases, p, middle), (panel.odet_x, panel.odet_y, panel.odet_z))
+        captured = exp64(depth / parallax) - exp64((depth + step) / parallax)
+        work[CAPTURE + p] = captured if parallax > 0.0 else 0.0
 
 
 @device(forceinline=True)

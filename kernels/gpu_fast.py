@@ -6,7 +6,7 @@ Choice: the terms of the sum (a source and an orientation each) are taken in por
 thread computes h, k, l at the tile's middle in float64 and leaves the whole number and the fraction of it in shared
 memory, with the cell vectors over lambda; then all threads go through the portion, each adding a . (d - d of the
 middle) / lambda for its own two pixels. For square crystals with :data:`SQUARE32` all of that is float32 on indices
-multiplied by N, and wrong by rounding over the tile's extent only (``nbnumba.kernels.cpu_fast.anchored_error`` with
+multiplied by N, and wrong by rounding over the tile's extent only (``nbnumba.kernels.variants.anchored_error`` with
 the tile's diagonal); the other kinds are float64 until fractions are left. Sums are float32 within a portion, float64
 beyond. With n sub-pixels a side the anchors stay where all terms fit into one portion.
 

@@ -2,7 +2,7 @@
 
 import sys
 
-from nbnumba.cli.main import main
+from nbnumba.cli.start import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -12,8 +12,10 @@ reference's images, so that ``physics`` does not matter here.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -138,21 +140,56 @@ def background_images(experiment: Experiment, inputs: Sequence[KernelInputs]) ->
     ConfigError, FileError
         As :func:`total_F_sqr`.
     """
-    background, beam = experiment.simulation.background, experiment.simulation.beam
-    if not background.is_amorphous:
+    global _kept
+    if not experiment.simulation.background.is_amorphous:
         return None
+    key, kept = _what_decides(experiment, inputs), _kept
+    if kept is None or kept[0] != key:
+        # one name for both, so that a thread sees a key with its own images
+        _kept = kept = key, _unit_images(experiment, inputs)
+    share = np.float32(experiment.fluence / _UNIT_FLUENCE)
+    return tuple(image * share for image in kept[1])
+
+
+#: What the latest images were made from, and the images at :data:`_UNIT_FLUENCE`: shots of a series share them.
+_kept: tuple[Any, tuple[np.ndarray, ...]] | None = None
+_UNIT_FLUENCE = 1e24
+
+
+def _what_decides(experiment: Experiment, inputs: Sequence[KernelInputs]) -> Any:
+    """Everything that the images depend on but the fluence; comparing it takes microseconds unless there is a mask."""
+    background, beam = experiment.simulation.background, inputs[0].beam
+    table = None
+    if background.stol is not None:
+        try:
+            found = os.stat(background.stol)
+            table = found.st_ino, found.st_mtime_ns, found.st_size
+        except OSError:  # reading it says what is wrong
+            pass
+    return (
+        (background, table, os.getcwd(), experiment.simulation.beam.beamsize_mm),
+        (beam.polar_x, beam.polar_y, beam.polar_z, beam.kahn_factor, beam.nopolar),
+        tuple(each.panel._replace(oversample=1) for each in inputs),
+        tuple(panel.shape for panel in experiment.detector.panels),
+        inputs[0].sources.tobytes(),
+        tuple(each.mask.tobytes() for each in inputs),
+    )
+
+
+def _unit_images(experiment: Experiment, inputs: Sequence[KernelInputs]) -> tuple[np.ndarray, ...]:
+    """Images at :data:`_UNIT_FLUENCE`."""
     from nbnumba.kernels.background import amorphous_rows
 
     # sin(theta) is at most 1; the kernel interpolates linearly between these points
     highest = 1e-10 / float(experiment.sources.wavelengths.min())
     stol = np.linspace(0.0, highest, _POINTS)
-    F_sqr = total_F_sqr(background, beam.beamsize_mm, stol)
+    F_sqr = total_F_sqr(experiment.simulation.background, experiment.simulation.beam.beamsize_mm, stol)
     per_stol = (_POINTS - 1) / (highest * 1e10)
-    scale = R_E_SQR * experiment.fluence
     images = []
     for each, panel in zip(inputs, experiment.detector.panels, strict=True):
         image = np.zeros(panel.shape, np.float32)
         block = each.panel._replace(oversample=1)
+        scale = R_E_SQR * _UNIT_FLUENCE
         amorphous_rows(image, block, each.beam, each.sources, F_sqr, per_stol, scale, each.mask)
         images.append(image)
     return tuple(images)

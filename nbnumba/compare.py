@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,13 @@ from typing import Any
 import numpy as np
 
 from nbnumba.errors import ConfigError, FileError
+from nbnumba.io.cbf import read_cbf
+from nbnumba.io.files import read_bytes
+from nbnumba.io.foreign import read_foreign
+from nbnumba.io.npy import read_npy
+from nbnumba.io.pgm import read_pgm
 from nbnumba.io.raw import read_float_image
+from nbnumba.io.smv import read_smv
 from nbnumba.metrics import Metrics, correlation, fit_scale, measure, valid_pixels
 
 #: What is left of B after A was changed in one way, relative to B, for that way to be the explanation.
@@ -207,7 +214,7 @@ def read_image(path: Path, shape: tuple[int, int] | None = None) -> np.ndarray:
     """An image (slow, fast) of any readable format, known by its content and its ending.
 
     ``.npy``; ``.bin``, ``.raw`` and ``.float``, which have no header, as little-endian float32 of ``shape``; all else
-    (SMV, CBF, TIFF, PGM, ...) by fabio.
+    (SMV, CBF, PGM, and TIFF and others by fabio) as its first bytes say.
 
     Raises
     ------
@@ -217,38 +224,24 @@ def read_image(path: Path, shape: tuple[int, int] | None = None) -> np.ndarray:
         A file of bare floats without a shape.
     """
     if path.suffix.lower() == ".npy":
-        return _two_dimensional(_load_npy(path), path)
+        return _two_dimensional(read_npy(path, "image"), path)
     if path.suffix.lower() in BARE_SUFFIXES:
         if shape is None:
             raise ConfigError(f"{path} has no header: give its size with --shape SLOW FAST")
         return read_float_image(path, shape)
-    return _two_dimensional(_open_fabio(path), path)
+    return _two_dimensional(_by_content(path), path)
 
 
-def _load_npy(path: Path) -> np.ndarray:
-    try:
-        with np.errstate(all="ignore"):
-            return np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise FileError(f"cannot read the image {path}: {error}") from None
-
-
-def _open_fabio(path: Path) -> np.ndarray:
-    import logging
-
-    import fabio
-
-    # fabio says in the log what it tries; the one sentence of the error is enough
-    logging.getLogger("fabio").setLevel(logging.CRITICAL)
-    try:
-        image = fabio.open(str(path))
-        data = image.data
-    except Exception as error:  # fabio's readers raise whatever their parsing comes upon
-        reason = str(error).split("\n")[0] or type(error).__name__
-        raise FileError(f"{path} is in no format that can be read: {reason}") from None
-    if data is None:
-        raise FileError(f"{path} holds no pixels")
-    return np.asarray(data)
+def _by_content(path: Path) -> np.ndarray:
+    head = read_bytes(path, "image")[:15]
+    if head.startswith(b"###CBF"):
+        return read_cbf(path)
+    if head.startswith(b"P5"):
+        return read_pgm(path)[0]
+    if head.startswith(b"{\nHEADER_BYTES="):
+        with suppress(FileError):  # SMV, but maybe with pixels of another type
+            return read_smv(path).data
+    return read_foreign(path)
 
 
 def _two_dimensional(data: np.ndarray, path: Path) -> np.ndarray:

@@ -63,7 +63,7 @@ def _load_driver() -> ctypes.CDLL | None:
     for name in names:
         try:
             return ctypes.CDLL(name)
-        except OSError:
+        except (OSError, UnicodeDecodeError):  # the linker's message may be in another encoding than Python's
             continue
     return None
 

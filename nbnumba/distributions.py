@@ -21,6 +21,7 @@ from __future__ import annotations
 import difflib
 import math
 import os
+import re
 import tomllib
 import types
 import zlib
@@ -49,6 +50,8 @@ _OPTIONAL = {"normal": {"min", "max"}, "lognormal": {"min", "max"}, "uniform": s
 _EXTRA = {"crystal": ("N", "cell")}
 #: Draws until one lies between ``min`` and ``max``; a range that holds less than 1 % of the distribution may fail.
 TRIALS = 1000
+#: Words with dots between them that a line may have.
+MOST_WORDS = 100
 
 
 def stream(seed: int, number: int, purpose: str) -> np.random.Generator:
@@ -117,10 +120,17 @@ def read_variations(path: Path | str) -> tuple[Variation, ...]:
         It cannot be read, is no TOML, or names a field, a distribution or a parameter that does not exist.
     """
     text = read_text(path, "file of distributions")
+    for line, content in enumerate(text.split("\n"), 1):
+        # tomllib takes time and memory by the square of a key's length; fields have two words
+        words = max(part.count(".") for part in re.split("[][{},]", content))
+        if words > MOST_WORDS:
+            raise FileError(f"line {line} of the file of distributions {path} has a key of {words} words: give one")
     try:
         return make_variations(tomllib.loads(text))
     except tomllib.TOMLDecodeError as error:
         raise FileError(f"the file of distributions {path} is not TOML: {error}") from error
+    except RecursionError as error:
+        raise FileError(f"the file of distributions {path} is nested too deeply") from error
     except ConfigError as error:
         raise FileError(f"{path}: {error}") from error
 
@@ -217,7 +227,7 @@ def _variation(part: str, field: str, entry: Any) -> Variation:
     if not isinstance(entry, Mapping):
         entry = {"distribution": "choice", "values": [entry]}
     kind = entry.get("distribution")
-    if kind not in PARAMETERS:
+    if not isinstance(kind, str) or kind not in PARAMETERS:
         raise ConfigError(f"{name}: distribution must be one of {', '.join(PARAMETERS)}, got {kind!r}")
     allowed = {"distribution", "times", *PARAMETERS[kind], *_OPTIONAL[kind]}
     for key in entry:
@@ -247,7 +257,7 @@ def _check_parameters(name: str, kind: str, parameters: Mapping[str, Any]) -> No
             continue
         numbers = value if key == "weights" and isinstance(value, list) else [value]
         for number in numbers:
-            if isinstance(number, bool) or not isinstance(number, (int, float)) or not math.isfinite(number):
+            if isinstance(number, bool) or not isinstance(number, (int, float)) or not _is_finite(number):
                 raise ConfigError(f"{name}: {key} must be a finite number, got {value!r}")
     if parameters.get("sigma", 0) < 0:
         raise ConfigError(f"{name}: sigma must be >= 0, got {parameters['sigma']}")
@@ -268,7 +278,7 @@ def _check_choice(name: str, kinds: set[Any], values: Any, times: bool) -> None:
         elif isinstance(value, str):
             good = bool(words) and not times
         else:
-            good = isinstance(value, (int, float)) and bool(numbers) and math.isfinite(value)
+            good = isinstance(value, (int, float)) and bool(numbers) and _is_finite(value)
         if not good:
             raise ConfigError(f"{name}: {value!r} is not a value of this field")
 
@@ -281,6 +291,14 @@ def _shares(parameters: Mapping[str, Any]) -> np.ndarray | None:
     if shares.shape != (len(parameters["values"]),) or (shares < 0).any() or not shares.sum() > 0:
         raise ConfigError("a choice needs one weight for each of its values, none negative and not all 0")
     return shares / shares.sum()
+
+
+def _is_finite(number: float) -> bool:
+    """Also whether a whole number is not too large for a float."""
+    try:
+        return math.isfinite(number)
+    except OverflowError:
+        return False
 
 
 def _near(word: str, known: Any) -> str:

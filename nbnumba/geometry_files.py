@@ -243,9 +243,10 @@ def _standard(cell: Sequence[float]) -> np.ndarray:
     a, b, c = cell[:3]
     ca, cb, cg = np.cos(np.radians(cell[3:]))
     sg = np.sin(np.radians(cell[5]))
-    x, y = c * cb, c * (ca - cb * cg) / sg
-    direct = np.array([[a, 0, 0], [b * cg, b * sg, 0], [x, y, np.sqrt(max(c * c - x * x - y * y, 0.0))]])
-    if not direct[2, 2] > 0:
+    with np.errstate(all="ignore"):  # what comes of flat cells is looked at below
+        x, y = c * cb, c * (ca - cb * cg) / sg
+        direct = np.array([[a, 0, 0], [b * cg, b * sg, 0], [x, y, np.sqrt(np.maximum(c * c - x * x - y * y, 0.0))]])
+    if not (direct[2, 2] > 0 and np.isfinite(direct).all()):
         raise ConfigError(f"crystal.cell: no cell has the angles {' '.join(f'{v:g}' for v in cell[3:])}")
     return np.linalg.inv(direct)
 

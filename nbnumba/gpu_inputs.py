@@ -9,10 +9,10 @@ import numpy as np
 
 from nbnumba.inputs import KernelInputs
 from nbnumba.kernels.blocks import GAUSS, SQUARE, CellBlock
-from nbnumba.kernels.cpu_fast import FEWEST_TERMS, LARGEST_ERROR
 from nbnumba.kernels.fast_tiles import GAUSS_END
 from nbnumba.kernels.lattice import GAUSS_WIDTH, TOPHAT_EDGE
 from nbnumba.kernels.polarization import beam_frame
+from nbnumba.kernels.variants import FEWEST_TERMS, LARGEST_ERROR, few_cells
 
 #: Pixels of a tile along both axes, as ``gpu_fast.TILE``.
 TILE = 16
@@ -33,6 +33,8 @@ def choose_variant(inputs: KernelInputs, precision: str) -> tuple[Literal["fast3
     error = anchored_error(inputs)
     if inputs.steps_per_pixel < FEWEST_TERMS:
         return "fast64", "float64 phases: few terms"
+    if few_cells(inputs.crystal, inputs.cell):
+        return "fast64", "float64 phases: an axis with few cells is bright between reflections"
     if error > LARGEST_ERROR:
         return "fast64", f"float64 phases: float32 would be wrong by up to {error:.1e} in N h"
     return "fast32", f"float32 phases relative to tiles of 16 x 16 pixels, wrong by less than {error:.1e} in N h"
@@ -59,7 +61,7 @@ def tile_extent(inputs: KernelInputs) -> np.ndarray:
 
 
 def anchored_error(inputs: KernelInputs) -> float:
-    """Bound of the phase error of float32 phases in N h, as ``cpu_fast.anchored_error`` for tiles of 16 x 16 pixels."""
+    """Bound of the phase error of float32 phases in N h, as ``variants.anchored_error`` for tiles of 16 x 16 pixels."""
     N = np.array((inputs.crystal.Na, inputs.crystal.Nb, inputs.crystal.Nc))
     return float((N * (tile_extent(inputs) + 0.5)).max() * 2.0**-24)
 

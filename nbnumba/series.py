@@ -36,6 +36,8 @@ def series_outputs(**given: object) -> Outputs:
         "intfile": NOWHERE,
         "pgmfile": None,
         "noisefile": Path("image.img"),
+        "smv": "adsc",
+        "rng": "philox",
     }
     return Outputs(**{**kept, "scale": 1.0, **given})  # type: ignore[arg-type]
 
@@ -150,8 +152,15 @@ class Series:
 
     @property
     def template(self) -> str:
-        """Name of the images with ``#`` for digits, as data processing programs take it."""
+        """Name of the images with ``#`` for digits, as data processing programs take it; of NXmx that of the master."""
+        if self.has_master:
+            return main_image(self.outputs).name
         return numbered(main_image(self.outputs).name, "#" * max(4, len(str(self.images))))
+
+    @property
+    def has_master(self) -> bool:
+        """Whether data processing reads one NXmx file that shows all images."""
+        return self.kind == "rotation" and main_image(self.outputs) == self.outputs.nexus
 
     @property
     def name(self) -> str:

@@ -6,6 +6,7 @@
     FOLDER/lysozyme_0001.img ...  the images
     FOLDER/.parts/000001.npz ...  truth of finished shots, until all are finished
     FOLDER/lysozyme_truth.h5      truth of all shots (written last), lysozyme.expt, lysozyme.png
+    FOLDER/lysozyme.nxs           a rotation series in NXmx as one data set: a list of its files
 
 A shot is complete when its images and its truth are there under their names; every file gets its name only when it is
 whole. A process that dies at any moment leaves complete shots and temporary files, which the next one removes.
@@ -43,6 +44,8 @@ class Folder:
         self.truth = self.path / f"{series.name}_truth.h5"
         self.models = self.path / f"{series.name}.expt"
         self.sheet = self.path / f"{series.name}.png"
+        nexus = series.outputs.nexus if series.kind == "rotation" else None
+        self.master = None if nexus is None else self.path / nexus.name
 
     def part(self, number: int) -> Path:
         """Where the truth of a shot waits for the others."""
@@ -154,7 +157,7 @@ def read_manifest(folder: Path) -> dict[str, Any] | None:
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise FileError(f"cannot read {path}: {error}; remove the folder to begin anew") from error
     if not isinstance(content, dict):
         raise FileError(f"{path} is no record of a series; remove the folder to begin anew")

@@ -62,7 +62,7 @@ def experiment_list(series: Series, experiments: Iterator[tuple[int, Experiment]
             models |= {
                 "goniometer": place("goniometer", _goniometer(experiment)),
                 "scan": place("scan", _scan(series, experiment)),
-                "imageset": place("imageset", _sequence(series.template)),
+                "imageset": place("imageset", _sequence(series)),
             }
         else:
             models["imageset"] = place("imageset", _still(series.shot(number).files[0].name))
@@ -165,8 +165,9 @@ def _scan(series: Series, experiment: Experiment) -> dict[str, Any]:
     }
 
 
-def _sequence(template: str) -> dict[str, Any]:
-    return {"__id__": "ImageSequence", "template": template, **_CORRECTIONS}
+def _sequence(series: Series) -> dict[str, Any]:
+    whole = {"single_file_indices": list(range(series.images))} if series.has_master else {}
+    return {"__id__": "ImageSequence", "template": series.template, **whole, **_CORRECTIONS}
 
 
 def _still(image: str) -> dict[str, Any]:

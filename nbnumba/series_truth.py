@@ -12,8 +12,11 @@ from __future__ import annotations
 
 import io
 import os
-import secrets
-from collections.abc import Iterable
+import struct
+import zipfile
+import zlib
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -27,7 +30,8 @@ from nbnumba.errors import ConfigError, FileError
 from nbnumba.experiment import Experiment
 from nbnumba.geometry import rotate_axis
 from nbnumba.inputs import orientations
-from nbnumba.io.files import atomic_write, cause
+from nbnumba.io.files import atomic_write, read_bytes
+from nbnumba.io.npy import parse_npy
 from nbnumba.simulate import Result, simulate
 
 #: Expected photons in a pixel below which it belongs to no spot.
@@ -229,6 +233,32 @@ def write_part(path: Path, record: dict[str, Any], spots: dict[str, np.ndarray],
         handle.write(buffer.getbuffer())
 
 
+def read_part(path: Path) -> dict[str, np.ndarray]:
+    """What :func:`write_part` wrote.
+
+    Raises
+    ------
+    FileError
+        It cannot be read, is broken, or lacks a column.
+    """
+    cure = "remove it and run the series again"
+    content = read_bytes(path, "truth of a shot")
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as file:
+            listed = file.infolist()
+            if sum(entry.file_size for entry in listed) > len(content):
+                raise ValueError("it is packed, which it never is when written")
+            entries = {entry.filename.removesuffix(".npy"): file.read(entry) for entry in listed}
+    # what a damaged archive makes zipfile and its decompressors say
+    except (zipfile.BadZipFile, zlib.error, OSError, ValueError, RuntimeError, EOFError, struct.error) as error:
+        raise FileError(f"cannot read {path}: {error}; {cure}") from error
+    loaded = {key: parse_npy(data, f"{path}: {key}") for key, data in entries.items()}
+    lacking = [f"spot.{key}" for key in SPOT_COLUMNS if f"spot.{key}" not in loaded]
+    if lacking:
+        raise FileError(f"{path} lacks {', '.join(lacking)}: {cure}")
+    return loaded
+
+
 def gather(path: Path, parts: list[Path], attributes: dict[str, Any]) -> None:
     """One HDF5 file from the shots' parts, under its name only when complete.
 
@@ -247,11 +277,7 @@ def gather(path: Path, parts: list[Path], attributes: dict[str, Any]) -> None:
         records, counts, pictures, shown = [], [], [], []
         rows = _Rows(file.create_group("spots"))
         for number, part in enumerate(parts, start=1):
-            try:
-                with np.load(part) as content:
-                    loaded = {key: content[key] for key in content.files}
-            except (OSError, ValueError) as error:
-                raise FileError(f"cannot read {part}: {error}; remove it and run the series again") from error
+            loaded = read_part(part)
             records.append({k.removeprefix("shot."): v for k, v in loaded.items() if k.startswith("shot.")})
             spots = {key: loaded[f"spot.{key}"] for key in SPOT_COLUMNS}
             counts.append(len(spots["hkl"]))
@@ -306,35 +332,21 @@ class _Rows:
         self.waiting.clear()
 
 
-class _hdf5:
-    """An HDF5 file that takes its name when the block ends without an exception."""
+@contextmanager
+def _hdf5(path: Path) -> Iterator[Any]:
+    """An HDF5 file that takes its name when the block ends without an exception.
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.temporary = path.parent / f".nbnumba-{secrets.token_hex(8)}.tmp"
-
-    def __enter__(self) -> Any:
-        try:
-            import h5py
-        except ImportError:
-            raise ConfigError(
-                "the table of truth is an HDF5 file, for which h5py is needed: pip install h5py"
-            ) from None
-        try:
-            self.file = h5py.File(self.temporary, "w", track_order=False)
-        except OSError as error:
-            raise FileError(f"cannot write {self.path}: {cause(error)}") from error
-        return self.file
-
-    def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
-        try:
-            self.file.close()
-            if kind is None:
-                os.replace(self.temporary, self.path)
-        except OSError as problem:
-            raise FileError(f"cannot write {self.path}: {cause(problem)}") from problem
-        finally:
-            self.temporary.unlink(missing_ok=True)
+    It is made in memory: a disk that fills up while HDF5 closes a file makes it crash when the process ends.
+    """
+    try:
+        import h5py
+    except ImportError:
+        raise ConfigError("the table of truth is an HDF5 file, for which h5py is needed: pip install h5py") from None
+    memory = io.BytesIO()
+    with h5py.File(memory, "w", track_order=False) as file:
+        yield file
+    with atomic_write(path) as handle:
+        handle.write(memory.getbuffer())
 
 
 def read_truth(path: Path | str) -> dict[str, dict[str, np.ndarray]]:
@@ -348,7 +360,14 @@ def read_truth(path: Path | str) -> dict[str, dict[str, np.ndarray]]:
     import h5py
 
     try:
+        size = os.path.getsize(path)
         with h5py.File(path, "r") as file:
-            return {group: {key: values[()] for key, values in file[group].items()} for group in file}
-    except OSError as error:
-        raise FileError(f"cannot read the truth {path}: {error}") from error
+            tables = {group: dict(file[group].items()) for group in file}
+            claimed = sum(column.nbytes for table in tables.values() for column in table.values())
+            if claimed > (16 << 20) + 100 * size:
+                raise FileError(f"the truth {path} claims {claimed} bytes in a file of {size}: it is damaged")
+            return {name: {key: column[()] for key, column in table.items()} for name, table in tables.items()}
+    except FileError:
+        raise
+    except (OSError, RuntimeError, ValueError, TypeError, KeyError, AttributeError) as error:
+        raise FileError(f"cannot read the truth {path}: {str(error).splitlines()[0]}") from error

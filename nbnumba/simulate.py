@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -15,14 +14,13 @@ from nbnumba.dispatch import Plan, Progress, fall_back, make_renderer, set_threa
 from nbnumba.errors import DeviceError
 from nbnumba.experiment import Experiment, resolve
 from nbnumba.inputs import KernelInputs, build_inputs
-from nbnumba.kernels._jit import is_cold
 from nbnumba.memory import require
 from nbnumba.statistics import Statistics, image_statistics
 
-log = logging.getLogger("nbnumba")
-
 #: Bytes per pixel of a run's images: float, integer, PGM.
 BYTES_PER_PIXEL = 8
+#: Share of the terms that has to be left out before the bounds have paid for themselves (docs/max-error.md).
+WORTH_BOUNDING = 0.3
 
 
 @dataclass(frozen=True)
@@ -43,6 +41,8 @@ class Result:
         The experiment's, and those that only the rendering can know.
     plan : Plan
         Device, kernel and precision, with the reason.
+    left_out : float or None
+        Share of the terms that were left out for ``max_error``; None without it.
     timings : dict
         Seconds, by phase: resolve, prepare (tables; compiling where no kernel is cached), render, statistics.
     """
@@ -58,6 +58,7 @@ class Result:
     interpolation_ended: bool
     background: tuple[np.ndarray, ...] | None = None
     bragg: tuple[np.ndarray, ...] | None = None
+    left_out: float | None = None
 
     @property
     def image(self) -> np.ndarray:
@@ -91,6 +92,8 @@ class Result:
             "rms": self.statistics.rms,
             "rmsd": self.statistics.rmsd,
             "sum": self.statistics.sum,
+            "max_error": self.plan.max_error,
+            "left_out_percent": None if self.left_out is None else 100 * self.left_out,
         }
         return facts
 
@@ -138,8 +141,6 @@ def simulate(
     )
     used = set_threads(threads)
     resolved = time.perf_counter()
-    if is_cold():
-        log.info("compiling kernels (once) ...")
     inputs = [build_inputs(experiment, index) for index in range(len(panels))]
     renderers = [make_renderer(x, device, precision) for x in inputs]
     prepared = time.perf_counter()
@@ -169,6 +170,9 @@ def simulate(
     solid_angle = sum(_solid_angle(x) for x in inputs)
     statistics = image_statistics(images[0], experiment.sampling.slices[0], experiment.simulation.mask)
     finished = time.perf_counter()
+    left_out = _share_left_out(renderers)
+    if left_out is not None and left_out < WORTH_BOUNDING:
+        failures.append(f"--max-error left out only {100 * left_out:.0f} % of the terms: without it this run is faster")
     return Result(
         experiment=experiment,
         images=tuple(images),
@@ -186,7 +190,14 @@ def simulate(
         interpolation_ended=ended,
         background=background,
         bragg=bragg,
+        left_out=left_out,
     )
+
+
+def _share_left_out(renderers: list[Any]) -> float | None:
+    counts = [renderer.counts for renderer in renderers if renderer.plan.max_error > 0]
+    rendered, terms = (int(sum(entry[i] for entry in counts)) for i in range(2))
+    return 1 - rendered / terms if terms else None
 
 
 def _solid_angle(inputs: KernelInputs) -> float:

@@ -7,6 +7,7 @@ A line is ``TRACE_C: key value...``; values may be separated by commas and wrapp
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -48,20 +49,19 @@ class TraceLog:
     pixel: tuple[int, int] | None = None
     factors: dict[str, Values] = field(default_factory=dict)
     phi: dict[int, dict[str, Values]] = field(default_factory=dict)
+    _times: dict[str, int] = field(default_factory=dict, repr=False, compare=False)
 
     def add(self, key: str, values: Values) -> None:
         """Add a line, under the name that ``nbnumba.factors`` has for it."""
         name = ALIASES.get(key, key)
-        if name == "pixel" and isinstance(values, tuple) and len(values) == 2:
+        if name == "pixel" and isinstance(values, tuple) and len(values) == 2 and all(map(math.isfinite, values)):
             self.pixel = (int(values[0]), int(values[1]))
             return
         if name != key and name in self.factors:  # the log has both spellings
             name = key
         if name in self.factors:
-            n = 2
-            while f"{name}[{n}]" in self.factors:
-                n += 1
-            name = f"{name}[{n}]"
+            self._times[name] = self._times.get(name, 1) + 1
+            name = f"{name}[{self._times[name]}]"
         self.factors[name] = values
 
 
@@ -197,7 +197,9 @@ def _from_json(text: str, path: Path) -> list[TraceLog]:
             logs.append(log)
     except json.JSONDecodeError as error:
         raise FileError(f"{path} is not complete JSON: line {error.lineno}: {error.msg}") from None
-    except (KeyError, TypeError, ValueError, AttributeError):
+    except RecursionError:
+        raise FileError(f"{path} is nested too deeply to be a trace") from None
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
         raise FileError(f"{path} is JSON, but not of 'nbnumba trace --json'") from None
     return logs
 

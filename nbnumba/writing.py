@@ -152,15 +152,18 @@ def _stacked(panels: list[np.ndarray]) -> np.ndarray:
 
 def _import_notes(experiment: Experiment, outputs: Outputs) -> list[str]:
     """What a reader of the files has to be told because their headers cannot."""
+    notes = []
+    if (number := len(experiment.detector.panels)) > 1:
+        single = (outputs.floatfile, outputs.intfile, outputs.noisefile, outputs.pgmfile, outputs.preview, outputs.cbf)
+        names = ", ".join(str(path) for path in single if path is not None)
+        notes.append(f"{names} hold the first of {number} panels: --nexus FILE or --npy FILE hold them all")
     plain = [outputs.cbf] if outputs.cbf is not None else []
     if outputs.smv == "adsc":
         plain.append(outputs.intfile if outputs.noisefile is None else outputs.noisefile)
     if not plain:
-        return []
-    geometry, notes = image_geometry(experiment), []
+        return notes
+    geometry = image_geometry(experiment)
     names = " and ".join(str(path) for path in plain)
-    if len(geometry.panels) > 1:
-        notes.append(f"{names} cannot hold more than the first panel: --nexus FILE holds all {len(geometry.panels)}")
     if words := dials_import_words(geometry):
         notes.append(f"the header of {names} cannot say how detector and spindle lie: dials.import {' '.join(words)}")
     unnumbered = [path.name for path in plain if not any(letter.isdigit() for letter in path.name)]

@@ -314,7 +314,7 @@ def test_every_panel_is_in_the_files_that_can_hold_it(tmp_path: Path) -> None:
     cbf, nexus, npy = read(tmp_path)
     assert npy.shape == (2, 20, 20) and np.array_equal(nexus.reshape(2, 20, 20), npy) and np.array_equal(cbf, npy[0])
     assert npy[1].max() > 10 and not np.array_equal(npy[0], npy[1])
-    assert any("--nexus FILE holds all 2" in note for note in written.notes)
+    assert any("hold the first of 2 panels: --nexus FILE" in note for note in written.notes)
 
 
 def test_what_headers_cannot_say_is_said(tmp_path: Path) -> None:

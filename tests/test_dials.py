@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import functools
+import importlib.util
 import json
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import hdf5plugin
@@ -22,6 +25,7 @@ from nbnumba.io.smv import write_smv
 from nbnumba.writing import smv_geometry
 from tests.geometries import DETECTORS, PLAIN, counts, experiment, in_place
 
+ROOT = Path(__file__).resolve().parent.parent
 SINGLE = [name for name in DETECTORS if name != "panels"]
 OFFSET, CUTOFF = 40, 65000
 #: Ten digits of a header, of a detector 100 mm away.
@@ -196,3 +200,42 @@ def test_what_headers_cannot_say_can_be_given_to_dials_import(tmp_path: Path, na
     seen = probe("imported.expt", cwd=tmp_path)["imported.expt"]
     assert_places(seen, geometry, HEADER_MM)
     assert seen["axis"] == pytest.approx(geometry.spindle, abs=1e-11)
+
+
+@pytest.fixture(scope="module")
+def dials_check() -> ModuleType:
+    """The script behind docs/dials.md."""
+    spec = importlib.util.spec_from_file_location("dials_check", ROOT / "docs" / "dials_check.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["dials_check"] = module  # where its dataclasses look for their annotations
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("form", "convention", "off_centre"), [("smv", "adxv", True), ("cbf", "mosflm", True), ("nxmx", "dials", False)]
+)
+def test_dials_finds_what_was_simulated(
+    tmp_path: Path, dials_check: ModuleType, form: str, convention: str, off_centre: bool
+) -> None:
+    """The acceptance of docs/dials.md with fewer and smaller images, and its limits."""
+    check = dials_check.Check(tmp_path, form, convention, off_centre, images=16, pixels=512)
+    dials_check.process(check, dials_check.make(check), tell=lambda line: None)
+    figures = dials_check.judge(check)
+    assert len(figures) == 17
+    missed = [figure.line() for figure in figures if not figure.holds]
+    assert not missed
+
+
+def test_a_figure_that_is_missed_is_seen(dials_check: ModuleType) -> None:
+    assert dials_check.at_most("a", 1.0, 1.0).holds and not dials_check.at_most("a", 1.01, 1.0).holds
+    assert dials_check.near("a", 0.97, 1, 0.04).holds and not dials_check.near("a", 0.95, 1, 0.04).holds
+    assert not dials_check.at_least("a", float("nan"), 1).holds
+    turned = np.array([[0.0, 1, 0], [-1, 0, 0], [0, 0, 1]])
+    true = np.diag([50.0, 60.0, 70.0])
+    change, angle = dials_check._against_truth(np.linalg.inv(true) @ turned, true)
+    assert np.array_equal(change, turned) and angle == pytest.approx(0, abs=1e-6)
+    mirror = np.diag([1.0, 1, -1]) @ np.linalg.inv(true + np.triu(np.ones((3, 3)), 1) * 7)
+    assert np.isnan(dials_check._against_truth(mirror, true)[1])

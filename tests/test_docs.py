@@ -6,12 +6,17 @@ import ast
 import importlib
 import importlib.util
 import re
+import subprocess
+import sys
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
+import nbnumba
 from nbnumba.cli.flag_table import TABLE
+from nbnumba.cli.main import main
+from nbnumba.cli.series_flags import OWN as SERIES_OPTIONS
 from nbnumba.config import Background, Beam, Crystal, Detector, Sampling, Scan, Simulation, StructureFactors
 from nbnumba.conventions import CONVENTIONS
 from nbnumba.experiment import resolve
@@ -19,9 +24,12 @@ from tests.conftest import CASES
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
-PAGES = ["physics.md", "quirks.md", "flags.md", "design.md"]
+PAGES = ["physics.md", "quirks.md", "flags.md", "design.md", "install.md", "tutorial.md", "moving.md", "cookbook.md"]
+PAGES += ["gallery.md", "troubleshooting.md", "inputs.md", "outputs.md"]
 #: Files that the programs write or that are not part of this repository.
-FOREIGN = {"nanoBragg.c", "Fdump.bin"}
+FOREIGN = {"nanoBragg.c", "Fdump.bin", "floatimage.bin", "demo/", "vary.toml"}
+#: Options of other commands than ``nbnumba run``, or of other programs.
+OTHER_OPTIONS = {row.name for row in SERIES_OPTIONS} | {"--help", "--against"}
 
 
 def read(page: str) -> str:
@@ -47,17 +55,102 @@ def anchors(page: str) -> set[str]:
     return found
 
 
-@pytest.fixture(scope="module")
-def make_flags() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("make_flags", DOCS / "make_flags.py")
+def script(name: str) -> ModuleType:
+    """A script of docs/, as a module."""
+    spec = importlib.util.spec_from_file_location(name, DOCS / f"{name}.py")
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # dataclasses look their module up
     spec.loader.exec_module(module)
     return module
 
 
-def test_table_of_flags_is_in_step(make_flags: ModuleType) -> None:
-    assert read("flags.md") == make_flags.make_text(), "run: python docs/make_flags.py"
+@pytest.mark.parametrize("name", ["flags", "moving", "gallery"])
+def test_made_pages_are_in_step(name: str) -> None:
+    assert read(f"{name}.md") == script(f"make_{name}").make_text(), f"run: python docs/make_{name}.py"
+
+
+def test_moving_names_every_flag_of_the_reference_once() -> None:
+    differs = script("make_moving").DIFFERS
+    flags = [flag.name for flag in TABLE.flags if not flag.own]
+    assert differs.keys() <= set(flags)
+    _, _, by_flag = read("moving.md").partition("\n## Flag by flag")
+    rows = re.findall(r"(?m)^\| `(-[^`]+)` \|", by_flag)
+    same = re.findall(r"`(-[^`]+)`", " ".join(re.findall(r"(?m)^The same: (.*)$", by_flag)))
+    assert sorted(rows + same) == sorted(flags)
+    assert sorted(rows) == sorted(differs)
+
+
+def test_pictures_of_the_gallery() -> None:
+    plates = {plate.name for plate in script("make_gallery").PLATES}
+    files = {path.stem: path for path in (DOCS / "gallery").iterdir()}
+    assert files.keys() == plates
+    sizes = [path.stat().st_size for path in files.values()]
+    assert min(sizes) > 1000 and max(sizes) < 150_000 and sum(sizes) < 800_000
+    for path in files.values():
+        assert path.read_bytes()[16:24] == (512).to_bytes(4, "big") * 2, path  # width, height
+
+
+def test_a_picture_of_the_gallery_is_what_its_command_draws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One of them, drawn again: other processors may move a few grey levels, and nothing else."""
+    import numpy as np
+    from PIL import Image
+
+    gallery = script("make_gallery")
+    monkeypatch.setattr(gallery, "PLATES", tuple(plate for plate in gallery.PLATES if plate.name == "panels"))
+    gallery.make_pictures(tmp_path)
+    drawn, kept = (
+        np.asarray(Image.open(folder / "panels.png").convert("L"), float) for folder in (tmp_path, DOCS / "gallery")
+    )
+    assert (abs(drawn - kept) > 32).mean() < 1e-3
+    assert (kept < 128).sum() > 200  # there are spots
+
+
+def test_every_page_has_its_place() -> None:
+    """In one table of contents of index.md, and in no other."""
+    contents = " ".join(re.findall(r"(?ms)^```\{toctree\}\n(.*?)^```$", read("index.md")))
+    entries = re.findall(r"(?<!:)\b[a-z-]+\b(?!:)", re.sub(r"(?m)^:.*$", "", contents))
+    assert len(entries) == len(set(entries))
+    pages = {path.stem for path in DOCS.glob("*.md")} - {"index"}
+    may_lack = set(ast.literal_eval(re.findall(r"(?m)^MAY_LACK = (.*)$", (DOCS / "conf.py").read_text())[0]))
+    assert pages <= set(entries), f"add to docs/index.md: {pages - set(entries)}"
+    assert set(entries) - pages <= may_lack
+
+
+def test_site_is_built_without_a_warning(tmp_path: Path) -> None:
+    for package in ("sphinx", "furo", "myst_parser"):
+        pytest.importorskip(package, reason=f"{package} is not installed: pip install sphinx furo myst-parser")
+    words = [
+        "-m",
+        "sphinx",
+        "-q",
+        "-W",
+        "--keep-going",
+        "-d",
+        str(tmp_path / "trees"),
+        str(DOCS),
+        str(tmp_path / "site"),
+    ]
+    done = subprocess.run([sys.executable, *words], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    reference = (tmp_path / "site" / "api.html").read_text(encoding="utf-8")
+    public = {name for name in nbnumba.__all__ if f'.{name}"' not in reference}
+    assert not public, f"not in docs/api.md: {public}"
+
+
+@pytest.mark.parametrize("command", [[], ["run"], ["series"], ["trace"], ["compare"], ["compare-traces"], ["info"]])
+def test_help_fits_a_terminal(
+    command: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    assert main([*command, "--help"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert not [line for line in lines if "…" in line], "something is cut off"
+    if command in (["run"], ["series"], ["trace"]):
+        text = "\n".join(lines)
+        for panel in dict.fromkeys(flag.panel for flag in TABLE.flags):
+            assert f"─ {panel} ─" in text
 
 
 def test_every_flag_has_one_row() -> None:
@@ -123,7 +216,7 @@ def test_flags_are_known(page: str) -> None:
     for code in codes(page):
         word = code.split()[0].partition("=")[0]
         if re.fullmatch(r"--?[A-Za-z4]\w*", word) and word != "-n":  # flags.md: capitals count
-            assert TABLE.find(word) is not None, code
+            assert TABLE.find(word) is not None or word in OTHER_OPTIONS, code
 
 
 def test_table_of_conventions() -> None:

@@ -8,7 +8,7 @@ import numba
 import numpy as np
 import pytest
 
-from nbnumba.kernels import cpu_fast
+from nbnumba.kernels import cpu_fast, variants
 from nbnumba.kernels.blocks import GAUSS, ROUND, SQUARE, TOPHAT, BeamBlock, CellBlock, CrystalBlock, PanelBlock
 
 SHAPES = {"square": SQUARE, "round": ROUND, "gauss": GAUSS, "tophat": TOPHAT}
@@ -203,8 +203,8 @@ def check64(case, widths=(4, 64)):
 
 def test_small_and_large_tiles_take_both_ways():
     case = Case()
-    reach = [cpu_fast.tile_reach(case.cells, case.sources, case.panel, width) for width in (4, 64)]
-    assert reach[0] < cpu_fast.NEAR < reach[1]
+    reach = [variants.tile_reach(case.cells, case.sources, case.panel, width) for width in (4, 64)]
+    assert reach[0] < variants.NEAR < reach[1]
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -274,8 +274,8 @@ def test_exact_peak_and_forward_beam():
 @pytest.mark.parametrize("width", [4, 8, 16, 64])
 def test_single_phases_within_their_bound(width):
     case = Case(orientations=40, N=(12, 12, 12))
-    error = cpu_fast.anchored_error(case.cells, case.sources, case.panel, case.crystal, width)
-    assert error < cpu_fast.LARGEST_ERROR
+    error = variants.anchored_error(case.cells, case.sources, case.panel, case.crystal, width)
+    assert error < variants.LARGEST_ERROR
     largest, typical = errors(case.render(cpu_fast.render_fast32, width=width), naive(case))
     assert largest <= 1.3 * error + 1e-7  # slope of a peak's flank, float32 storage
     assert typical <= 80 * error / math.sqrt(40)
@@ -302,7 +302,7 @@ def test_extent_of_a_tile_is_the_largest_change_of_the_indices():
     changes = [directions(s + 8, f + 16) - directions(s, f), directions(s, f + 16) - directions(s + 8, f)]
     products = np.abs(np.array(changes) @ case.cells.reshape(-1, 3).T / case.sources[:, 3].min())
     expected = products.reshape(-1, 3, 3).max(axis=(0, 1))
-    extent = cpu_fast.tile_extent(case.cells, case.sources, panel, 16)
+    extent = variants.tile_extent(case.cells, case.sources, panel, 16)
     np.testing.assert_allclose(extent, expected, rtol=0.05)  # the derivative, at a grid of points
 
 
@@ -315,19 +315,19 @@ class Inputs:
 def test_choice_of_kernel():
     case = Case(N=(12, 12, 12))
     case.panel = case.panel._replace(s1=2000, f1=2000, pix0_y=0.0, pixel_size=1e-5)
-    assert cpu_fast.choose_variant(Inputs(case, 10))[:2] == ("fast32", 64)
-    assert cpu_fast.choose_variant(Inputs(case, 1))[0] == "fast64"
+    assert variants.choose_variant(Inputs(case, 10))[:2] == ("fast32", 64)
+    assert variants.choose_variant(Inputs(case, 1))[0] == "fast64"
     case.crystal = case.crystal._replace(Na=1e5)
-    assert cpu_fast.choose_variant(Inputs(case, 10))[0] == "fast64"
-    assert cpu_fast.choose_variant(Inputs(case, 10), "mixed")[0] == "fast32"
+    assert variants.choose_variant(Inputs(case, 10))[0] == "fast64"
+    assert variants.choose_variant(Inputs(case, 10), "mixed")[0] == "fast32"
     case.crystal = case.crystal._replace(shape=GAUSS)
-    assert cpu_fast.choose_variant(Inputs(case, 10))[:2] == ("spots", 0)
+    assert variants.choose_variant(Inputs(case, 10))[:2] == ("spots", 0)
     case.crystal = case.crystal._replace(fudge=1e-12)
-    assert cpu_fast.choose_variant(Inputs(case, 10))[:2] == ("fast64", 8)
+    assert variants.choose_variant(Inputs(case, 10))[:2] == ("fast64", 8)
     case.crystal = case.crystal._replace(shape=ROUND)
-    assert cpu_fast.choose_variant(Inputs(case, 10))[:2] == ("fast64", 64)
+    assert variants.choose_variant(Inputs(case, 10))[:2] == ("fast64", 64)
     case.cell = case.cell._replace(h_range=2000, k_range=2000, l_range=2000)
-    assert cpu_fast.choose_variant(Inputs(case, 10))[0] == "general"
+    assert variants.choose_variant(Inputs(case, 10))[0] == "general"
 
 
 def test_rows_columns_and_mask_change_nothing_else():

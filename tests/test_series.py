@@ -16,6 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -31,7 +32,7 @@ from nbnumba.geometry import rotate_xyz
 from nbnumba.imgcif import to_imgcif
 from nbnumba.io.expt import read_expt
 from nbnumba.io.raw import read_float_image
-from nbnumba.series import Series, derived_seed, random_misset, series_outputs
+from nbnumba.series import NOWHERE, Series, derived_seed, random_misset, series_outputs
 from nbnumba.series_run import run_series
 from nbnumba.series_truth import LEAST_PHOTONS, read_truth, spot_table
 from nbnumba.simulate import simulate
@@ -324,6 +325,22 @@ def test_true_models_are_those_of_the_images(tmp_path: Path, kind: Any) -> None:
             assert found.spindle == pytest.approx(turn @ experiment.detector.frame.spindle, abs=1e-12)
 
 
+def test_a_rotation_series_in_nxmx_is_one_data_set(tmp_path: Path) -> None:
+    outputs = series_outputs(nexus=Path("a.nxs"), noisefile=NOWHERE)
+    run_series(series(images=3, outputs=outputs), tmp_path, workers=1, contact_sheet=False)
+    with h5py.File(tmp_path / "a.nxs") as whole:
+        assert whole["entry/data/data"].shape == (3, 48, 64)
+        assert whole["entry/sample/transformations/omega"][()] == pytest.approx([5, 6, 7], abs=1e-12)
+        for number in (1, 2, 3):
+            with h5py.File(tmp_path / f"a_{number:04d}.nxs") as part:
+                assert np.array_equal(whole["entry/data/data"][number - 1], part["entry/data/data"][0])
+                assert part["entry/data/data"][0].max() > 0
+    images = json.loads((tmp_path / "a.expt").read_text())["imageset"][0]
+    assert images["template"] == "a.nxs" and images["single_file_indices"] == [0, 1, 2]
+    run_series(series(kind="stills", images=2, outputs=outputs), tmp_path / "s", workers=1, contact_sheet=False)
+    assert not (tmp_path / "s" / "a.nxs").exists()
+
+
 def test_a_folder_belongs_to_its_series(tmp_path: Path) -> None:
     run_series(series(images=2), tmp_path, workers=1)
     before = content(tmp_path)
@@ -441,6 +458,7 @@ def test_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: p
     (tmp_path / "vary.toml").write_text(DISTRIBUTIONS)
     stills = ["series", "--stills", "3", "--vary", "vary.toml", "--out", "s", "--name", "xtal", *FLAGS]
     assert main(stills) == 0
+    assert b"BEAMLINE=fake" not in (tmp_path / "s" / "xtal_0001.img").read_bytes(), "DIALS would misplace it"
     assert (tmp_path / "s" / "xtal_0003.img").is_file() and (tmp_path / "s" / "xtal.png").is_file()
     assert len({*read_truth(tmp_path / "s" / "xtal_truth.h5")["shots"]["wavelength_A"]}) == 3
     without_seed = [word for word in stills if word not in ("-seed", "7")]

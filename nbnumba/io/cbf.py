@@ -12,10 +12,11 @@ import re
 from pathlib import Path
 
 import numpy as np
-from fabio.compression import compByteOffset
+from fabio.compression import compByteOffset, decByteOffset
 
+from nbnumba.errors import FileError
 from nbnumba.imgcif import ImageGeometry
-from nbnumba.io.files import atomic_write
+from nbnumba.io.files import atomic_write, read_bytes
 
 #: Value of pixels that hold no measurement, as detectors write it.
 INVALID = -1
@@ -102,3 +103,38 @@ def write_cbf(
         file.write(text.encode("ascii", "replace"))
         file.write(_STARTER + packed + b"\0")
         file.write(b"\r\n--CIF-BINARY-FORMAT-SECTION----\r\n;\r\n")
+
+
+def read_cbf(path: Path | str) -> np.ndarray:
+    """Pixels of a CBF image, (slow, fast) int32 or int64, the first one of the file.
+
+    Raises
+    ------
+    FileError
+        It cannot be read, is cut off, or is compressed by something else than byte offsets.
+    """
+    what = f"the CBF image {path}"
+    head, mark, packed = read_bytes(path, "CBF image").partition(_STARTER)
+    if not mark:
+        raise FileError(f"{what} ends before its pixels begin: is it cut off?")
+    header = head.decode("latin-1")
+    if "x-CBF_BYTE_OFFSET" not in header:
+        raise FileError(f"{what} must be compressed by byte offsets (x-CBF_BYTE_OFFSET), the only way that is read")
+
+    def number(key: str) -> int:
+        found = re.search(rf"^X-Binary-{key}:\s*(\d{{1,12}})\s*$", header, re.MULTILINE)
+        if found is None:
+            raise FileError(f"{what} has no X-Binary-{key} in its header")
+        return int(found[1])
+
+    size = number("Size")
+    shape = number("Size-Second-Dimension"), number("Size-Fastest-Dimension")
+    # a pixel takes a byte at least
+    if size > len(packed) or not 0 < shape[0] * shape[1] <= size:
+        raise FileError(f"{what} is cut off: {shape[1]} x {shape[0]} pixels in {size} bytes, {len(packed)} are there")
+    narrow = '"signed 32-bit integer"' in header
+    # the decompressor looks up to 14 bytes beyond the last one
+    values = decByteOffset(packed[:size] + bytes(16), shape[0] * shape[1], dtype="int32" if narrow else "int64")
+    if len(values) != shape[0] * shape[1]:
+        raise FileError(f"{what} holds {len(values)} pixels, not {shape[1]} x {shape[0]}")
+    return np.asarray(values).reshape(shape)

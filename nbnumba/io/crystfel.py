@@ -16,12 +16,12 @@ import numpy as np
 from nbnumba.config import Panel
 from nbnumba.errors import FileError
 from nbnumba.io.files import read_text
-from nbnumba.io.geometry import FileGeometry, make_panel, vector
+from nbnumba.io.geometry import LARGEST, FileGeometry, make_panel, vector
 from nbnumba.io.matrix import NUMBER
 from nbnumba.io.spectrum import EV_A
 
 _WHAT = "CrystFEL geometry file"
-_TERM = re.compile(r"([+-]?)\s*((?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)?\s*\*?\s*([xyz])")
+_TERM = re.compile(r"([+-]?)\s*((?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?)?\s*\*?\s*([xyz])")
 #: What is read of a panel, by itself or for all that follow.
 _PANEL_KEYS = {
     *("min_fs", "max_fs", "min_ss", "max_ss", "corner_x", "corner_y", "fs", "ss"),
@@ -112,7 +112,10 @@ def _quantity(path: Path | str, key: str, found: tuple[str, int], units: dict[st
     if match is None or match[2] not in units:
         known = ", ".join(unit for unit in units if unit)
         raise FileError(f"line {line} of the {_WHAT} {path}: {key} must be a number in {known}, got {text[:40]!r}")
-    return float(match[1]) * units[match[2]]
+    number = float(match[1]) * units[match[2]]
+    if not abs(number) < LARGEST:
+        raise FileError(f"line {line} of the {_WHAT} {path}: {key} = {text[:40]} is out of range")
+    return number
 
 
 def _wavelength(path: Path | str, beam: dict[str, tuple[str, int]]) -> float | None:
@@ -137,12 +140,11 @@ def _wavelength(path: Path | str, beam: dict[str, tuple[str, int]]) -> float | N
 def _direction(path: Path | str, key: str, found: tuple[str, int]) -> np.ndarray:
     """``-0.003x +0.999y`` as a vector."""
     text, line = found
-    vector_, rest = np.zeros(3), text
+    vector_ = np.zeros(3)
     for match in _TERM.finditer(text):
         size = float(match[2]) if match[2] else 1.0
         vector_["xyz".index(match[3])] += -size if match[1] == "-" else size
-        rest = rest.replace(match[0], "", 1)
-    if rest.strip() or not vector_.any():
+    if _TERM.sub("", text).strip() or not vector_.any() or not np.abs(vector_).max() < LARGEST:
         raise FileError(f"line {line} of the {_WHAT} {path}: {key} must be like '+1.0x -0.002y', got {text[:40]!r}")
     return vector_
 

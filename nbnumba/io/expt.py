@@ -115,7 +115,7 @@ class _Reader:
             raise FileError(f"{where} has no {key}")
         try:
             values = np.array(entry[key], dtype=float).ravel()
-        except (ValueError, TypeError):
+        except (ValueError, TypeError, OverflowError):
             values = np.zeros(0)
         if len(values) != count or not np.all(np.abs(values) < LARGEST):
             raise FileError(f"{where}.{key} must be {count} finite numbers, got {str(entry[key])[:60]}")

@@ -1,7 +1,8 @@
 """Whole files: read in one go, written to a temporary name and renamed when complete.
 
 A reader sees the old file or the new one, never half of it, also when two runs write the same name at once, the disk
-fills up or the user interrupts. The price is that a hard link to the old file keeps the old content.
+fills up or the user interrupts. The price is that a hard link to the old file keeps the old content. A process that is
+killed outright leaves its temporary files, ``.nbnumba-*.tmp``, in the folder of the output.
 """
 
 from __future__ import annotations
@@ -12,10 +13,13 @@ import os
 import secrets
 import signal
 import stat
-from collections.abc import Iterator
+import threading
+from collections import deque
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
+from types import FrameType
 from typing import BinaryIO
 
 from nbnumba.errors import FileError
@@ -31,8 +35,13 @@ _CAUSES = {
     errno.EDQUOT: "no space left in the disk quota",
     errno.EFBIG: "it grows beyond the file size limit",
     errno.EPIPE: "the program that reads it has stopped",
+    errno.ELOOP: "its symbolic links lead in a circle",
+    errno.EIO: "the device fails to read or write",
+    errno.ESTALE: "the file server no longer knows it",
     errno.ENAMETOOLONG: "the name is too long",
 }
+#: The last files that took their names in this process.
+completed: deque[Path] = deque(maxlen=1000)
 _TEXT = bytes(range(32, 256)) + b"\t\n\v\f\r\x1a"  # the last one ends files of old DOS programs
 
 
@@ -136,32 +145,69 @@ def together() -> Iterator[None]:
     try:
         yield
         with _signals_wait():
+            _check_places(held)
             while held:
                 temporary, target = held[0]
-                os.replace(temporary, target)
+                _rename(temporary, target)
                 held.pop(0)
-    except OSError as error:
-        if isinstance(error, FileError) or not held:
-            raise
-        raise FileError(f"cannot write {held[0][1]}: {cause(error)}") from error
     finally:
         _held.reset(token)
-        for temporary, _ in held:
+        _discard(temporary for temporary, _ in held)
+
+
+def _check_places(held: list[tuple[Path, Path]]) -> None:
+    """Find out what has happened to files and folders meanwhile before the first name is taken."""
+    for temporary, target in held:
+        if not temporary.exists():
+            gone = "its temporary file" if target.parent.is_dir() else f"the folder {target.parent}"
+            raise FileError(f"cannot write {target}: {gone} was removed meanwhile")
+        if target.is_dir():
+            raise FileError(f"cannot write {target}: {_CAUSES[errno.EISDIR]}")
+
+
+def _rename(temporary: Path, target: Path) -> None:
+    try:
+        os.replace(temporary, target)
+    except OSError as error:
+        raise FileError(f"cannot write {target}: {cause(error)}") from error
+    completed.append(target)
+
+
+def _discard(temporaries: Iterable[Path]) -> None:
+    with _signals_wait():
+        for temporary in temporaries:
             with contextlib.suppress(OSError):
                 temporary.unlink()
 
 
 @contextmanager
 def _signals_wait() -> Iterator[None]:
-    """Ctrl-C and SIGTERM are dealt with after this block, where the system can do that."""
-    if not hasattr(signal, "pthread_sigmask"):
+    """Ctrl-C and SIGTERM are dealt with after this block.
+
+    A mask would not do: the system gives the signal to another thread, and Python runs its handler in this one.
+    """
+    if threading.current_thread() is not threading.main_thread():  # Python runs no handler here
         yield
         return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    came: list[int] = []
+    # the alarm brings a signal back that the command line has put off (nbnumba.cli.interrupt)
+    numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGALRM") if hasattr(signal, name)]
+
+    def remember(number: int, frame: FrameType | None) -> None:
+        came.append(number)
+
+    before = {number: signal.getsignal(number) for number in numbers}
     try:
+        for number, handler in before.items():
+            if handler is not None:  # None: it belongs to a library that is not Python
+                signal.signal(number, remember)
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        for number, handler in before.items():
+            if handler is not None:
+                signal.signal(number, handler)
+        for number in dict.fromkeys(came):
+            signal.raise_signal(number)
 
 
 def _status(path: Path | str) -> os.stat_result | None:
@@ -176,11 +222,11 @@ def _replacement(target: Path, old: os.stat_result | None) -> Iterator[BinaryIO]
     temporary = target.parent / f".nbnumba-{secrets.token_hex(8)}.tmp"
     flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | getattr(os, "O_BINARY", 0)
     try:
-        # open() applies umask and default ACLs, which the tempfile module does not
-        descriptor = os.open(temporary, flags, 0o666)
-    except PermissionError as error:
-        raise FileError(f"cannot write {target}: no permission to create files in {target.parent}") from error
-    try:
+        try:
+            # open() applies umask and default ACLs, which the tempfile module does not
+            descriptor = os.open(temporary, flags, 0o666)
+        except PermissionError as error:
+            raise FileError(f"cannot write {target}: no permission to create files in {target.parent}") from error
         with os.fdopen(descriptor, "wb") as handle:
             if old is not None:
                 with contextlib.suppress(OSError, AttributeError):
@@ -189,10 +235,10 @@ def _replacement(target: Path, old: os.stat_result | None) -> Iterator[BinaryIO]
             yield handle
         held = _held.get()
         if held is None:
-            os.replace(temporary, target)
+            with _signals_wait():
+                _rename(temporary, target)
         else:
             held.append((temporary, target))
     except BaseException:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
+        _discard([temporary])
         raise

@@ -17,9 +17,11 @@ import numpy as np
 from nbnumba.config import Panel
 from nbnumba.errors import FileError
 from nbnumba.io.files import cause, read_bytes
-from nbnumba.io.geometry import FileGeometry, make_panel, rotation, square_pixel, vector
+from nbnumba.io.geometry import LARGEST, FileGeometry, make_panel, rotation, square_pixel, vector
 from nbnumba.io.matrix import NUMBER
 
+#: Images of a scan, or wavelengths of a spectrum, that a file may list.
+MOST_VALUES = 1_000_000
 _BINARY = b"\x0c\x1a\x04\xd5"
 _LENGTHS = {"m": 1000.0, "mm": 1.0, "cm": 10.0, "um": 1e-3, "micron": 1e-3}
 _ANGLES = {"deg": 1.0, "degree": 1.0, "degrees": 1.0, "rad": 180 / np.pi, "radian": 180 / np.pi}
@@ -48,7 +50,10 @@ def read_cbf_geometry(path: Path | str, image: int | None = None) -> FileGeometr
         found = re.findall(NUMBER.pattern, line[1])
         if len(found) < count:
             raise FileError(f"{what}: {key} needs {count} numbers, got {line[1][:40]!r}")
-        return [float(word) for word in found[:count]]
+        values = [float(word) for word in found[:count]]
+        if not all(abs(value) < LARGEST for value in values):
+            raise FileError(f"{what}: {key} is out of range: {line[1][:40]!r}")
+        return values
 
     pixel = square_pixel(what, *(1000 * size for size in numbers("Pixel_size", 2)))
     distance, beam_xy = 1000 * numbers("Detector_distance", 1)[0], numbers("Beam_xy", 2)
@@ -106,9 +111,11 @@ def read_nxmx_geometry(path: Path | str, image: int | None = None) -> FileGeomet
             return _Nexus(Path(path), file).read(image)
     except FileError:
         raise
-    except (OSError, KeyError, ValueError, TypeError, RuntimeError) as error:
+    # h5py has one for each kind of damage
+    except (OSError, LookupError, ValueError, TypeError, RuntimeError, AttributeError, ArithmeticError) as error:
         reason = cause(error) if isinstance(error, OSError) else str(error)
-        raise FileError(f"the NXmx file {path} cannot be read: {reason.splitlines()[0]}") from error
+        reason = next(iter(reason.splitlines()), "") or type(error).__name__
+        raise FileError(f"the NXmx file {path} cannot be read: {reason}") from error
 
 
 @dataclass(frozen=True)
@@ -146,7 +153,7 @@ class _Nexus:
         ]
         if not beams or "incident_wavelength" not in beams[0]:
             raise FileError(f"{self.what} has no incident_wavelength")
-        wavelengths = np.ravel(beams[0]["incident_wavelength"][()]).astype(float)
+        wavelengths = self.numbers(beams[0]["incident_wavelength"])
         unit = self.text(beams[0]["incident_wavelength"].attrs.get("units", "angstrom")).lower()
         wavelength = float(wavelengths[0]) * (10 if unit in ("nm", "nanometer") else 1e10 if unit == "m" else 1)
         index = 0 if image is None else image - 1
@@ -185,6 +192,15 @@ class _Nexus:
         value = np.ravel(value)[0] if isinstance(value, np.ndarray) else value
         return value.decode() if isinstance(value, bytes) else str(value)
 
+    def numbers(self, data: Any) -> np.ndarray:
+        """Values of a data set, (n,), at least one."""
+        if data.size is None or not 1 <= data.size <= MOST_VALUES:
+            raise FileError(f"{self.what}: {data.name} must hold 1 to {MOST_VALUES} numbers, it claims {data.size}")
+        values = np.ravel(data[()]).astype(float)
+        if not (np.abs(values) < LARGEST).all():
+            raise FileError(f"{self.what}: {data.name} holds a number that is out of range")
+        return values
+
     def all(self, group: Any, kind: str) -> list[Any]:
         """Groups of a class, in the order of their names."""
         found = [group[name] for name in group if group.get(name, getclass=True) is type(self.file["/"])]
@@ -219,7 +235,7 @@ class _Nexus:
             raise FileError(f"{self.what}: the vector of {place} has no length")
         offset = np.array(data.attrs.get("offset", (0, 0, 0)), dtype=float)
         offset_unit = self.text(data.attrs.get("offset_units", "mm" if rotates else unit))
-        values = np.ravel(data[()]).astype(float) * units[unit]
+        values = self.numbers(data) * units[unit]
         return _Step(
             place, rotates, values, axis / np.linalg.norm(axis), offset * _LENGTHS.get(offset_unit, 1.0), units[unit]
         )
@@ -242,8 +258,8 @@ class _Nexus:
         start = f"{module.name}/module_offset" if "module_offset" in module else starts[0]
         for step in self.chain(start, module):
             origin = step.at(_of(step, index), origin)
-        slow, fast = (int(v) for v in np.ravel(module["data_origin"][()])[-2:])
-        spixels, fpixels = (int(v) for v in np.ravel(module["data_size"][()])[-2:])
+        slow, fast = (int(v) for v in self.numbers(module["data_origin"])[-2:])
+        spixels, fpixels = (int(v) for v in self.numbers(module["data_size"])[-2:])
         return make_panel(
             where,
             pix0_mm=vector(origin),
@@ -272,7 +288,7 @@ class _Nexus:
         start = _of(scan, index)
         width = 0.0
         if f"{scan.place}_end" in self.file:
-            ends = np.ravel(self.file[f"{scan.place}_end"][()]).astype(float)
+            ends = self.numbers(self.file[f"{scan.place}_end"])
             width = float(ends[min(index, len(ends) - 1)]) * scan.unit - start
         elif len(scan.values) > 1:
             width = float(scan.values[1] - scan.values[0])

@@ -9,7 +9,8 @@ from pathlib import Path
 from nbnumba.errors import FileError
 from nbnumba.io.files import read_text
 
-NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
+#: One way to match each number: with two, a long word of digits would take time by its length squared.
+NUMBER = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
 #: Where numbers of a fixed-width table touch: a sign straight after a digit or a decimal point.
 _TOUCHING = re.compile(r"(?<=[0-9.])(?=[+-])")
 

@@ -33,6 +33,8 @@ FFT_RATE = 4.0
 FFT_CUTOFF = 1e-7
 #: Grid points per ``dmin`` of the solvent's mask, and its coarsest spacing (Å).
 MASK_RATE, MASK_SPACING = 4.0, 0.6
+#: Number of indices (P1, with mates) beyond which a slip of the pen is in the cell or the resolution.
+LARGEST = 3e8
 _WHAT = "model"
 
 
@@ -89,12 +91,22 @@ def calculate_reflections(
     found = _read(Path(path))
     if not dmin_A:
         raise ConfigError(f"--model {path} needs a resolution: give --dmin in A")
+    # indices within the sphere of radius 1/dmin: its volume times that of the cell
+    expected = 4 / 3 * np.pi * found.cell.volume / dmin_A**3
+    if not expected < LARGEST:
+        raise ConfigError(f"--model {path} has some {expected:.1g} reflections to {dmin_A:g} A: give a larger --dmin")
     miller = np.array(gemmi.make_miller_array(found.cell, found.spacegroup, dmin_A))
     if len(miller) == 0:
         raise ConfigError(f"--model {path}: the cell has no reflection to {dmin_A:g} A; give a smaller --dmin")
-    real, anomalous = calculate_parts(found, miller, dmin_A, wavelength_A)
-    if solvent_k > 0:
-        real = real + _solvent(found, miller, dmin_A, solvent_k, solvent_B)
+    try:
+        with np.errstate(all="ignore"):  # of atoms with impossible numbers
+            real, anomalous = calculate_parts(found, miller, dmin_A, wavelength_A)
+            if solvent_k > 0:
+                real = real + _solvent(found, miller, dmin_A, solvent_k, solvent_B)
+    except RuntimeError as error:  # an element without form factors
+        raise FileError(f"no F can be calculated from the {_WHAT} {path}: {str(error).splitlines()[0]}") from error
+    if not np.isfinite(real + anomalous).all():
+        raise FileError(f"the {_WHAT} {path} gives no finite F: look at the B factors and occupancies of its atoms")
     plus = np.abs(real + 1j * anomalous)
     minus = np.abs(real - 1j * anomalous) if anomalous.any() else None
     indices, F = expand_to_p1(miller, plus, minus, found.spacegroup)
@@ -166,8 +178,9 @@ def _read(path: Path) -> _Model:
     read_bytes(path, _WHAT)  # says what is wrong with the file itself
     try:
         structure = gemmi.read_structure(str(path))
-    except (RuntimeError, ValueError, OSError) as error:
-        raise FileError(f"{what} cannot be read as mmCIF or PDB: {str(error).splitlines()[0]}") from error
+    except (RuntimeError, ValueError, OSError, LookupError) as error:
+        reason = next(iter(str(error).splitlines()), "")
+        raise FileError(f"{what} cannot be read as mmCIF or PDB: {reason}") from error
     structure.setup_entities()
     if len(structure) == 0 or structure[0].count_atom_sites() == 0:
         raise FileError(f"{what} holds no atoms")
@@ -175,11 +188,17 @@ def _read(path: Path) -> _Model:
         raise FileError(f"{what} gives no unit cell")
     spacegroup = structure.find_spacegroup()
     if spacegroup is None:
-        raise FileError(f"{what} names no space group that is known, but {structure.spacegroup_hm!r}")
+        try:
+            named = repr(structure.spacegroup_hm)
+        except UnicodeDecodeError:
+            named = "one whose name is no text"
+        raise FileError(f"{what} names no space group that is known, but {named}")
     structure.setup_cell_images()
-    unknown = sorted(
-        {atom.name for chain in structure[0] for res in chain for atom in res if not atom.element.atomic_number}
-    )
+    strange = (atom for chain in structure[0] for res in chain for atom in res if not atom.element.atomic_number)
+    try:
+        unknown = sorted({atom.name for atom in strange})
+    except UnicodeDecodeError:
+        unknown = ["one whose name is no text"]
     if unknown:
         raise FileError(f"{what} has atoms of no known element: {', '.join(unknown[:5])}")
     return _Model(path, structure, structure[0], spacegroup)

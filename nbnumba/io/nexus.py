@@ -18,6 +18,7 @@ import h5py
 import hdf5plugin
 import numpy as np
 
+from nbnumba.errors import FileError
 from nbnumba.imgcif import MCSTAS, ImageGeometry, PanelGeometry
 from nbnumba.io.files import atomic_write
 
@@ -128,6 +129,27 @@ def write_nexus_master(
         _describe(file, geometry, readings, total, starts_deg)
         file.create_virtual_dataset(_DATA, layout, fillvalue=0)
     _save(path, memory)
+
+
+def join_nexus(path: Path | str, parts: Sequence[Path], geometry: ImageGeometry) -> None:
+    """Write a master of files of one image each, which have the detector of the first.
+
+    Raises
+    ------
+    FileError
+        The first file cannot be read, or the new one cannot be written.
+    """
+    try:
+        with h5py.File(parts[0], "r") as file:
+            detector = file["entry/instrument/detector"]
+            readings = Readings(
+                saturation=int(detector["saturation_value"][()]),
+                underload=int(detector["underload_value"][()]),
+                pixel_mask=detector["pixel_mask"][()] if "pixel_mask" in detector else None,
+            )
+    except (OSError, KeyError) as error:
+        raise FileError(f"cannot read {parts[0]}: {error}; remove it and run the series again") from error
+    write_nexus_master(path, parts, geometry, readings)
 
 
 def _save(path: Path | str, memory: io.BytesIO) -> None:

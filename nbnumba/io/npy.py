@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import io
+import math
+import tokenize
+import warnings
 from pathlib import Path
 
 import numpy as np
 
 from nbnumba.errors import FileError
-from nbnumba.io.files import atomic_write, cause
+from nbnumba.io.files import atomic_write, read_bytes
+
+#: The header is a Python literal, which is parsed with all that can go wrong with one.
+_HEADER_ERRORS = (
+    *(ValueError, TypeError, SyntaxError, tokenize.TokenError, AttributeError),
+    *(OverflowError, RecursionError, MemoryError),
+)
 
 
 def write_npy(path: Path | str, array: np.ndarray) -> None:
@@ -22,16 +32,46 @@ def write_npy(path: Path | str, array: np.ndarray) -> None:
         np.lib.format.write_array(file, np.asanyarray(array), allow_pickle=False)
 
 
-def read_npy(path: Path | str) -> np.ndarray:
-    """Array of a file; pickled objects are refused.
+def read_npy(path: Path | str, what: str = "NumPy array") -> np.ndarray:
+    """Array of a file; pickled objects are refused. ``what`` is the kind of file, for messages.
 
     Raises
     ------
     FileError
         It cannot be read or is no array of numbers.
     """
+    return parse_npy(read_bytes(path, what), f"the {what} {path}")
+
+
+def parse_npy(content: bytes, where: str) -> np.ndarray:
+    """Array of numbers or text that a file of the ``.npy`` format holds; a header that claims more is refused.
+
+    Raises
+    ------
+    FileError
+        It is broken, cut off, or holds something else than numbers or text; the message begins with ``where``.
+    """
+    file = io.BytesIO(content)
     try:
-        with open(path, "rb") as file:
-            return np.lib.format.read_array(file, allow_pickle=False)
-    except (OSError, ValueError) as error:
-        raise FileError(f"cannot read the NumPy array {path}: {cause(error)}") from error
+        version = np.lib.format.read_magic(file)
+        read_header = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of headers by Python 2
+            shape, fortran, dtype = read_header[version](file)
+    except KeyError:
+        raise FileError(f"{where} is of a version of the format that only tables need: it holds no array") from None
+    except _HEADER_ERRORS as error:
+        raise FileError(f"cannot read {where}: its header is broken: {_reason(error)}") from error
+    if dtype.kind not in "biufcSU" or dtype.itemsize == 0:
+        raise FileError(f"{where} holds no numbers, but {dtype}")
+    start, needed = file.tell(), dtype.itemsize * math.prod(shape)
+    possible = all(type(n) is int and 0 <= n <= len(content) for n in shape)
+    if not possible or len(content) - start < needed:
+        raise FileError(f"{where} is cut off: {shape} of {dtype} need {needed} bytes, {len(content) - start} are there")
+    flat = np.frombuffer(content, dtype, math.prod(shape), start)
+    return flat.reshape(shape, order="F" if fortran else "C").copy(order="K")
+
+
+def _reason(error: BaseException) -> str:
+    """The first line of what an exception says."""
+    return next(iter(str(error).splitlines()), "") or type(error).__name__

@@ -10,6 +10,7 @@ their own keep the pair apart, too.
 from __future__ import annotations
 
 import gzip
+import io
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -22,6 +23,8 @@ from nbnumba.errors import FileError
 from nbnumba.io.fdump import MAX_INDEX
 from nbnumba.io.files import read_bytes
 
+#: A gzipped file of text is some ten times larger when unpacked; what is far beyond is meant to fill the memory.
+UNPACKED_LIMIT, UNPACKED_FLOOR = 50, 1 << 20
 #: What is taken when no label is given, best first: MTZ's letters for the types of columns.
 KINDS = {
     "G": "anomalous amplitudes F(+) F(-)",
@@ -210,10 +213,15 @@ def _content(path: Path, what: str, limit: int | None = None) -> bytes:
     data = read_bytes(path, what)
     if not data.startswith(b"\x1f\x8b"):
         return data[:limit]
+    most = UNPACKED_FLOOR + UNPACKED_LIMIT * len(data)
     try:
-        return gzip.decompress(data)[:limit]
+        with gzip.open(io.BytesIO(data)) as file:
+            unpacked = file.read(most + 1 if limit is None else limit)
     except (OSError, EOFError, zlib.error) as error:
         raise FileError(f"the {what} {path} is a gzip file that cannot be unpacked: {error}") from error
+    if len(unpacked) > most:
+        raise FileError(f"the {what} {path} unpacks to more than {UNPACKED_LIMIT} times its size: unpack it yourself")
+    return unpacked
 
 
 def _first_line(error: Exception) -> str:
@@ -245,7 +253,10 @@ def _read_mtz(path: Path) -> _Table:
         raise FileError(f"{what} {path} is broken: {_first_line(error)}") from error
     if len(mtz.batches):
         raise FileError(f"{what} {path} holds unmerged reflections: merge them first (dials.merge, AIMLESS)")
-    kinds = {column.label: column.type for column in mtz.columns}
+    try:
+        kinds = {column.label: column.type for column in mtz.columns}
+    except UnicodeDecodeError as error:
+        raise FileError(f"{what} {path} is broken: a column's label is no text") from error
 
     def column(name: str) -> np.ndarray:
         return np.array(mtz.column_with_label(name).array, dtype=np.float64)
@@ -254,13 +265,13 @@ def _read_mtz(path: Path) -> _Table:
 
 
 def _load_mtz(path: Path, data: bytes) -> gemmi.Mtz:
-    # gemmi reads MTZ from named files only, gzipped ones by their .gz
-    mtz = gemmi.read_mtz_file(str(path))
+    # gemmi reads MTZ from named files only, gzipped ones by their .gz; it would believe the header and allocate
+    mtz = gemmi.read_mtz_file(str(path), with_data=False)
     if mtz.nreflections < 0 or len(mtz.columns) < 3:
         raise ValueError("it has no columns h k l")
     if 4 * mtz.nreflections * len(mtz.columns) > len(data):
         raise ValueError("it is cut off")
-    return mtz
+    return gemmi.read_mtz_file(str(path))
 
 
 def _read_cif(path: Path) -> _Table:
@@ -276,7 +287,10 @@ def _read_cif(path: Path) -> _Table:
         hint = "only unmerged ones: merge them first" if any(block.is_unmerged() for block in blocks) else "none"
         raise FileError(f"{what} {path} must hold merged reflections (_refln.index_h ...), it has {hint}")
     block = merged[0]
-    labels = block.column_labels()
+    try:
+        labels = block.column_labels()
+    except (LookupError, ValueError) as error:  # of a loop whose columns have different categories
+        raise FileError(f"{what} {path} is broken: its columns are not all named _refln. something") from error
     kinds: dict[str, str] = {}
     for kind, names in _CIF_KINDS.items():
         for name in names:

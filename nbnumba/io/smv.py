@@ -33,7 +33,7 @@ _BLOCK = 512
 _HEADER_LIMIT = 1 << 20
 _SIDE_LIMIT = 1_000_000
 _ATOF = re.compile(
-    r"\s*([+-]?(?:0[xX](?P<hex>[0-9a-fA-F]+)|(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?|inf(?:inity)?|nan))",
+    r"\s*([+-]?(?:0[xX](?P<hex>[0-9a-fA-F]+)|(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?|inf(?:inity)?|nan))",
     re.ASCII | re.IGNORECASE,
 )
 
@@ -76,7 +76,10 @@ def header_value(header: str, keyword: str) -> float | None:
     match = _ATOF.match(header, equals + 1) if equals >= 0 else None
     if match is None:
         return 0.0
-    value = float.fromhex(match[1]) if match["hex"] else float(match[1])
+    try:
+        value = float.fromhex(match[1]) if match["hex"] else float(match[1])
+    except OverflowError:
+        value = math.inf
     return None if math.isnan(value) else value
 
 

@@ -20,6 +20,8 @@ from nbnumba.io.matrix import number
 EV_A = 12398.42
 #: First column: below, a wavelength in Å; from here on, an energy in eV. 100 Å are 124 eV.
 UNIT_LIMIT = 100.0
+#: Greatest weight: sums of more have no place in a float.
+LARGEST = 1e100
 _WHAT = "spectrum file"
 
 
@@ -88,5 +90,7 @@ def read_spectrum(path: Path | str, steps: int | None = None) -> Spectrum:
     points = np.array([row for row in rows if row[1] > 0]).reshape(-1, 2)
     if len(points) == 0:
         raise FileError(f"the {_WHAT} {path} holds no point with a weight: give wavelength (A) or energy (eV), weight")
+    if points[:, 1].max() > LARGEST:
+        raise FileError(f"the {_WHAT} {path} holds a weight of {points[:, 1].max():g}: give weights below {LARGEST:g}")
     spectrum = Spectrum(points[:, 0].copy(), points[:, 1] / points[:, 1].sum())
     return spectrum if steps is None else spectrum.gathered(steps)

@@ -214,8 +214,8 @@ def _segment(ends: Numbers) -> _Segment:
 
 def _xparm_segments(where: str, count: int, numbers: list[float]) -> list[_Segment]:
     """Segments, 14 numbers each."""
-    if len(numbers) < 14 * count:
-        raise FileError(f"{where} announces {count} detector segments, but is cut off before the last")
+    if count < 0 or len(numbers) < 14 * count:
+        raise FileError(f"{where} announces {count} detector segments, but holds only {len(numbers)} numbers of them")
     rows = np.reshape(numbers[: 14 * count], (count, 14))
     segments = [_segment(row[1:5]) for row in rows]
     for segment, row in zip(segments, rows, strict=True):

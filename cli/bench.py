@@ -1,0 +1,181 @@
+"""What ``nbnumba bench`` does: time the kernel that a command line would take, and nothing else."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from nbnumba.cli import interrupt, report
+from nbnumba.cli.bench_flags import BenchRequest
+from nbnumba.cli.build import RunOptions, build
+from nbnumba.cli.demo import FLAGS as DEMO_FLAGS
+from nbnumba.cli.info import facts as installation
+from nbnumba.cli.parse import parse
+from nbnumba.cli.run import write_json
+from nbnumba.data import lysozyme_text
+from nbnumba.dispatch import Plan, make_renderer, set_threads
+from nbnumba.experiment import Experiment, resolve
+from nbnumba.inputs import build_inputs
+from nbnumba.timing import Timing, time_images, time_on_device
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What a bench found.
+
+    Attributes
+    ----------
+    plan : Plan
+        Of the first panel.
+    inputs_s, prepare_s : float
+        Making the kernels' arguments; compiling them, or fetching them from the disk.
+    whole : Timing
+        From the call to the image on the host.
+    scaling : tuple of Timing
+        The same on other numbers of threads.
+    kernel, copy : Timing or None
+        Parts of it by a GPU's own clock; the first panel's.
+    """
+
+    experiment: Experiment
+    plan: Plan
+    inputs_s: float
+    prepare_s: float
+    whole: Timing
+    scaling: tuple[Timing, ...] = ()
+    kernel: Timing | None = None
+    copy: Timing | None = None
+
+
+def bench(request: BenchRequest) -> None:
+    """Time the kernel of a command line, print the figures, and write them as JSON where it says so.
+
+    Raises
+    ------
+    NbnumbaError
+        See :mod:`nbnumba.errors`.
+    """
+    invocation = request.invocation
+    report.set_up_log(bool(invocation.values.get("run.quiet")))
+    report.warn(invocation.warnings)
+    experiment, options, json = _experiment(request)
+    report.warn(experiment.warnings)
+    measured = measure(experiment, options, request.repeat, request.scaling)
+    typer.echo("\n".join(report.plain_line(label, text) for label, text in figures(measured, request.is_demo)))
+    if json is not None:
+        write_json(json, record(request, measured))
+        report.say(report.file_lines([json]))
+
+
+def _experiment(request: BenchRequest) -> tuple[Experiment, RunOptions, Path | None]:
+    """What is rendered and how, and the file for the figures."""
+    if not request.is_demo:
+        simulation, outputs, options = build(request.invocation)
+        return resolve(simulation), options, outputs.json
+    with tempfile.TemporaryDirectory() as folder:
+        hkl = Path(folder, "lysozyme.hkl")
+        hkl.write_text(lysozyme_text())
+        # the flags given come last, and win
+        simulation, outputs, options = build(parse(["-hkl", str(hkl), *DEMO_FLAGS, *request.invocation.argv]))
+        return resolve(simulation), options, outputs.json
+
+
+def measure(experiment: Experiment, options: RunOptions, repeat: int, scaling: bool) -> Measured:
+    """Render every panel, again and again.
+
+    Raises
+    ------
+    ConfigError, DeviceError
+        See ``nbnumba.dispatch``.
+    """
+
+    def watch(share: float) -> None:
+        interrupt.check()
+
+    threads = set_threads(options.threads)
+    start = time.perf_counter()
+    inputs = [build_inputs(experiment, index) for index in range(len(experiment.detector.panels))]
+    made = time.perf_counter()
+    renderers = [make_renderer(x, options.device, options.precision) for x in inputs]
+    ready = time.perf_counter()
+    images = [r.new_image(p.shape) for r, p in zip(renderers, experiment.detector.panels, strict=True)]
+    plan = renderers[0].plan
+    on_cpu = plan.device == "cpu"
+    whole = time_images(renderers, images, repeat, threads if on_cpu else 0, watch)
+    others = []
+    for number in _numbers_of_threads(threads) if scaling and on_cpu else ():
+        set_threads(number)
+        others.append(time_images(renderers, images, repeat, number, watch))
+    set_threads(threads)
+    parts = () if on_cpu else time_on_device(renderers[0], repeat)
+    return Measured(experiment, plan, made - start, ready - made, whole, tuple(others), *parts)
+
+
+def _numbers_of_threads(most: int) -> list[int]:
+    """1, 2, 4 ... and ``most``."""
+    return sorted({*(2**n for n in range(most.bit_length()) if 2**n <= most), most})
+
+
+def figures(measured: Measured, is_demo: bool) -> list[tuple[str, str]]:
+    """What is printed: labels and texts."""
+    experiment, plan, whole = measured.experiment, measured.plan, measured.whole
+    panels = len(experiment.detector.panels)
+    tiles = f", tiles {plan.width} pixels wide" if plan.width else ""
+    rows = [
+        ("experiment", "that of 'nbnumba demo', as no crystal was given" if is_demo else "as the flags say"),
+        ("kernel", f"{plan.kernel}{tiles}, {plan.precision} precision on {plan.device} ({plan.reason})"),
+        ("work", f"{whole.pixels} pixels, {whole.steps:.6g} steps" + (f" in {panels} panels" if panels > 1 else "")),
+        ("before", f"{measured.inputs_s:.3g} s for tables, {measured.prepare_s:.3g} s to compile or fetch the kernel"),
+        ("image", _seconds(whole)),
+        ("speed", _speed(whole)),
+    ]
+    if measured.kernel is not None and measured.copy is not None:
+        rows += [("kernel alone", _seconds(measured.kernel)), ("its speed", _speed(measured.kernel))]
+        rows += [("copy", _seconds(measured.copy))]
+    for other in measured.scaling:
+        times = f"{measured.scaling[0].median / other.median:.2f} times the speed of one"
+        rows.append((_threads(other.threads), f"{_seconds(other)}; {times}"))
+    return rows
+
+
+def _seconds(timing: Timing) -> str:
+    text = f"{timing.median:.4g} s (median of {len(timing.seconds)}; fastest {timing.fastest:.4g} s"
+    return f"{text}, spread {100 * timing.spread:.0f} %)"
+
+
+def _speed(timing: Timing) -> str:
+    text = f"{timing.steps_per_second:.3g} steps/s, {timing.pixels_per_second:.3g} pixels/s"
+    if timing.ns_per_step_and_core is None:
+        return text
+    return f"{text}, {timing.ns_per_step_and_core:.3g} ns per step and core, {_threads(timing.threads)}"
+
+
+def _threads(number: int) -> str:
+    return f"{number} thread{'s' * (number > 1)}"
+
+
+def record(request: BenchRequest, measured: Measured) -> dict[str, Any]:
+    """All figures as data, with what is needed to repeat them."""
+    plan, whole = measured.plan, measured.whole
+    parts = {name: timing.record() for name in ("kernel", "copy") if (timing := getattr(measured, name)) is not None}
+    return {
+        "command": ["nbnumba", "bench", *request.words],
+        "installation": installation(),
+        "device": plan.device,
+        "kernel": plan.kernel,
+        "width": plan.width,
+        "precision": plan.precision,
+        "chosen_because": plan.reason,
+        "pixels": whole.pixels,
+        "steps": whole.steps,
+        "inputs_s": measured.inputs_s,
+        "prepare_s": measured.prepare_s,
+        "image": whole.record(),
+        "device_clock": parts,
+        "scaling": [other.record() for other in measured.scaling],
+    }

@@ -1,0 +1,81 @@
+"""The command line of ``nbnumba bench``: its own options before those of ``nbnumba run``. Light, for the help's sake."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import typer
+
+from nbnumba.cli.command import INVOCATION, FlagCommand
+from nbnumba.cli.flag_table import FLAGS
+from nbnumba.cli.flags import Flag, count, panel, switch
+from nbnumba.cli.parse import Invocation, parse
+from nbnumba.errors import UsageError
+
+OWN: tuple[Flag, ...] = panel(
+    "Bench",
+    count("--repeat", "", "Renderings that are timed, after one to warm up.", default="5"),
+    switch("--scaling", "Time 1, 2, 4 ... threads, too."),
+)
+#: What the help of ``nbnumba bench`` lists: no file of a run is written, but for the record.
+BENCH_FLAGS: tuple[Flag, ...] = (*OWN, *(row for row in FLAGS if row.panel != "Output" or row.name == "--json"))
+
+
+#: What describes a crystal of the user's own; without any of them the demo's is taken, with the flags that were given.
+_CRYSTALS = {"input.matrix", "input.geometry", "crystal.cell", "structure_factors.hkl", "structure_factors.model"}
+
+
+@dataclass(frozen=True)
+class BenchRequest:
+    """What ``nbnumba bench`` was asked for; ``is_demo``: the flags describe no crystal."""
+
+    repeat: int
+    scaling: bool
+    is_demo: bool
+    invocation: Invocation
+    words: tuple[str, ...]
+
+
+class BenchCommand(FlagCommand):
+    """A command that hands its words to :func:`parse_bench`; the request is in ``ctx.meta[INVOCATION]``."""
+
+    def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:  # type: ignore[override]
+        """Parse the words, unless only completions or the help are wanted."""
+        if ctx.resilient_parsing or "--help" in args or "-h" in args:
+            return super().parse_args(ctx, args)
+        ctx.meta[INVOCATION] = parse_bench(args)
+        return []
+
+
+def parse_bench(argv: Sequence[str]) -> BenchRequest:
+    """Take the bench's own options out of a command line, and parse the rest as that of a run.
+
+    Raises
+    ------
+    UsageError
+        No such number of renderings, or what ``nbnumba run`` would refuse.
+    """
+    words, rest = list(argv), []
+    repeat, scaling = 5, False
+    while words:
+        word = words.pop(0)
+        name, equals, value = word.partition("=")
+        if name == "--repeat":
+            if not equals and not words:
+                raise UsageError("--repeat needs a value, but the command line ends there")
+            repeat = _positive(value if equals else words.pop(0))
+        elif word == "--scaling":
+            scaling = True
+        else:
+            rest.append(word)
+    invocation = parse(rest)
+    if "trace.pixel" in invocation.values:
+        raise UsageError("pixels are traced in a single run: use 'nbnumba trace' with the same flags")
+    return BenchRequest(repeat, scaling, _CRYSTALS.isdisjoint(invocation.values), invocation, tuple(argv))
+
+
+def _positive(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or int(text) < 1:
+        raise UsageError(f"--repeat needs a whole number above 0, got {text!r}")
+    return int(text)

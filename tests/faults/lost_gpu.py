@@ -1,0 +1,39 @@
+# put in front of the command: a GPU is found, and is lost while it renders (LOST_GPU: start, middle, end)
+import os
+import sys
+import types
+
+import numpy as np
+
+import nbnumba.dispatch as dispatch
+from nbnumba.devices import Device, Survey
+from nbnumba.errors import DeviceError
+
+GPU = Device(0, "a GPU that gets lost", (9, 0), 80 << 30, 132, 1.7e9)
+WHEN = os.environ["LOST_GPU"]
+
+
+class LostGpu:
+    def __init__(self, inputs, plan, devices):
+        self.inputs, self.plan = inputs, plan
+        if WHEN == "start":
+            self.fail()
+
+    def new_image(self, shape):
+        return np.zeros(shape, np.float32)
+
+    def fail(self):
+        raise DeviceError(f"{GPU} failed: CudaAPIError: [700] CUDA_ERROR_ILLEGAL_ADDRESS while copying")
+
+    def render(self, image, progress=None):
+        image[: image.shape[0] // (2 if WHEN == "middle" else 1)] = 1e30
+        if progress is not None:
+            progress(0.5)
+        self.fail()
+
+
+fake = types.ModuleType("nbnumba.gpu_render")
+fake.GpuRenderer = LostGpu
+sys.modules["nbnumba.gpu_render"] = fake
+dispatch.survey = lambda: Survey((GPU,))
+dispatch.choose_devices = lambda name: (GPU,)
