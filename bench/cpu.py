@@ -140,10 +140,13 @@ def measure(
 
 
 def peak_memory(workload: Workload, folder: Path) -> float:
-    """Peak memory (MiB) of a whole process, read by the process itself."""
+    """Peak memory (MiB) of a whole process, read by the process itself; Linux.
+
+    Not from getrusage, whose figure a process inherits from the one that started it.
+    """
     script = (
-        "import resource, sys; from nbnumba.cli.main import main; code = main(sys.argv[1:]);"
-        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss); sys.exit(code)"
+        "import re, sys; from nbnumba.cli.main import main; code = main(sys.argv[1:]);"
+        "print(re.search(r'VmHWM:\\s*(\\d+)', open('/proc/self/status').read())[1]); sys.exit(code)"
     )
     command = [sys.executable, "-c", script, "run", *shlex.split(workload.flags), "-nonoise", "--quiet"]
     done = subprocess.run(

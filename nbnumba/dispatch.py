@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -178,6 +178,7 @@ class Renderer:
         self.inputs, self.plan = inputs, plan
         #: of a plan with ``max_error``: terms rendered so far, and terms in all, counted tile by tile
         self.counts = np.zeros(2, np.int64)
+        self._kernel: Callable[..., Any]
         if plan.max_error > 0:
             from nbnumba.kernels.bounded import make_tables, render_bounded
 

@@ -6,7 +6,6 @@ Python's own share of the work do not thread. Structure factors are read once, a
 
 from __future__ import annotations
 
-import ctypes
 import multiprocessing
 import os
 import signal
@@ -56,10 +55,6 @@ SHOTS_PER_WORKER = 16
 _PROCESS_BYTES, _PIXEL_BYTES = 300 << 20, 80
 #: Worker processes may die this often without any shot being finished in between.
 _DEATHS = 3
-#: Shots of a Dask task, at most, and tasks that each thread has at least: Dask spends milliseconds on a task.
-_BATCH, _ROUNDS = 8, 32
-#: Of glibc's malloc.h.
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 
 
 @dataclass(frozen=True)
@@ -94,7 +89,7 @@ class SeriesReport:
 
 
 @dataclass(frozen=True)
-class _Recipe:
+class Recipe:
     """What a process needs to make shots; ``factors`` are in a file that all processes map."""
 
     series: Series
@@ -115,7 +110,7 @@ class _Recipe:
 class ShotMaker:
     """Makes shots, one after the other, with tables that all of them share."""
 
-    def __init__(self, recipe: _Recipe) -> None:
+    def __init__(self, recipe: Recipe) -> None:
         self.series, self.threads = recipe.series, recipe.threads
         self.folder = Folder(recipe.folder, recipe.series)
         self.grid = recipe.grid()
@@ -208,7 +203,9 @@ def run_series(
         tell(done, series.images)
         if missing:
             if client is not None:
-                finished = _on_dask(client, replace(recipe, series=_with_whole_paths(series)), missing)
+                from nbnumba.series_dask import make_on_dask
+
+                finished = make_on_dask(client, replace(recipe, series=_with_whole_paths(series)), missing)
             else:
                 used = _workers(series, missing, workers)
                 finished = _in_pool(recipe, missing, used) if used > 1 else _here(recipe, missing)
@@ -223,14 +220,14 @@ def run_series(
     return SeriesReport(*files, series.images, len(missing), seconds, used, notes, place.master)
 
 
-def _recipe(series: Series, folder: Folder, threads: int | None) -> _Recipe:
+def _recipe(series: Series, folder: Folder, threads: int | None) -> Recipe:
     grid, _ = resolve_structure_factors(series.simulation.structure_factors)
     if grid is None:
-        return _Recipe(series, folder.path, None, (0, 0, 0, 0), "", threads)
+        return Recipe(series, folder.path, None, (0, 0, 0, 0), "", threads)
     path = folder.path / PARTS / "F.npy"
     with atomic_write(path) as handle:
         np.save(handle, grid.grid)
-    return _Recipe(
+    return Recipe(
         series, folder.path, path, (grid.h_min, grid.k_min, grid.l_min, grid.n_reflections), grid.source, threads
     )
 
@@ -269,13 +266,13 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _here(recipe: _Recipe, missing: list[int]) -> Iterator[Made]:
+def _here(recipe: Recipe, missing: list[int]) -> Iterator[Made]:
     maker = ShotMaker(recipe)
     for number in missing:
         yield maker.make(number)
 
 
-def _in_pool(recipe: _Recipe, missing: list[int], workers: int) -> Iterator[Made]:
+def _in_pool(recipe: Recipe, missing: list[int], workers: int) -> Iterator[Made]:
     """Numbers of finished shots, as they come; a worker that dies is replaced and its shots are made again."""
     if recipe.threads is None:
         recipe = replace(recipe, threads=max(1, _cores() // workers))
@@ -308,7 +305,7 @@ def _in_pool(recipe: _Recipe, missing: list[int], workers: int) -> Iterator[Made
 _maker: ShotMaker | None = None
 
 
-def _start_worker(recipe: _Recipe) -> None:
+def _start_worker(recipe: Recipe) -> None:
     global _maker
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's business
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
@@ -327,62 +324,6 @@ def _die_with_parent() -> None:
 def _make(number: int) -> Made:
     assert _maker is not None
     return _maker.make(number)
-
-
-_makers: dict[str, ShotMaker] = {}
-_makers_lock = python_threads.Lock()
-
-
-def _on_dask(client: Any, recipe: _Recipe, missing: list[int]) -> Iterator[Made]:
-    """Numbers of finished shots, as they come; Dask gives the shots of a worker that dies to the others."""
-    from distributed import as_completed as completed
-    from distributed.scheduler import KilledWorker
-
-    token = f"{recipe.folder}-{os.getpid()}-{time.time_ns()}"
-    if recipe.threads is None:
-        recipe = replace(recipe, threads=1)  # the cluster decides how many tasks a worker has at once
-    # a task and not scattered data: it can be made again when the worker that holds it dies
-    shared = client.submit(_same, recipe, pure=False)
-    size = min(_BATCH, max(1, len(missing) // (_ROUNDS * max(1, sum(client.nthreads().values())))))
-    batches = [missing[first : first + size] for first in range(0, len(missing), size)]
-    futures = client.map(_make_on_dask, batches, recipe=shared, token=token, pure=False, retries=1)
-    try:
-        for future in completed(futures):
-            made = future.result()
-            future.release()
-            yield from made
-    except KilledWorker as error:
-        message = f"Dask gave up: the workers that got an image died, perhaps for want of memory ({error})"
-        raise ResourceError(message) from error
-    finally:
-        client.cancel(futures)
-
-
-def _same(recipe: _Recipe) -> _Recipe:
-    return recipe
-
-
-def _make_on_dask(numbers: list[int], recipe: _Recipe, token: str) -> list[Made]:
-    with _makers_lock:
-        if token not in _makers:
-            _keep_freed_memory()
-            _makers.clear()
-            _makers[token] = ShotMaker(recipe)
-        maker = _makers[token]
-    return [maker.make(number) for number in numbers]
-
-
-def _keep_freed_memory() -> None:
-    """Take back Dask's setting that every array's memory goes to the system and comes back page by page.
-
-    Its nanny sets MALLOC_TRIM_THRESHOLD_, which suits tasks that hold data; here it triples the time of small images.
-    """
-    try:
-        mallopt = ctypes.CDLL(None).mallopt
-    except (OSError, AttributeError, TypeError):  # not glibc
-        return
-    for parameter, value in ((_M_MMAP_THRESHOLD, 32 << 20), (_M_TRIM_THRESHOLD, 256 << 20)):
-        mallopt(parameter, value)
 
 
 def _finish(maker: ShotMaker, contact_sheet: bool) -> None:
