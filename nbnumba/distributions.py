@@ -126,11 +126,13 @@ def read_variations(path: Path | str) -> tuple[Variation, ...]:
         if words > MOST_WORDS:
             raise FileError(f"line {line} of the file of distributions {path} has a key of {words} words: give one")
     try:
-        return make_variations(tomllib.loads(text))
-    except tomllib.TOMLDecodeError as error:
+        tables = tomllib.loads(text)
+    except ValueError as error:  # also for whole numbers of more digits than Python reads
         raise FileError(f"the file of distributions {path} is not TOML: {error}") from error
     except RecursionError as error:
         raise FileError(f"the file of distributions {path} is nested too deeply") from error
+    try:
+        return make_variations(tables)
     except ConfigError as error:
         raise FileError(f"{path}: {error}") from error
 

@@ -1,7 +1,8 @@
 """Making a series: on this machine, or on a Dask cluster.
 
-One shot is one task. Small images gain most from one process per core, each with one thread: noise, compression and
-Python's own share of the work do not thread. Structure factors are read once, and mapped into every process.
+One shot is one task; on a cluster, a few are. Small images gain most from one process per core, each with one thread:
+noise, compression and Python's own share of the work do not thread. Structure factors are read once, and mapped into
+every process.
 """
 
 from __future__ import annotations
