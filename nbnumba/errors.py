@@ -12,7 +12,10 @@
 
 
 class NbnumbaError(Exception):
-    """Base of all errors whose message is meant for the user."""
+    """Base of all errors whose message is meant for the user: one line, whatever names and values it quotes."""
+
+    def __str__(self) -> str:
+        return "".join(c if c.isprintable() else repr(c)[1:-1] for c in super().__str__())
 
 
 class ConfigError(NbnumbaError, ValueError):

@@ -23,6 +23,10 @@ from tests.fuzz.targets import TARGETS, find
 _TAIL = 25
 
 
+#: inputs of a target, where time is the limit
+UNLIMITED = 2**31
+
+
 @dataclass(frozen=True)
 class Report:
     """What became of one target: inputs tried, edges covered (with atheris), seconds, the input it failed on."""
@@ -55,7 +59,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     keep = Path(args.keep)
     if args.plain or not have_atheris:
-        reports = run_plain(names, args.seconds, args.seed, keep)
+        reports = run_plain(names, args.seconds, args.seed, keep, args.inputs)
     else:
         reports = []
         for name in names:
@@ -73,6 +77,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("targets", nargs="*", metavar="TARGET", help="default: all; see --list")
     parser.add_argument("--seconds", type=float, default=60.0, help="for each target (default 60)")
     parser.add_argument("--seed", type=int, default=0, help="of the random numbers (default 0)")
+    parser.add_argument("--inputs", type=int, default=UNLIMITED, help="with --plain: at most this many for each target")
     parser.add_argument("--plain", action="store_true", help="no atheris: all targets in one process, the same inputs")
     parser.add_argument("--keep", default="fuzz-failures", metavar="FOLDER", help="for inputs that fail")
     parser.add_argument("--corpus", metavar="FOLDER", help="keep what reached new code, and begin from it again")
@@ -101,14 +106,14 @@ def run_guided(name: str, seconds: float, seed: int, keep: Path, corpus: Path | 
     return Report(name, runs, edges, took, failure, cause)
 
 
-def run_plain(names: Sequence[str], seconds: float, seed: int, keep: Path) -> list[Report]:
+def run_plain(names: Sequence[str], seconds: float, seed: int, keep: Path, most: int = UNLIMITED) -> list[Report]:
     """Targets one after the other in one process; a new one for the rest where it fails."""
     reports: list[Report] = []
     left = list(names)
     while left:
         with tempfile.TemporaryDirectory(prefix="nbnumba-fuzz-") as scratch:
             folder = Path(scratch)
-            status, told = _worker("plain", folder, seconds, seed, left)
+            status, told = _worker("plain", folder, seconds, seed, left, most)
             done = re.findall(r"^RUNS (\S+) (\d+) (\S+)$", told, re.MULTILINE)
             reports += [Report(name, int(runs), None, float(took)) for name, runs, took in done]
             left = left[len(done) :]
@@ -120,9 +125,11 @@ def run_plain(names: Sequence[str], seconds: float, seed: int, keep: Path) -> li
     return reports
 
 
-def _worker(how: str, folder: Path, seconds: float, seed: int, names: Sequence[str]) -> tuple[int, str]:
+def _worker(
+    how: str, folder: Path, seconds: float, seed: int, names: Sequence[str], most: int = UNLIMITED
+) -> tuple[int, str]:
     """Exit status of the process that does the work, and all that it said."""
-    command = [sys.executable, "-m", "tests.fuzz.worker", how, str(folder), str(seconds), str(seed), *names]
+    command = [sys.executable, "-m", "tests.fuzz.worker", how, str(folder), str(seconds), str(seed), str(most), *names]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "NUMBA_DISABLE_JIT": "1"}
     with open(folder / "stderr", "w+b") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log, env=environment)

@@ -54,8 +54,8 @@ class Feeder:
             contract.read(self.target, self.path)
 
 
-def plain(target: Target, folder: Path, seconds: float, seed: int) -> int:
-    """Seeds, long inputs, and for some seconds mutated seeds without a look at coverage; the number of inputs."""
+def plain(target: Target, folder: Path, seconds: float, seed: int, most: int) -> int:
+    """Seeds, long inputs, and then mutated seeds without a look at coverage; the number of inputs, some ``most``."""
     corpus = corpus_of(target.name)
     vocabulary = mutate.words(corpus)
     feed = Feeder(target, folder)
@@ -66,7 +66,7 @@ def plain(target: Target, folder: Path, seconds: float, seed: int) -> int:
         feed(data)
         runs += 1
     end = time.monotonic() + seconds
-    while time.monotonic() < end:
+    while time.monotonic() < end and runs < most:
         feed(mutate.mutate(random_, corpus, vocabulary, contract.MAX_SIZE))
         runs += 1
     return runs
@@ -96,14 +96,14 @@ def guided(target: Target, folder: Path, seconds: float, seed: int) -> None:
 
 def main(words: Sequence[str]) -> None:
     """Run targets one after the other."""
-    how, folder, seconds, seed, *names = words
+    how, folder, seconds, seed, most, *names = words
     contract.watch_processor()
     for name in names:
         begun = time.monotonic()
         print(f"TARGET {name}", file=sys.stderr, flush=True)
         if how == "guided":
             guided(find(name), Path(folder), float(seconds), int(seed))
-        runs = plain(find(name), Path(folder), float(seconds), int(seed))
+        runs = plain(find(name), Path(folder), float(seconds), int(seed), int(most))
         print(f"RUNS {name} {runs} {time.monotonic() - begun:.1f}", file=sys.stderr, flush=True)
 
 
