@@ -68,7 +68,7 @@ def test_long_inputs_cost_no_more_than_their_length(name: str, case: str, tmp_pa
         ("crash", signal.SIGSEGV.name),
         ("hang", "of processor time"),
         ("memory", "MemoryError"),
-        ("two-lines", "the message is not one line"),
+        ("wordless", "the message is not one line"),
     ],
 )
 def test_runner_notices_and_keeps_the_input(name: str, cause: str, tmp_path: Path, capsys) -> None:

@@ -33,9 +33,9 @@ def _memory(path: Path) -> None:
         bytearray(1 << 30)
 
 
-def _two_lines(path: Path) -> None:
+def _wordless(path: Path) -> None:
     if not _is_good(path):
-        raise FileError("planted\nand more")
+        raise FileError("")
 
 
 def _sound(path: Path) -> None:
@@ -47,6 +47,6 @@ PLANTED = {
     f"planted-{name}": Target(f"planted-{name}", ".txt", read)
     for name, read in (
         *(("error", _error), ("crash", _crash), ("hang", _hang)),
-        *(("memory", _memory), ("two-lines", _two_lines), ("sound", _sound)),
+        *(("memory", _memory), ("wordless", _wordless), ("sound", _sound)),
     )
 }
