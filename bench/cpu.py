@@ -109,7 +109,7 @@ def measure(
         "workload": workload.name,
         "what": workload.what,
         "kernel": plan.kernel,
-        "width": plan.width,
+        "tile": list(plan.tile),
         "steps": timing.steps,
         "seconds": seconds,
         "ns_per_step_and_core": timing.ns_per_step_and_core,

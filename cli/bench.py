@@ -125,7 +125,7 @@ def figures(measured: Measured, is_demo: bool) -> list[tuple[str, str]]:
     """What is printed: labels and texts."""
     experiment, plan, whole = measured.experiment, measured.plan, measured.whole
     panels = len(experiment.detector.panels)
-    tiles = f", tiles {plan.width} pixels wide" if plan.width else ""
+    tiles = f", tiles of {plan.tile[0]} x {plan.tile[1]} pixels" if plan.tile[0] else ""
     rows = [
         ("experiment", "that of 'nbnumba demo', as no crystal was given" if is_demo else "as the flags say"),
         ("kernel", f"{plan.kernel}{tiles}, {plan.precision} precision on {plan.device} ({plan.reason})"),
@@ -168,7 +168,7 @@ def record(request: BenchRequest, measured: Measured) -> dict[str, Any]:
         "installation": installation(),
         "device": plan.device,
         "kernel": plan.kernel,
-        "width": plan.width,
+        "tile": list(plan.tile),
         "precision": plan.precision,
         "chosen_because": plan.reason,
         "pixels": whole.pixels,

@@ -51,20 +51,17 @@ from nbnumba.kernels.fast_rays import (
     REST,
     TOTAL,
     WEIGHT,
+    begin_source,
+    begin_step,
     close_tile,
-    find_capture,
-    find_omega,
     half_chord,
     number_pixels,
     open_tile,
-    scale_phases,
-    trace_tile,
-    weigh,
 )
 from nbnumba.kernels.fast_tiles import NEAR, WHOLE, add_round, fetch_corners, flush, square_far, square_near
 
 #: columns and rows of a tile: the smaller, the tighter the bound, and the more bounds
-WIDTH, HEIGHT = 8, 8
+WIDTH, HEIGHT = TILE = (8, 8)
 #: covers the rounding of a bound and of float32 structure factors
 MARGIN = 1.0001
 
@@ -86,12 +83,12 @@ def anchor_chosen(phases, single, terms, chosen, first, count, cell):
 
 
 @device(forceinline=True)
-def add_chosen(sums_of, pixels, vectors, columns, longest, own, group, chord, q, kinds, count, pending):
+def add_chosen(rows, pixels, vectors, columns, longest, own, group, chord, q, kinds, count, pending):
     """Add ``count`` chosen terms of the group that begins at term ``group`` to the sums of a tile.
 
     Returns what row SUM holds.
     """
-    work, phases, single, number = sums_of
+    work, phases, single, number = rows
     n, crystal, cell, F2 = pixels
     terms, _, chosen, few_vectors, few_columns = own
     square, round_ = kinds
@@ -109,7 +106,7 @@ def add_chosen(sums_of, pixels, vectors, columns, longest, own, group, chord, q,
                     few_columns[j * size + i] = columns[j, m]
         if round_ is not None:
             part = few_columns[: 12 * size].reshape((12, size))
-            add_round(work, phases, single, n, few_vectors, part, q, crystal, cell, F2)
+            add_round(rows, n, few_vectors, part, q, (crystal, cell, F2))
         if square is not None:
             if pending + size > CHUNK:
                 flush(work, single, n, (N[0] * N[1] * N[2]) ** 2)
@@ -126,12 +123,12 @@ def add_chosen(sums_of, pixels, vectors, columns, longest, own, group, chord, q,
 
 
 @device(forceinline=True)
-def add_terms(sums_of, pixels, source, table, own, kinds, q, factor, budget, pending):
+def add_terms(rows, pixels, source, table, own, kinds, q, factor, budget, pending):
     """Bound the terms of one scattering vector, and add those that matter to the sums of a tile.
 
     Returns what row SUM holds, and how many terms were rendered.
     """
-    phases = sums_of[1]
+    phases = rows[1]
     n, crystal, cell, _ = pixels
     vectors, columns, longest = source
     terms, levels, chosen, _, _ = own
@@ -146,17 +143,16 @@ def add_terms(sums_of, pixels, source, table, own, kinds, q, factor, budget, pen
         size = min(GROUP, total - group)
         bound_terms(terms, columns, group, size, longest, q, u, v, rest, factor, crystal, cell, table, kinds[0])
         count = choose_terms(terms, size, budget * size / total, levels, chosen)
-        pending = add_chosen(sums_of, pixels, vectors, columns, longest, own, group, chord, q, kinds, count, pending)
+        pending = add_chosen(rows, pixels, vectors, columns, longest, own, group, chord, q, kinds, count, pending)
         rendered += count
     return pending, rendered
 
 
 @device(forceinline=True)
-def sum_bounded(sums_of, pixels, panel, beam, sources, source, table, own, kinds, separate, max_error, corner):
+def sum_bounded(rows, pixels, panel, beam, sources, source, table, own, kinds, separate, max_error, corner):
     """As ``cpu_fast.sum_tile``, without the terms that do not matter; returns how many were rendered."""
-    work, phases, single, _ = sums_of
+    work, phases, single, _ = rows
     n, crystal, _, _ = pixels
-    s, f = corner
     open_tile(work, n, beam)
     peak = (max(crystal.Na, 1.0) * max(crystal.Nb, 1.0) * max(crystal.Nc, 1.0)) ** 2
     weighted = beam.per_term or beam.dmin > 0.0
@@ -165,32 +161,15 @@ def sum_bounded(sums_of, pixels, panel, beam, sources, source, table, own, kinds
     budget = max_error / (steps * passes)
     pending, rendered = 0, 0
     for step in range(steps):
-        subF, subS = step % panel.oversample, step // panel.oversample % panel.oversample
-        layer = step // (panel.oversample * panel.oversample)
-        middle, r0 = trace_tile(phases, n, WIDTH, panel, s, f, layer, subS, subF)
-        if beam.per_term or step == 0:
-            find_omega(work, phases, n, panel, r0)
-        last = subS == 0 and subF == 0 and layer == panel.layers - 1
-        if panel.has_thickness and (beam.per_term or last):
-            find_capture(work, phases, n, panel, middle, layer)
+        middle = begin_step(work, phases, n, WIDTH, panel, beam, corner, step)
         for i in range(passes):
-            q, inverse = middle, 1.0
-            if separate or step == 0:
-                weigh(work, phases, n, beam, middle, sources, i, step == 0 and i == 0)
-            if separate:
-                inverse = 1.0 / sources[i, 3]
-                q = (
-                    (middle[0] - sources[i, 0]) * inverse,
-                    (middle[1] - sources[i, 1]) * inverse,
-                    (middle[2] - sources[i, 2]) * inverse,
-                )
-            scale_phases(phases, n, inverse)
+            q = begin_source(work, phases, n, beam, middle, sources, i, step, separate)
             heaviest = 0.0
             for p in range(n):
                 # without per_term the solid angle comes last; capture fraction and polarization are at most 1
                 heaviest = max(heaviest, work[WEIGHT + p] * (1.0 if beam.per_term else work[OMEGA + p]))
             factor = MARGIN * beam.scale * heaviest
-            pending, count = add_terms(sums_of, pixels, source, table, own, kinds, q, factor, budget, pending)
+            pending, count = add_terms(rows, pixels, source, table, own, kinds, q, factor, budget, pending)
             rendered += count
             if kinds[0] is not None and weighted:
                 flush(work, single, n, peak)
@@ -234,13 +213,13 @@ def render_tiles_bounded(
         s = (first_band + i) * HEIGHT
         t = get_thread_id()
         work, phases = works[t], reals[t]
-        sums_of = (work, phases, singles[t], integers[t])
+        rows = (work, phases, singles[t], integers[t])
         mine = (terms[t], levels[t], chosen[t], few_vectors[t], few_columns[t])
         pixels, source = (n, crystal, cell, F2), (vectors, columns, longest)
         number_pixels(phases, WIDTH, HEIGHT)
         for f in range(panel.f0 // WIDTH * WIDTH, panel.f1, WIDTH):
             rendered = sum_bounded(
-                sums_of,
+                rows,
                 pixels,
                 panel,
                 beam,

@@ -3,7 +3,7 @@
 Problem: the sum over sub-pixels, sources and orientations is nearly all of a run, and its phases pi N h need more digits
 than float32 has.
 
-Choice: the detector is cut into tiles of ``width`` x ``tile_height(width)`` pixels. For a tile and an orientation the
+Choice: the detector is cut into tiles of some 300 pixels (``variants.TILES``). For a tile and an orientation the
 indices h, k, l are computed at the tile's middle in float64 and split into whole number and fraction; each pixel adds
 a . (d - d of the middle) / lambda. In :func:`render_fast32` that is float32, and its error is the one of the tile's
 extent in h, not of h (:func:`nbnumba.kernels.variants.anchored_error`); in :func:`render_fast64` it is float64 until the fractions of h and of
@@ -34,18 +34,15 @@ from nbnumba.kernels.fast_rays import (
     DOUBLES,
     REALS,
     TOTAL,
+    begin_source,
+    begin_step,
     close_tile,
-    find_capture,
-    find_omega,
     half_chord,
     number_pixels,
     open_tile,
-    scale_phases,
-    trace_tile,
-    weigh,
 )
 from nbnumba.kernels.fast_tiles import NUMBERS, SINGLES, add_compact, add_round, add_square, flush
-from nbnumba.kernels.variants import beam_box, tile_height
+from nbnumba.kernels.variants import beam_box
 
 #: With fewer orientations than this, pairs of sources and orientations are one list
 PAIRED_BELOW = 32
@@ -62,7 +59,7 @@ def pair_up(sources, cells, separate, real):
         a, b, c over the wavelength, or alone.
     columns : (12, P) float64
         The same, transposed, and what has to be added to h, k, l: minus the product with the incident beam.
-    longest : (3,) float
+    longest : (3,) float64
         Largest lengths.
     """
     if separate:
@@ -73,16 +70,16 @@ def pair_up(sources, cells, separate, real):
         offsets = -np.einsum("pij,pj->pi", vectors.reshape(-1, 3, 3), incident)
     longest = np.linalg.norm(vectors.reshape(-1, 3, 3), axis=2).max(axis=0)
     columns = np.ascontiguousarray(np.concatenate([vectors, offsets], axis=1).T)
-    return np.ascontiguousarray(vectors, dtype=real), columns, tuple(float(x) for x in longest)
+    return np.ascontiguousarray(vectors, dtype=real), columns, longest
 
 
-def render_fast32(image, panel, crystal, cell, beam, sources, cells, F2, mask, row0, row1, width):
+def render_fast32(image, panel, crystal, cell, beam, sources, cells, F2, mask, row0, row1, tile):
     """As :func:`render_fast64`, with the phases of square crystals in float32, relative to the middle of a tile."""
     real = np.float32 if crystal.shape == SQUARE else np.float64
-    _render(real, image, panel, crystal, cell, beam, sources, cells, F2, mask, row0, row1, width)
+    _render(real, image, panel, crystal, cell, beam, sources, cells, F2, mask, row0, row1, tile)
 
 
-def render_fast64(image, panel, crystal, cell, beam, sources, cells, F2, mask, row0, row1, width):
+def render_fast64(image, panel, crystal, cell, beam, sources, cells, F2, mask, row0, row1, tile):
     """Render rows ``row0 <= s < row1`` of one panel, in photons.
 
     Parameters
@@ -97,14 +94,14 @@ def render_fast64(image, panel, crystal, cell, beam, sources, cells, F2, mask, r
     F2 : (1 + h_range * k_range * l_range,) float32
         Squared structure factors, electrons^2: of everything outside the box, then the box, l fastest.
     mask : (spixels, fpixels) or (0, 0) uint8
-    width : int
-        Columns of a tile, at most 64.
+    tile : tuple of int
+        Columns and rows of a tile: of ``variants.TILES``.
 
     Notes
     -----
     Against a float64 sum: 3e-7 of the image's maximum; 99 of 100 pixels within 2e-6 of their own value.
     """
-    _render(np.float64, image, panel, crystal, cell, beam, sources, cells, F2, mask, row0, row1, width)
+    _render(np.float64, image, panel, crystal, cell, beam, sources, cells, F2, mask, row0, row1, tile)
 
 
 def scratch(real):
@@ -122,118 +119,43 @@ def scratch(real):
     )
 
 
-def _render(real, image, panel, crystal, cell, beam, sources, cells, F2, mask, row0, row1, width):
+def _render(real, image, panel, crystal, cell, beam, sources, cells, F2, mask, row0, row1, tile):
     separate = len(cells) >= PAIRED_BELOW or beam.per_term != 0 or beam.dmin > 0.0
     pairs = pair_up(sources, cells, separate, real)
     # None is a type of its own: only the loops of this shape are compiled
     kinds = (1 if crystal.shape in shapes else None for shapes in ((SQUARE,), (ROUND,), (GAUSS, TOPHAT)))
     fine = beam_box(cells, sources, panel) if real is np.float32 else (0, 0, 0, 0)
-    numbers = (row0, row1, width, tile_height(width), int(separate), *fine)
-    render_tiles(image, panel, crystal, cell, beam, sources, *pairs, F2, mask, numbers, scratch(real), *kinds)
+    numbers = (row0, row1, *tile, int(separate), *fine)
+    render_tiles(image, panel, crystal, cell, beam, sources, pairs, F2, mask, numbers, scratch(real), *kinds)
 
 
 @device(forceinline=True)
-def add_source(
-    work,
-    phases,
-    single,
-    number,
-    n,
-    width,
-    vectors,
-    columns,
-    longest,
-    middle,
-    pending,
-    crystal,
-    cell,
-    F2,
-    square,
-    round_,
-    compact,
-):
+def add_pairs(rows, n, width, pairs, middle, pending, sample, square, round_, compact):
     """Add all pairs of one scattering vector to the sums of a tile of ``n`` pixels; returns what row SUM holds."""
-    chord = half_chord(phases, n, width)
+    chord = half_chord(rows[1], n, width)
     if square is not None:
-        pending = add_square(
-            work, phases, single, number, n, chord, vectors, columns, longest, middle, pending, crystal, cell, F2
-        )
+        pending = add_square(rows, n, chord, pairs, middle, pending, sample)
     elif round_ is not None:
-        add_round(work, phases, single, n, vectors, columns, middle, crystal, cell, F2)
+        add_round(rows, n, pairs[0], pairs[1], middle, sample)
     elif compact is not None:
-        add_compact(work, phases, single, n, chord, vectors, columns, middle, crystal, cell, F2)
+        add_compact(rows, n, chord, pairs, middle, sample)
     return pending
 
 
 @device(forceinline=True)
-def sum_tile(
-    work,
-    phases,
-    single,
-    number,
-    n,
-    width,
-    panel,
-    crystal,
-    cell,
-    beam,
-    sources,
-    vectors,
-    columns,
-    longest,
-    separate,
-    F2,
-    s,
-    f,
-    square,
-    round_,
-    compact,
-):
-    """Sums of the ``n`` pixels of the tile that begins at row ``s`` and column ``f``, in row TOTAL of ``work``."""
+def sum_tile(rows, n, width, corner, panel, beam, sources, separate, pairs, sample, square, round_, compact):
+    """Sums of the ``n`` pixels of the tile whose first row and column are ``corner``, in row TOTAL."""
+    work, phases, single, _ = rows
+    crystal = sample[0]
     open_tile(work, n, beam)
     peak = (max(crystal.Na, 1.0) * max(crystal.Nb, 1.0) * max(crystal.Nc, 1.0)) ** 2
     weighted = beam.per_term or beam.dmin > 0.0
     pending = np.int64(0)  # one type from the beginning: no second specialization
     for step in range(panel.layers * panel.oversample * panel.oversample):
-        subF, subS = step % panel.oversample, step // panel.oversample % panel.oversample
-        layer = step // (panel.oversample * panel.oversample)
-        middle, r0 = trace_tile(phases, n, width, panel, s, f, layer, subS, subF)
-        first = subS == 0 and subF == 0
-        if beam.per_term or step == 0:
-            find_omega(work, phases, n, panel, r0)
-        if panel.has_thickness and (beam.per_term or (first and layer == panel.layers - 1)):
-            find_capture(work, phases, n, panel, middle, layer)
+        middle = begin_step(work, phases, n, width, panel, beam, corner, step)
         for i in range(sources.shape[0] if separate else 1):
-            q, inverse = middle, 1.0
-            if separate or step == 0:
-                weigh(work, phases, n, beam, middle, sources, i, step == 0 and i == 0)
-            if separate:
-                inverse = 1.0 / sources[i, 3]
-                q = (
-                    (middle[0] - sources[i, 0]) * inverse,
-                    (middle[1] - sources[i, 1]) * inverse,
-                    (middle[2] - sources[i, 2]) * inverse,
-                )
-            scale_phases(phases, n, inverse)
-            pending = add_source(
-                work,
-                phases,
-                single,
-                number,
-                n,
-                width,
-                vectors,
-                columns,
-                longest,
-                q,
-                pending,
-                crystal,
-                cell,
-                F2,
-                square,
-                round_,
-                compact,
-            )
+            q = begin_source(work, phases, n, beam, middle, sources, i, step, separate)
+            pending = add_pairs(rows, n, width, pairs, q, pending, sample, square, round_, compact)
             if square is not None and weighted:
                 flush(work, single, n, peak)
                 pending = np.int64(0)
@@ -244,22 +166,7 @@ def sum_tile(
 
 @kernel()
 def render_tiles(
-    image,
-    panel,
-    crystal,
-    cell,
-    beam,
-    sources,
-    vectors,
-    columns,
-    longest,
-    F2,
-    mask,
-    numbers,
-    scratch,
-    square,
-    round_,
-    compact,
+    image, panel, crystal, cell, beam, sources, pairs, F2, mask, numbers, scratch, square, round_, compact
 ):
     """The loop over rows of tiles; see :func:`render_fast64`, :func:`pair_up` and :func:`_render`."""
     row0, row1, width, height, separate, box_f0, box_f1, box_s0, box_s1 = numbers
@@ -271,7 +178,8 @@ def render_tiles(
     for i in prange(n_bands):
         band = first_band + i
         thread = get_thread_id()
-        work, phases, single, number = works[thread], reals[thread], singles[thread], integers[thread]
+        work, phases = works[thread], reals[thread]
+        rows, sample = (work, phases, singles[thread], integers[thread]), (crystal, cell, F2)
         s, numbered = band * height, 0
         for f in range(panel.f0 // width * width, panel.f1, width):
             # around the direct beam smaller tiles: there the rounding of all orientations adds up
@@ -282,29 +190,8 @@ def render_tiles(
                 numbered = w
             for part in range((width // w) * (height // h)):
                 top, left = s + part // (width // w) * h, f + part % (width // w) * w
-                sum_tile(
-                    work,
-                    phases,
-                    single,
-                    number,
-                    w * h,
-                    w,
-                    panel,
-                    crystal,
-                    cell,
-                    beam,
-                    sources,
-                    vectors,
-                    columns,
-                    longest,
-                    separate,
-                    F2,
-                    top,
-                    left,
-                    square,
-                    round_,
-                    compact,
-                )
+                corner = (top, left)
+                sum_tile(rows, w * h, w, corner, panel, beam, sources, separate, pairs, sample, square, round_, compact)
                 for row in range(max(top, begin), min(top + h, end)):
                     for column in range(max(left, panel.f0), min(left + w, panel.f1)):
                         if not masked or mask[row, column] != 0:

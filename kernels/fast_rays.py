@@ -191,6 +191,43 @@ def open_tile(work, n, beam):
 
 
 @device(forceinline=True)
+def begin_step(work, phases, n, width, panel, beam, corner, step):
+    """Trace the rays of one sub-pixel and sensor layer; those factors that are this one's to give.
+
+    ``corner``: first row and column of the tile. Returns the direction to its middle.
+    """
+    subF, subS = step % panel.oversample, step // panel.oversample % panel.oversample
+    layer = step // (panel.oversample * panel.oversample)
+    middle, r0 = trace_tile(phases, n, width, panel, corner[0], corner[1], layer, subS, subF)
+    if beam.per_term or step == 0:
+        find_omega(work, phases, n, panel, r0)
+    last = subS == 0 and subF == 0 and layer == panel.layers - 1
+    if panel.has_thickness and (beam.per_term or last):
+        find_capture(work, phases, n, panel, middle, layer)
+    return middle
+
+
+@device(forceinline=True)
+def begin_source(work, phases, n, beam, middle, sources, i, step, separate):
+    """Weights and phases of the terms of source ``i``, or of all at once unless ``separate``.
+
+    Returns the scattering vector of the tile's middle (1/m), or the direction to it unless ``separate``.
+    """
+    q, inverse = middle, 1.0
+    if separate or step == 0:
+        weigh(work, phases, n, beam, middle, sources, i, step == 0 and i == 0)
+    if separate:
+        inverse = 1.0 / sources[i, 3]
+        q = (
+            (middle[0] - sources[i, 0]) * inverse,
+            (middle[1] - sources[i, 1]) * inverse,
+            (middle[2] - sources[i, 2]) * inverse,
+        )
+    scale_phases(phases, n, inverse)
+    return q
+
+
+@device(forceinline=True)
 def close_tile(work, n, beam):
     """Apply the corrections that wait for the end of all loops."""
     if not beam.per_term:

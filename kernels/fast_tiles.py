@@ -1,5 +1,9 @@
 """Sums over the orientations of a crystal for the pixels of a tile: the inner loops of the fast CPU kernels.
 
+``rows`` are the scratch arrays of a thread, (work, phases, single, number): float64, of the type of the phases, float32
+and int32, with the rows that are named here and in :mod:`nbnumba.kernels.fast_rays`. ``pairs`` are (vectors, columns,
+longest), ``sample`` (crystal, cell, F2).
+
 ``vectors`` (P, 9) holds a, b, c of every orientation, in the type of the phases, and ``columns`` (12, P) float64 the
 same, transposed, with what is to be added to h, k, l; both may have been divided by the wavelength of a source, for all
 pairs of a source and an orientation (:mod:`nbnumba.kernels.cpu_fast` makes them, and its docstring tells how and why).
@@ -81,6 +85,13 @@ def fetch_corners(phases, single, number, count, cell, F2):
             single[CORNERS + 8 * i + corner] = F2[np.uint32(max(h + k + l + 1, 0))]
 
 
+@device(forceinline=True)
+def axis_of(phases, vectors, m, i, axis):
+    """a, b or c of orientation ``m``, and its index at the tile's middle: the fraction, and what rounding that left."""
+    v = (vectors[m, 3 * axis], vectors[m, 3 * axis + 1], vectors[m, 3 * axis + 2])
+    return v, phases[FRACTION + axis * CHUNK + i], phases[REST + axis * CHUNK + i]
+
+
 @device(fastmath=ORDERED)
 def square_near(phases, single, n, vectors, first, last, N):
     """Add F_cell^2 F_latt^2 / (Na Nb Nc)^2 of up to 32 orientations of a square crystal to row SUM.
@@ -98,11 +109,9 @@ def square_near(phases, single, n, vectors, first, last, N):
         F4, F5, F6, F7 = single[c + 4], single[c + 5], single[c + 6], single[c + 7]
         if f4(0.0) == F0 + F1 + F2 + F3 + F4 + F5 + F6 + F7:
             continue
-        a0, a1, a2 = vectors[m, 0], vectors[m, 1], vectors[m, 2]
-        b0, b1, b2 = vectors[m, 3], vectors[m, 4], vectors[m, 5]
-        c0, c1, c2 = vectors[m, 6], vectors[m, 7], vectors[m, 8]
-        fh, fk, fl = phases[FRACTION + i], phases[FRACTION + CHUNK + i], phases[FRACTION + 2 * CHUNK + i]
-        rh, rk, rl = phases[REST + i], phases[REST + CHUNK + i], phases[REST + 2 * CHUNK + i]
+        (a0, a1, a2), fh, rh = axis_of(phases, vectors, m, i, 0)
+        (b0, b1, b2), fk, rk = axis_of(phases, vectors, m, i, 1)
+        (c0, c1, c2), fl, rl = axis_of(phases, vectors, m, i, 2)
         for p in range(n):
             x, y, z = phases[QX + p], phases[QY + p], phases[QZ + p]
             h, above_h, below_h = grating(fh, rh + a0 * x + a1 * y + a2 * z, Na, ta)
@@ -131,11 +140,9 @@ def number_pixels_far(phases, single, number, n, vectors, m, i, box, reach):
         for p in range(n):
             number[NUMBER + p] = np.int32(0)
         return
-    a0, a1, a2 = vectors[m, 0], vectors[m, 1], vectors[m, 2]
-    b0, b1, b2 = vectors[m, 3], vectors[m, 4], vectors[m, 5]
-    c0, c1, c2 = vectors[m, 6], vectors[m, 7], vectors[m, 8]
-    fh, fk, fl = phases[FRACTION + i], phases[FRACTION + CHUNK + i], phases[FRACTION + 2 * CHUNK + i]
-    rh, rk, rl = phases[REST + i], phases[REST + CHUNK + i], phases[REST + 2 * CHUNK + i]
+    (a0, a1, a2), fh, rh = axis_of(phases, vectors, m, i, 0)
+    (b0, b1, b2), fk, rk = axis_of(phases, vectors, m, i, 1)
+    (c0, c1, c2), fl, rl = axis_of(phases, vectors, m, i, 2)
     for p in range(n):
         x, y, z = phases[QX + p], phases[QY + p], phases[QZ + p]
         h = ih + f4(np.rint(fh + (rh + a0 * x + a1 * y + a2 * z)))
@@ -157,11 +164,9 @@ def square_far(phases, single, number, n, vectors, first, last, N, box, reach, F
         number_pixels_far(phases, single, number, n, vectors, m, i, box, reach)
         for p in range(n):
             single[CELL + p] = F2[np.uint32(number[NUMBER + p])]
-        a0, a1, a2 = vectors[m, 0], vectors[m, 1], vectors[m, 2]
-        b0, b1, b2 = vectors[m, 3], vectors[m, 4], vectors[m, 5]
-        c0, c1, c2 = vectors[m, 6], vectors[m, 7], vectors[m, 8]
-        fh, fk, fl = phases[FRACTION + i], phases[FRACTION + CHUNK + i], phases[FRACTION + 2 * CHUNK + i]
-        rh, rk, rl = phases[REST + i], phases[REST + CHUNK + i], phases[REST + 2 * CHUNK + i]
+        (a0, a1, a2), fh, rh = axis_of(phases, vectors, m, i, 0)
+        (b0, b1, b2), fk, rk = axis_of(phases, vectors, m, i, 1)
+        (c0, c1, c2), fl, rl = axis_of(phases, vectors, m, i, 2)
         for p in range(n):
             x, y, z = phases[QX + p], phases[QY + p], phases[QZ + p]
             _, above_h, below_h = grating(fh, rh + a0 * x + a1 * y + a2 * z, Na, ta)
@@ -179,11 +184,14 @@ def flush(work, single, n, peak):
 
 
 @device(forceinline=True)
-def add_square(work, phases, single, number, n, chord, vectors, columns, longest, middle, pending, crystal, cell, F2):
+def add_square(rows, n, chord, pairs, middle, pending, sample):
     """Add all pairs of one scattering vector to row SUM, which is emptied after 32 terms: SQUARE.
 
     ``pending``: terms that row SUM holds; returned.
     """
+    work, phases, single, number = rows
+    vectors, columns, longest = pairs
+    crystal, cell, F2 = sample
     N = (max(crystal.Na, 1.0), max(crystal.Nb, 1.0), max(crystal.Nc, 1.0))
     peak = (N[0] * N[1] * N[2]) ** 2
     reach = (chord * longest[0], chord * longest[1], chord * longest[2])
@@ -233,8 +241,10 @@ def indices(phases, single, vectors, m, p, i):
 
 
 @device
-def add_round(work, phases, single, n, vectors, columns, middle, crystal, cell, F2):
+def add_round(rows, n, vectors, columns, middle, sample):
     """Add all pairs of one scattering vector to row TOTAL: ROUND."""
+    work, phases, single, _ = rows
+    crystal, cell, F2 = sample
     aa, bb, cc = crystal.Na**2 * crystal.fudge, crystal.Nb**2 * crystal.fudge, crystal.Nc**2 * crystal.fudge
     peak = (crystal.Na * crystal.Nb * crystal.Nc * SPHERE) ** 2
     for first in range(0, columns.shape[1], CHUNK):
@@ -279,8 +289,11 @@ def outside(phases, chord, vectors, m, i, least, end):
 
 
 @device
-def add_compact(work, phases, single, n, chord, vectors, columns, middle, crystal, cell, F2):
+def add_compact(rows, n, chord, pairs, middle, sample):
     """Add all pairs of one scattering vector to row TOTAL: GAUSS and TOPHAT."""
+    work, phases, single, _ = rows
+    vectors, columns, _ = pairs
+    crystal, cell, F2 = sample
     squares, products, least = spot_metric(crystal)
     peak = (crystal.Na * crystal.Nb * crystal.Nc) ** 2
     gauss = crystal.shape == GAUSS

@@ -1,4 +1,4 @@
-"""Which CPU kernel renders a panel, with tiles of which width: bounds of what float32 phases do to an image.
+"""Which CPU kernel renders a panel, with tiles of which size: bounds of what float32 phases do to an image.
 
 The figures below were measured on random experiments (``tests/stress``).
 """
@@ -11,13 +11,13 @@ from nbnumba.kernels import cpu_spots
 from nbnumba.kernels.blocks import GAUSS, ROUND, TOPHAT
 from nbnumba.kernels.fast_tiles import NEAR
 
-#: columns of a tile
-WIDTHS = (64, 48, 32, 24, 16, 8, 4)
-
-
-def tile_height(width: int) -> int:
-    """Rows of a tile of ``width`` columns."""
-    return min(width, 8)
+#: columns and rows of tiles; the more pixels, the less a pixel pays for what is done once in a tile, and squares have
+#: the smallest errors. A third more columns than rows where 16 x 16 has room to spare
+TILES = ((32, 16), (24, 16), (20, 16), (16, 16), (16, 8), (8, 8), (4, 4))
+#: where none is small enough, or it does not matter
+MEDIUM = (16, 8)
+#: whole numbers of tiles of all sizes
+ROWS_TOGETHER = 16
 
 
 def _grid(panel):
@@ -27,40 +27,40 @@ def _grid(panel):
     return corner + panel.pixel_size * (f[..., None] * along + s[..., None] * across).reshape(-1, 3)
 
 
-def tile_extent(cells, sources, panel, width):
+def tile_extent(cells, sources, panel, tile):
     """Largest change of h, k and l across a tile, (3,) float64, from a grid of points of the panel.
 
     Of many orientations 500 are looked at. On a curved detector the bound is |a| / lambda times the angle of a tile.
     """
     vectors = cells[:: -(-len(cells) // 500)].reshape(-1, 3, 3)
-    wavelength, height = sources[:, 3].min(), tile_height(width)
+    wavelength = sources[:, 3].min()
     if panel.curved:
-        angle = (width + height) * panel.pixel_size / panel.distance
+        angle = sum(tile) * panel.pixel_size / panel.distance
         return np.linalg.norm(vectors, axis=2).max(axis=0) / wavelength * angle
     place = _grid(panel)
     r = np.linalg.norm(place, axis=1)[:, None]
     change = np.zeros(1)
-    for axis, pixels in ((panel[3:6], width), (panel[6:9], height)):
+    for axis, pixels in zip((panel[3:6], panel[6:9]), tile, strict=True):
         turn = (np.array(axis) - place * (place @ axis)[:, None] / r**2) / r  # change of the direction per metre
         change = change + np.abs(vectors @ turn.T) * pixels
     return change.max(axis=(0, 2)) / wavelength * panel.pixel_size
 
 
-def tile_reach(cells, sources, panel, width):
+def tile_reach(cells, sources, panel, tile):
     """Largest distance of h, k or l from those of a tile's middle, as the kernel bounds it, at the nearest point."""
     longest = np.linalg.norm(cells.reshape(-1, 3), axis=1).max() / sources[:, 3].min()
     nearest = panel.distance if panel.curved else np.linalg.norm(_grid(panel), axis=1).min()
-    return longest * 0.5 * np.hypot(width, tile_height(width)) * panel.pixel_size / nearest
+    return longest * 0.5 * np.hypot(*tile) * panel.pixel_size / nearest
 
 
-def anchored_error(cells, sources, panel, crystal, width) -> float:
+def anchored_error(cells, sources, panel, crystal, tile) -> float:
     """Bound of the phase error of :func:`render_fast32`, in N h: rounding over a tile.
 
     The largest of N (extent of the tile in h) 2^-24 over the three axes. Next to a zero of the grating function, at a
     distance y in N h, a term is wrong by 2 / y times that, relative to itself.
     """
     N = np.array((crystal.Na, crystal.Nb, crystal.Nc))
-    return float((N * tile_extent(cells, sources, panel, width)).max() * 2.0**-24)
+    return float((N * tile_extent(cells, sources, panel, tile)).max() * 2.0**-24)
 
 
 #: Tiles are made so small, within reason, that :func:`anchored_error` is below this: measured, an image is wrong by up
@@ -119,7 +119,7 @@ def beam_box(cells, sources, panel):
 
 
 def choose_variant(inputs, precision="auto"):
-    """Kernel, tile width and reason for one panel.
+    """Kernel, tile and reason for one panel.
 
     Parameters
     ----------
@@ -133,40 +133,42 @@ def choose_variant(inputs, precision="auto"):
     kernel : str
         ``fast32``, ``fast64``, ``spots`` (:mod:`nbnumba.kernels.cpu_spots`), or ``general`` where the box of
         structure factors is too large for the fast kernels.
-    width : int
+    tile : tuple of int
+        Columns and rows; (0, 0): the kernel has none.
     reason : str
     """
     panel, crystal, cell = inputs.panel, inputs.crystal, inputs.cell
     if cell.h_range * cell.k_range * cell.l_range >= 2**29:
-        return "general", 0, "more structure factors than the fast kernels can number"
+        return "general", (0, 0), "more structure factors than the fast kernels can number"
     if cpu_spots.is_for(inputs):
-        return "spots", 0, "spots without tails: reflection by reflection"
+        return "spots", (0, 0), "spots without tails: reflection by reflection"
     if crystal.shape in (GAUSS, TOPHAT):
-        return "fast64", 8, "wide spots without tails: float64 phases, small tiles"
+        return "fast64", (8, 8), "wide spots without tails: float64 phases, small tiles"
     # the largest tile in which two whole numbers can be nearest to an index; where none is, of medium size
-    small = [w for w in WIDTHS if tile_reach(inputs.cells, inputs.sources, panel, w) <= NEAR]
-    width = small[0] if small else 16
+    small = [tile for tile in TILES if tile_reach(inputs.cells, inputs.sources, panel, tile) <= NEAR]
+    tile = small[0] if small else MEDIUM
     if crystal.shape == ROUND:
-        return "fast64", width, "round crystals need float64 phases"
-    error = anchored_error(inputs.cells, inputs.sources, panel, crystal, width)
-    while error > WANTED_ERROR and width > 8:
-        width = next(w for w in WIDTHS if w < width)
-        error = anchored_error(inputs.cells, inputs.sources, panel, crystal, width)
+        return "fast64", tile, "round crystals need float64 phases"
+    error = anchored_error(inputs.cells, inputs.sources, panel, crystal, tile)
+    for smaller in TILES[TILES.index(tile) + 1 : -1]:
+        if error <= WANTED_ERROR:
+            break
+        tile, error = smaller, anchored_error(inputs.cells, inputs.sources, panel, crystal, smaller)
     if precision == "mixed":
-        return "fast32", width, "float32 phases asked for"
+        return "fast32", tile, "float32 phases asked for"
     terms = inputs.steps_per_pixel
     if terms < FEWEST_TERMS or terms * (panel.s1 - panel.s0) * (panel.f1 - panel.f0) < FEWEST_STEPS:
-        return "fast64", small[0] if small else 16, "float64 phases: few terms"
+        return "fast64", small[0] if small else MEDIUM, "float64 phases: few terms"
     if few_cells(crystal, cell):
-        return "fast64", width, "float64 phases: an axis with few cells is bright between reflections"
+        return "fast64", tile, "float64 phases: an axis with few cells is bright between reflections"
     if 6.0 * max(crystal.Na, crystal.Nb, crystal.Nc) * 2.0**-25 / terms**0.5 > LARGEST_OFF_PEAK and not shows_peaks(
         inputs
     ):
-        return "fast64", width, "float64 phases: perhaps no Bragg peak is seen"
+        return "fast64", tile, "float64 phases: perhaps no Bragg peak is seen"
     if error > LARGEST_ERROR:
-        return "fast64", width, f"float64 phases: float32 would be wrong by up to {error:.1e} in N h"
+        return "fast64", tile, f"float64 phases: float32 would be wrong by up to {error:.1e} in N h"
     return (
         "fast32",
-        width,
-        f"float32 phases relative to tiles of {width} x {tile_height(width)} pixels, wrong by less than {error:.1e} in N h",
+        tile,
+        f"float32 phases relative to tiles of {tile[0]} x {tile[1]} pixels, wrong by less than {error:.1e} in N h",
     )

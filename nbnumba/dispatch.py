@@ -22,8 +22,6 @@ Progress = Callable[[float], None]
 
 #: Inner steps per band: short enough that Ctrl-C and the progress bar feel immediate, long enough to cost nothing.
 STEPS_PER_BAND = {"fast32": 1e8, "fast64": 4e7, "general": 2e6}
-#: Rows that the fast kernels render together.
-ROWS_TOGETHER = 8
 
 
 @dataclass(frozen=True)
@@ -37,8 +35,8 @@ class Plan:
     kernel : str
         ``fast32`` (anchored float32), ``fast64`` (float64 phases), ``spots`` (reflection by reflection), ``general``
         (every flag, float64 throughout).
-    width : int
-        Pixels along a tile of the fast kernels.
+    tile : tuple of int
+        Columns and rows of a tile of the fast kernels.
     reason : str
         Why, in one line.
     max_error : float
@@ -47,7 +45,7 @@ class Plan:
 
     device: str
     kernel: Kernel
-    width: int
+    tile: tuple[int, int]
     reason: str
     max_error: float = 0.0
 
@@ -98,21 +96,21 @@ def make_plan(inputs: KernelInputs, device: str = "auto", precision: str = "auto
     chosen, reason = choose_device(device)
     beam = inputs.beam
     if inputs.cell.interpolate:
-        return Plan(chosen, "general", 0, f"{reason}; interpolation needs the general kernel")
+        return Plan(chosen, "general", (0, 0), f"{reason}; interpolation needs the general kernel")
     if beam.oversample_thick or beam.oversample_polar or beam.oversample_omega:
-        return Plan(chosen, "general", 0, f"{reason}; -oversample_* needs the general kernel")
+        return Plan(chosen, "general", (0, 0), f"{reason}; -oversample_* needs the general kernel")
     if precision == "double":
-        return Plan(chosen, "general", 0, f"{reason}; double precision")
+        return Plan(chosen, "general", (0, 0), f"{reason}; double precision")
 
     if chosen != "cpu":
         from nbnumba import gpu_inputs
 
         cuda_kernel, why = gpu_inputs.choose_variant(inputs, precision)
-        return Plan(chosen, cuda_kernel, gpu_inputs.TILE, f"{reason}; {why}")
+        return Plan(chosen, cuda_kernel, (gpu_inputs.TILE, gpu_inputs.TILE), f"{reason}; {why}")
     from nbnumba.kernels.variants import choose_variant
 
-    kernel, width, why = choose_variant(inputs, precision)
-    return Plan(chosen, kernel, width, f"{reason}; {why}")
+    kernel, tile, why = choose_variant(inputs, precision)
+    return Plan(chosen, kernel, tile, f"{reason}; {why}")
 
 
 def _bounded_plan(inputs: KernelInputs, device: str, precision: str) -> Plan:
@@ -125,11 +123,11 @@ def _bounded_plan(inputs: KernelInputs, device: str, precision: str) -> Plan:
         raise ConfigError(f"--max-error is not for this run ({why}): leave it out, or what needs that kernel")
     if inputs.crystal.shape not in (SQUARE, ROUND):
         return replace(plan, reason=f"{plan.reason}; --max-error has no effect: these spots have no tails")
-    from nbnumba.kernels.bounded import WIDTH
+    from nbnumba.kernels.bounded import TILE
 
     kernel: Kernel = "fast32" if plan.kernel == "fast32" else "fast64"
     reason = f"--max-error needs the CPU; {kernel.replace('fast', 'float')} phases"
-    return Plan("cpu", kernel, WIDTH, reason, inputs.max_error)
+    return Plan("cpu", kernel, TILE, reason, inputs.max_error)
 
 
 def make_renderer(inputs: KernelInputs, device: str = "auto", precision: str = "auto") -> Renderer | GpuRenderer:
@@ -213,7 +211,7 @@ class Renderer:
         progress: Progress | None = None,
     ) -> None:
         x = self.inputs
-        last: tuple[object, ...] = (self.plan.width,)
+        last: tuple[object, ...] = (self.plan.tile,)
         if self.plan.max_error > 0:
             last = (np.float32 if self.plan.kernel == "fast32" else np.float64, self.plan.max_error, self.counts)
         elif self.plan.kernel in ("general", "spots"):
@@ -248,6 +246,8 @@ class Renderer:
 def _bands(inputs: KernelInputs, kernel: Kernel) -> list[tuple[int, int]]:
     """Bands of rows, each a whole number of rounds for all threads."""
     import numba
+
+    from nbnumba.kernels.variants import ROWS_TOGETHER
 
     panel = inputs.panel
     per_row = max(1, panel.f1 - panel.f0) * inputs.steps_per_pixel

@@ -75,12 +75,12 @@ class Case:
             [(*d, wavelength * w, 0.5 + i) for i, (d, w) in enumerate(zip(directions, spread, strict=True))]
         )
 
-    def render(self, kernel, *, width=64, mask=NO_MASK, fill=0.0, rows=None, F2=None):
+    def render(self, kernel, *, tile=(32, 16), mask=NO_MASK, fill=0.0, rows=None, F2=None):
         image = np.full((self.spixels, self.fpixels), fill, np.float32)
         row0, row1 = rows or (0, self.spixels)
         blocks = (self.panel, self.crystal, self.cell, self.beam)
         F2 = self.F2 if F2 is None else F2
-        kernel(image, *blocks, self.sources, self.cells, F2, mask, row0, row1, width)
+        kernel(image, *blocks, self.sources, self.cells, F2, mask, row0, row1, tile)
         return image
 
 
@@ -192,18 +192,18 @@ def errors(image, expected):
     return difference.max() / expected.max(), np.percentile(difference[seen] / expected[seen], 99)
 
 
-def check64(case, widths=(4, 64)):
+def check64(case, tiles=((4, 4), (32, 16))):
     """In small tiles, where eight structure factors are chosen between, and in large ones, where each is fetched."""
     expected = naive(case)
-    for width in widths:
-        largest, typical = errors(case.render(cpu_fast.render_fast64, width=width), expected)
+    for tile in tiles:
+        largest, typical = errors(case.render(cpu_fast.render_fast64, tile=tile), expected)
         assert largest <= 3e-7  # float32 polynomials and storage
         assert typical <= 2e-6
 
 
 def test_small_and_large_tiles_take_both_ways():
     case = Case()
-    reach = [variants.tile_reach(case.cells, case.sources, case.panel, width) for width in (4, 64)]
+    reach = [variants.tile_reach(case.cells, case.sources, case.panel, tile) for tile in ((4, 4), (32, 16))]
     assert reach[0] < variants.NEAR < reach[1]
 
 
@@ -228,7 +228,7 @@ LAYERS = dict(layers=3, layer_step=1.5e-4, mu=3000.0, has_thickness=1)
 def test_sub_pixels_layers_sources_and_background(shape, per_term):
     many = dict(orientations=35, n_sources=2, size=(12, 37), oversample=2, first_depth=5e-5)
     case = Case(shape=shape, N=(3, 2, 4), per_term=per_term, dmin=1.9e-10, I_bg=50.0, **many, **LAYERS)
-    check64(case, widths=(4, 16))
+    check64(case, tiles=((4, 4), (16, 8)))
 
 
 @pytest.mark.parametrize("per_term", [0, 1])
@@ -271,12 +271,12 @@ def test_exact_peak_and_forward_beam():
         assert case.render(kernel)[0, 0] == pytest.approx(expected, rel=1e-6)  # float32 storage
 
 
-@pytest.mark.parametrize("width", [4, 8, 16, 64])
-def test_single_phases_within_their_bound(width):
+@pytest.mark.parametrize("tile", variants.TILES)
+def test_single_phases_within_their_bound(tile):
     case = Case(orientations=40, N=(12, 12, 12))
-    error = variants.anchored_error(case.cells, case.sources, case.panel, case.crystal, width)
+    error = variants.anchored_error(case.cells, case.sources, case.panel, case.crystal, tile)
     assert error < variants.LARGEST_ERROR
-    largest, typical = errors(case.render(cpu_fast.render_fast32, width=width), naive(case))
+    largest, typical = errors(case.render(cpu_fast.render_fast32, tile=tile), naive(case))
     assert largest <= 1.3 * error + 1e-7  # slope of a peak's flank, float32 storage
     assert typical <= 80 * error / math.sqrt(40)
 
@@ -302,7 +302,7 @@ def test_extent_of_a_tile_is_the_largest_change_of_the_indices():
     changes = [directions(s + 8, f + 16) - directions(s, f), directions(s, f + 16) - directions(s + 8, f)]
     products = np.abs(np.array(changes) @ case.cells.reshape(-1, 3).T / case.sources[:, 3].min())
     expected = products.reshape(-1, 3, 3).max(axis=(0, 1))
-    extent = variants.tile_extent(case.cells, case.sources, panel, 16)
+    extent = variants.tile_extent(case.cells, case.sources, panel, (16, 8))
     np.testing.assert_allclose(extent, expected, rtol=0.05)  # the derivative, at a grid of points
 
 
@@ -315,17 +315,17 @@ class Inputs:
 def test_choice_of_kernel():
     case = Case(N=(12, 12, 12))
     case.panel = case.panel._replace(s1=2000, f1=2000, pix0_y=0.0, pixel_size=1e-5)
-    assert variants.choose_variant(Inputs(case, 10))[:2] == ("fast32", 64)
+    assert variants.choose_variant(Inputs(case, 10))[:2] == ("fast32", (32, 16))
     assert variants.choose_variant(Inputs(case, 1))[0] == "fast64"
     case.crystal = case.crystal._replace(Na=1e5)
     assert variants.choose_variant(Inputs(case, 10))[0] == "fast64"
     assert variants.choose_variant(Inputs(case, 10), "mixed")[0] == "fast32"
     case.crystal = case.crystal._replace(shape=GAUSS)
-    assert variants.choose_variant(Inputs(case, 10))[:2] == ("spots", 0)
+    assert variants.choose_variant(Inputs(case, 10))[:2] == ("spots", (0, 0))
     case.crystal = case.crystal._replace(fudge=1e-12)
-    assert variants.choose_variant(Inputs(case, 10))[:2] == ("fast64", 8)
+    assert variants.choose_variant(Inputs(case, 10))[:2] == ("fast64", (8, 8))
     case.crystal = case.crystal._replace(shape=ROUND)
-    assert variants.choose_variant(Inputs(case, 10))[:2] == ("fast64", 64)
+    assert variants.choose_variant(Inputs(case, 10))[:2] == ("fast64", (32, 16))
     case.cell = case.cell._replace(h_range=2000, k_range=2000, l_range=2000)
     assert variants.choose_variant(Inputs(case, 10))[0] == "general"
 

@@ -107,7 +107,7 @@ def test_without_an_allowance_it_is_the_ordinary_image(shape: str) -> None:
     case = Case(shape=shape, N=(5, 17, 30), orientations=3, n_sources=2)
     ordinary = np.zeros((case.spixels, case.fpixels), np.float32)
     blocks = (case.panel, case.crystal, case.cell, case.beam, case.sources, case.cells)
-    render_fast64(ordinary, *blocks, case.F2, NO_MASK, 0, case.spixels, 16)
+    render_fast64(ordinary, *blocks, case.F2, NO_MASK, 0, case.spixels, (16, 8))
     image, left_out = bounded(case, NOTHING)
     assert left_out == 0.0
     np.testing.assert_allclose(image, ordinary, rtol=2e-6, atol=2e-7 * ordinary.max())
