@@ -112,7 +112,7 @@ def make_gpu_plan(inputs: KernelInputs) -> Plan:
     """The plan that a GPU would be given."""
     plan = make_plan(inputs, "cpu")
     kernel = plan.kernel if plan.kernel == "general" else choose_variant(inputs, "auto")[0]
-    return Plan("cuda:0", kernel, 16, "simulated")
+    return Plan("cuda:0", kernel, (16, 16), "simulated")
 
 
 def random_inputs(rng: np.random.Generator) -> KernelInputs:
@@ -203,7 +203,7 @@ def _job(folder: Path) -> None:
     images = {}
     for name, fields in pickle.loads((folder / "jobs.pkl").read_bytes()).items():
         job = Job(*fields)
-        renderer = GpuRenderer(job.inputs, Plan("cuda:0", job.kernel, 16, "simulated"), survey().devices)
+        renderer = GpuRenderer(job.inputs, Plan("cuda:0", job.kernel, (16, 16), "simulated"), survey().devices)
         image = renderer.new_image(tuple(job.shape))
         if job.fill:
             image = np.full(job.shape, job.fill, np.float32)

@@ -71,7 +71,7 @@ def plans(inputs: KernelInputs) -> Iterator[tuple[str, Plan]]:
         return
     yield plan.kernel, plan
     if inputs.crystal.shape in (GAUSS, TOPHAT) and plan.kernel == "spots":
-        yield "fast64", Plan("cpu", "fast64", 8, "the tiles' way")
+        yield "fast64", Plan("cpu", "fast64", (8, 8), "the tiles' way")
 
 
 def difference(image: np.ndarray, expected: np.ndarray) -> float:
