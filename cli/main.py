@@ -26,6 +26,7 @@ from nbnumba.cli.series_flags import SERIES_FLAGS, SeriesCommand
 from nbnumba.cli.trace_flags import TRACE_FLAGS, TraceCommand
 from nbnumba.errors import NbnumbaError, UsageError
 from nbnumba.io.files import cause
+from nbnumba.threads import is_left_running
 
 app = typer.Typer(
     name="nbnumba",
@@ -240,6 +241,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             code = _stopped()
     if arguments is None:
         gc.freeze()  # the process ends: nothing is gained by looking for garbage once more
+        if is_left_running():
+            os._exit(code)  # without waiting for the kernel
     return code
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -13,6 +14,7 @@ from nbnumba.devices import choose_devices, simulated, survey
 from nbnumba.errors import ConfigError, DeviceError
 from nbnumba.inputs import KernelInputs
 from nbnumba.kernels.blocks import ROUND, SQUARE, CellBlock
+from nbnumba.threads import answering
 
 if TYPE_CHECKING:
     from nbnumba.gpu_render import GpuRenderer
@@ -22,6 +24,8 @@ Progress = Callable[[float], None]
 
 #: Inner steps per band: short enough that Ctrl-C and the progress bar feel immediate, long enough to cost nothing.
 STEPS_PER_BAND = {"fast32": 1e8, "fast64": 4e7, "general": 2e6}
+#: Inner steps from which a call of a kernel takes a second or more: pixels with very many sub-pixels.
+LONG_CALL = {"fast32": 2e9, "fast64": 8e8, "general": 4e7, "spots": 1e11}
 
 
 @dataclass(frozen=True)
@@ -216,9 +220,12 @@ class Renderer:
             last = (np.float32 if self.plan.kernel == "fast32" else np.float64, self.plan.max_error, self.counts)
         elif self.plan.kernel in ("general", "spots"):
             last = (fell_out if self.plan.kernel == "general" else progress,)
-        self._kernel(
-            image, x.panel, x.crystal, cell, x.beam, x.sources, x.cells, self._table, x.mask, row0, row1, *last
-        )
+        blocks = (x.panel, x.crystal, cell, x.beam, x.sources, x.cells)
+        call = partial(self._kernel, image, *blocks, self._table, x.mask, row0, row1, *last)
+        if (row1 - row0) * (x.panel.f1 - x.panel.f0) * x.steps_per_pixel > LONG_CALL[self.plan.kernel]:
+            answering(call)
+        else:
+            call()
 
     def render(self, image: np.ndarray, progress: Progress | None = None) -> bool:
         """Render into ``image`` (spixels, fpixels) float32; returns whether interpolation ended on the way.

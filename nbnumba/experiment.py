@@ -21,6 +21,9 @@ AVOGADRO = 6.02214179e23
 #: Forward scattering (electrons) and molar mass (g/mol) of water, and its density (g/m^3).
 WATER_F, WATER_MW, WATER_DENSITY = 2.57, 18.0, 1e6
 
+#: Inner steps that 16 cores do in an hour, about, and those of an image that is remarked upon.
+STEPS_PER_HOUR, MANY_STEPS = 6e13, 1e14
+
 SHAPE_NAMES = {"square": "parallelpiped", "round": "ellipsoidal", "gauss": "gaussian", "tophat": "tophat-spot"}
 
 
@@ -208,8 +211,22 @@ def resolve(simulation: Simulation) -> Experiment:
         fluence=_fluence(simulation),
         warnings=(),
     )
-    warnings = (*notes, *_reference_rules(experiment))
+    warnings = (*notes, *_endless(experiment), *_reference_rules(experiment))
     return Experiment(**{**vars(experiment), "warnings": warnings})
+
+
+def _endless(experiment: Experiment) -> list[str]:
+    """A sentence for an image that nobody would wait for: mostly one with far too many sub-pixels."""
+    pixels = sum(panel.shape[0] * panel.shape[1] for panel in experiment.detector.panels)
+    steps = float(experiment.steps) * experiment.detector.layers * pixels
+    if steps < MANY_STEPS:
+        return []
+    n = experiment.sampling.oversample
+    return [
+        f"all pixels together have {steps:.1e} steps, some {steps / STEPS_PER_HOUR:.1g} hours for 16 cores: {n} x {n} "
+        f"sub-pixels, {len(experiment.sources.wavelengths)} sources, {experiment.scan.phisteps} phi steps, "
+        f"{len(experiment.crystal.umats)} mosaic domains; -oversample 1 takes a pixel as a whole"
+    ]
 
 
 def _fluence(simulation: Simulation) -> float:

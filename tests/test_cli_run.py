@@ -360,3 +360,39 @@ def test_a_missing_folder_stops_before_the_work(tmp_path: Path) -> None:
     assert result.returncode == 1
     assert result.stderr.endswith("nbnumba: error: cannot write no/run.json: the folder no does not exist\n")
     assert not list(tmp_path.iterdir())
+
+
+ENDLESS = """
+import os, signal, sys, threading
+from nbnumba.cli.main import main
+from nbnumba.dispatch import Renderer
+
+render = Renderer.render
+
+def interrupted(self, image, progress):
+    threading.Timer(0.5, os.kill, (os.getpid(), signal.{name})).start()
+    return render(self, image, progress)
+
+Renderer.render = interrupted
+sys.exit(main())
+"""
+
+
+@pytest.mark.parametrize(("name", "code"), [("SIGINT", 130), ("SIGTERM", 143)])
+@pytest.mark.parametrize("shape", ["-square_xtal", "-gauss_xtal"])
+def test_a_pixel_that_would_take_years_is_remarked_upon_and_can_be_stopped(
+    name: str, code: int, shape: str, tmp_path: Path
+) -> None:
+    words = ["run", "-cell", "50", "-default_F", "10", "-N", "1e9", shape, "-detpixels", "8", "--device", "cpu"]
+    child = subprocess.run(
+        [sys.executable, "-c", ENDLESS.format(name=name), *words],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert child.returncode == code, child.stderr
+    assert child.stderr.endswith("interrupted; no file was written\n")
+    assert re.search(r"all pixels together have 1\.\de\+\d\d steps, some .* hours for 16 cores", child.stderr)
+    assert not list(tmp_path.iterdir())
