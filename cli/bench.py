@@ -61,8 +61,7 @@ def bench(request: BenchRequest) -> None:
         See :mod:`nbnumba.errors`.
     """
     invocation = request.invocation
-    report.set_up_log(bool(invocation.values.get("run.quiet")))
-    report.warn(invocation.warnings)
+    report.begin(invocation)
     experiment, options, json = _experiment(request)
     report.warn(experiment.warnings)
     measured = measure(experiment, options, request.repeat, request.scaling)

@@ -9,6 +9,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from nbnumba.cli.parse import Invocation
+
 log = logging.getLogger("nbnumba")
 
 # label, text; a value is followed by the unit it is shown in. A line whose facts are missing or empty is left out.
@@ -71,6 +73,12 @@ def set_up_log(quiet: bool) -> None:
     log.setLevel(logging.WARNING if quiet else logging.INFO)
     log.propagate = False
     logging.raiseExceptions = False  # a closed stderr is no reason to print more to it
+
+
+def begin(invocation: Invocation) -> None:
+    """Set up the log as a command line wants it, and tell what reading that line has left to say."""
+    set_up_log(bool(invocation.values.get("run.quiet")))
+    warn(invocation.warnings)
 
 
 def experiment_lines(facts: Mapping[str, Any]) -> list[str]:

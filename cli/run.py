@@ -34,8 +34,7 @@ def run(invocation: Invocation) -> None:
     NbnumbaError
         See :mod:`nbnumba.errors`.
     """
-    report.set_up_log(bool(invocation.values.get("run.quiet")))
-    report.warn(invocation.warnings)
+    report.begin(invocation)
     simulation, outputs, options = build(invocation)
     experiment = resolve(simulation)
     report.warn(experiment.warnings)

@@ -32,8 +32,7 @@ def make_series(request: SeriesRequest) -> None:
         See :mod:`nbnumba.errors`.
     """
     invocation = request.invocation
-    report.set_up_log(bool(invocation.values.get("run.quiet")))
-    report.warn(invocation.warnings)
+    report.begin(invocation)
     simulation, outputs, options = build(invocation)
     folder = Path(request.out)
     series = plan(request, simulation, outputs, options, _seed(request, folder))

@@ -29,8 +29,7 @@ def trace_pixels(request: TraceRequest) -> None:
         See :mod:`nbnumba.errors`.
     """
     invocation = request.invocation
-    report.set_up_log(bool(invocation.values.get("run.quiet")))
-    report.warn(invocation.warnings)
+    report.begin(invocation)
     simulation, outputs, options = build(invocation)
     experiment = resolve(simulation)
     report.warn(experiment.warnings)
