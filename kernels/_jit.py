@@ -7,6 +7,7 @@ decorators below.
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import FunctionType
 from typing import Any, TypeVar
 
 import numba
@@ -27,6 +28,7 @@ __all__ = [
     "device",
     "is_cold",
     "kernel",
+    "plain",
 ]
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -71,6 +73,20 @@ def kernel(*, parallel: bool = True, fastmath: set[str] | bool = FASTMATH) -> Ca
         return compiled
 
     return wrap
+
+
+def plain(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The Python function behind a compiled one, which calls plain functions only; the function itself if it is one.
+
+    For a call or two from Python: scalar functions are not kept on disk, and would be compiled in every process. Python
+    raises where compiled code makes an infinity or NaN of floats; give it NumPy's where that can happen.
+    """
+    body = getattr(function, "py_func", None)
+    if body is None:
+        return function
+    known = body.__globals__
+    called = {name: plain(known[name]) for name in body.__code__.co_names if name in known}
+    return FunctionType(body.__code__, known | called, body.__name__, body.__defaults__, body.__closure__)
 
 
 def cuda_device(function: F) -> Any:

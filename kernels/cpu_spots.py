@@ -26,7 +26,7 @@ import numba
 import numpy as np
 from numba import prange
 
-from nbnumba.kernels._jit import device, kernel
+from nbnumba.kernels._jit import device, kernel, plain
 from nbnumba.kernels.blocks import GAUSS, TOPHAT
 from nbnumba.kernels.fast_tiles import F2_at, spot_metric
 from nbnumba.kernels.lattice import TOPHAT_EDGE
@@ -41,7 +41,8 @@ BATCH = 1e6
 
 def spot_radius(crystal, cells):
     """Radius in reciprocal space (1/m) within which a spot is rendered, and the largest of it in h, k, l."""
-    squares, products, _ = (np.array(x) for x in spot_metric(crystal))
+    with np.errstate(all="ignore"):  # as compiled: cells and sizes beyond all measure make infinities
+        squares, products, _ = map(np.array, plain(spot_metric)(crystal._make(map(np.float64, crystal))))
     form = np.diag(squares)
     form[[0, 0, 1], [1, 2, 2]] = form[[1, 2, 2], [0, 0, 1]] = products / 2
     vectors = cells[0].reshape(3, 3)

@@ -8,6 +8,7 @@ from typing import Any, Literal
 import numpy as np
 
 from nbnumba.inputs import KernelInputs
+from nbnumba.kernels._jit import plain
 from nbnumba.kernels.blocks import GAUSS, SQUARE, CellBlock
 from nbnumba.kernels.fast_tiles import GAUSS_END
 from nbnumba.kernels.lattice import GAUSS_WIDTH, TOPHAT_EDGE
@@ -83,7 +84,8 @@ def padded_F2(inputs: KernelInputs) -> np.ndarray:
 def framed_sources(inputs: KernelInputs) -> np.ndarray:
     """The sources with the E and B vector of each beam behind them, (S, 11) float64."""
     axis = (inputs.beam.polar_x, inputs.beam.polar_y, inputs.beam.polar_z)
-    frames = [np.ravel(beam_frame(tuple(source[:3].tolist()), axis)) for source in inputs.sources]
+    frame = plain(beam_frame)
+    frames = [np.ravel(frame(tuple(source[:3].tolist()), axis)) for source in inputs.sources]
     return np.ascontiguousarray(np.column_stack([inputs.sources, frames]))
 
 

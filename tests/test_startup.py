@@ -7,7 +7,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+from nbnumba.kernels._jit import plain
+from nbnumba.kernels.polarization import beam_frame
+from nbnumba.kernels.vec import unit
 
 ROOT = Path(__file__).parents[1]
 RUN = "run -cell 50 60 70 -default_F 10 -N 5 -detpixels 16 -distance 50 -oversample 1 -nonoise --quiet --device cpu"
@@ -68,6 +73,35 @@ def test_compiling_is_told_once_and_only_when_it_happens(tmp_path: Path) -> None
     cache = {"NUMBA_CACHE_DIR": str(tmp_path / "cache")}
     assert python(SMALL, tmp_path, **cache).splitlines() == ["compiling kernels (once) ..."]
     assert python(SMALL, tmp_path, **cache) == ""
+
+
+#: Names the functions that are compiled, not fetched, while the words after it are obeyed.
+WATCHED = """
+from numba.core import event
+from nbnumba.cli.main import main
+with event.install_recorder("numba:compile") as compiled:
+    assert main({words!r}) == 0
+print(*(entry.data["dispatcher"].py_func.__qualname__ for _, entry in compiled.buffer if entry.is_start))
+"""
+
+
+@pytest.mark.parametrize("shape", ["square", "gauss", "tophat"])
+def test_nothing_is_compiled_twice(shape: str, tmp_path: Path) -> None:
+    """What is not kept on disk would be compiled in every process: scalar functions, called from Python."""
+    code = WATCHED.format(words=[*RUN.split(), f"-{shape}_xtal" if shape != "tophat" else "-tophat_spots"])
+    python(code, tmp_path)
+    assert python(code, tmp_path) == "\n"
+
+
+def test_plain_functions() -> None:
+    """They compile nothing, nor do those that they call, and give what the compiled ones do."""
+    called = (unit, beam_frame)
+    before = [list(getattr(function, "signatures", ())) for function in called]
+    found = plain(beam_frame)((0.6, 0.0, 0.8), (0.1, 1.0, 0.2))
+    assert [list(getattr(function, "signatures", ())) for function in called] == before
+    # a product and a sum may be contracted in compiled code: one rounding each
+    np.testing.assert_allclose(found, beam_frame((0.6, 0.0, 0.8), (0.1, 1.0, 0.2)), rtol=0, atol=1e-15)
+    assert plain(len) is len
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid"), reason="folders are closed otherwise on this system")
