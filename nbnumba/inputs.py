@@ -79,22 +79,28 @@ def build_inputs(experiment: Experiment, panel_index: int = 0) -> KernelInputs:
     weights = np.ones(len(sources.weights))
     if uses_weights(experiment.simulation.beam, experiment.simulation.physics):
         weights = sources.weights / sources.weights.mean()
-    mask = experiment.simulation.mask
     grid = experiment.structure_factors
     return KernelInputs(
-        panel=_panel_block(experiment, panel_index),
+        panel=panel_block(experiment, panel_index),
         crystal=_crystal_block(experiment),
         cell=_cell_block(experiment),
-        beam=_beam_block(experiment),
+        beam=beam_block(experiment),
         sources=np.column_stack([sources.incident, sources.wavelengths, weights]),
         cells=orientations(experiment),
         Fhkl=np.zeros((1, 1, 1)) if grid is None else grid.grid,
-        mask=np.zeros((0, 0), np.uint8) if mask is None else (mask != 0).astype(np.uint8),
+        mask=mask_bytes(experiment),
         max_error=experiment.simulation.sampling.max_error,
     )
 
 
-def _panel_block(experiment: Experiment, index: int) -> PanelBlock:
+def mask_bytes(experiment: Experiment) -> np.ndarray:
+    """1 for pixels that are rendered and 0 for others, (spixels, fpixels) uint8; (0, 0) without a mask."""
+    mask = experiment.simulation.mask
+    return np.zeros((0, 0), np.uint8) if mask is None else (mask != 0).astype(np.uint8)
+
+
+def panel_block(experiment: Experiment, index: int) -> PanelBlock:
+    """Geometry and sampling of a panel."""
     detector, panel = experiment.detector, experiment.detector.panels[index]
     # where the layer's light is diffracted to: its middle, but its front in the reference
     depth = detector.layer_step / 2 if experiment.simulation.physics == "correct" else 0.0
@@ -163,7 +169,8 @@ def _cell_block(experiment: Experiment) -> CellBlock:
     )
 
 
-def _beam_block(experiment: Experiment) -> BeamBlock:
+def beam_block(experiment: Experiment) -> BeamBlock:
+    """Polarization, resolution limit, background and scale."""
     simulation = experiment.simulation
     correct = simulation.physics == "correct" or weighted(experiment)
     polar, sampling = experiment.detector.frame.polar, simulation.sampling

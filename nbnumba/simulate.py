@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from nbnumba.config import Simulation
 from nbnumba.dispatch import Plan, Progress, fall_back, make_renderer, set_threads
 from nbnumba.errors import DeviceError
 from nbnumba.experiment import Experiment, resolve
-from nbnumba.inputs import KernelInputs, build_inputs
+from nbnumba.inputs import beam_block, build_inputs, mask_bytes, panel_block
 from nbnumba.memory import require
 from nbnumba.statistics import Statistics, image_statistics
 
@@ -35,8 +36,6 @@ class Result:
         The part of them that amorphous material scattered, and the rest; None where there is no such material.
     statistics : Statistics
         Of the first panel.
-    solid_angle : float
-        What the reference prints as the detector's solid angle (sr).
     warnings : tuple of str
         The experiment's, and those that only the rendering can know.
     plan : Plan
@@ -50,7 +49,6 @@ class Result:
     experiment: Experiment
     images: tuple[np.ndarray, ...]
     statistics: Statistics
-    solid_angle: float
     warnings: tuple[str, ...]
     plan: Plan
     threads: int
@@ -59,6 +57,21 @@ class Result:
     background: tuple[np.ndarray, ...] | None = None
     bragg: tuple[np.ndarray, ...] | None = None
     left_out: float | None = None
+
+    @cached_property
+    def solid_angle(self) -> float:
+        """What the reference prints as the detector's solid angle (sr); summed when it is first asked for."""
+        from nbnumba.kernels.cpu import solid_angle_rows
+
+        experiment = self.experiment
+        every_subpixel = bool(beam_block(experiment).oversample_omega)
+        total = 0.0
+        for index in range(len(experiment.detector.panels)):
+            panel = panel_block(experiment, index)
+            rows = np.zeros(panel.s1)
+            solid_angle_rows(rows, panel, mask_bytes(experiment), every_subpixel)
+            total += float(rows.sum())
+        return total / experiment.steps
 
     @property
     def image(self) -> np.ndarray:
@@ -167,7 +180,6 @@ def simulate(
         bragg = tuple(images)
         images = [image + light for image, light in zip(images, background, strict=True)]
     rendered = time.perf_counter()
-    solid_angle = sum(_solid_angle(x) for x in inputs)
     statistics = image_statistics(images[0], experiment.sampling.slices[0], experiment.simulation.mask)
     finished = time.perf_counter()
     left_out = _share_left_out(renderers)
@@ -177,7 +189,6 @@ def simulate(
         experiment=experiment,
         images=tuple(images),
         statistics=statistics,
-        solid_angle=solid_angle / experiment.steps,
         warnings=(*experiment.warnings, *failures, *_late_warnings(experiment, images, ended)),
         plan=renderers[0].plan,
         threads=used,
@@ -198,14 +209,6 @@ def _share_left_out(renderers: list[Any]) -> float | None:
     counts = [renderer.counts for renderer in renderers if renderer.plan.max_error > 0]
     rendered, terms = (int(sum(entry[i] for entry in counts)) for i in range(2))
     return 1 - rendered / terms if terms else None
-
-
-def _solid_angle(inputs: KernelInputs) -> float:
-    from nbnumba.kernels.cpu import solid_angle_rows
-
-    rows = np.zeros(inputs.panel.s1)
-    solid_angle_rows(rows, inputs.panel, inputs.mask, bool(inputs.beam.oversample_omega))
-    return float(rows.sum())
 
 
 def _late_warnings(experiment: Experiment, images: list[np.ndarray], ended: bool) -> list[str]:

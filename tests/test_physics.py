@@ -13,7 +13,7 @@ from nbnumba.config import Background, Beam, Crystal, Detector, Panel, Sampling,
 from nbnumba.experiment import resolve
 from nbnumba.simulate import simulate
 from tests.conftest import GOLDEN
-from tests.naive import naive_image
+from tests.naive import directions, naive_image, solid_angle
 
 HKL = StructureFactors(hkl=GOLDEN / "inputs" / "tri.hkl", interpolate=False)
 CELL = (36.4, 41.7, 47.3, 82.1, 75.4, 68.9)
@@ -256,3 +256,17 @@ def test_a_panel_is_the_detector_it_describes():
     )
     image = simulate(replace(BASE, detector=Detector(panels=(panel,)))).image
     assert np.abs(image - wanted.image).max() <= 1e-6 * wanted.image.max()
+
+
+@pytest.mark.parametrize("every", [False, True], ids=["first sub-pixel", "every sub-pixel"])
+def test_solid_angle_that_a_run_reports(every):
+    """Summed over layers and sub-pixels, of the pixels that are rendered, and divided by the steps."""
+    mask = np.ones((22, 26))
+    mask[3:9, 5:20] = 0
+    sampling = Sampling(oversample=2, oversample_omega=every)
+    result = simulate(replace(BASE, detector=thick(), sampling=sampling, mask=mask))
+    experiment = result.experiment
+    places = [(layer, s, f) if every else (0, 0, 0) for layer in range(3) for s in range(2) for f in range(2)]
+    omegas = (solid_angle(experiment, directions(experiment, *place, 0.0)[0]) for place in places)
+    expected = sum(omega[mask != 0].sum() for omega in omegas) / experiment.steps
+    assert result.facts()["solid_angle_printed"] == result.solid_angle == pytest.approx(expected, rel=1e-12)
