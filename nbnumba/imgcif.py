@@ -52,6 +52,8 @@ class ImageGeometry:
         Of the sensor; 0 where there is none.
     flux : float
         Photons per second in the beam, 0 if unknown.
+    polarization_normal : (3,) float64 or None
+        Unit vector across the plane of polarization, its sign without meaning; None where the beam has no such plane.
     """
 
     panels: tuple[PanelGeometry, ...]
@@ -65,6 +67,7 @@ class ImageGeometry:
     exposure_s: float
     thickness_mm: float
     flux: float = 0.0
+    polarization_normal: np.ndarray | None = None
 
     @property
     def panel(self) -> PanelGeometry:
@@ -123,7 +126,15 @@ def image_geometry(experiment: Experiment) -> ImageGeometry:
         exposure_s=simulation.beam.exposure_s,
         thickness_mm=experiment.detector.thickness * 1000,
         flux=simulation.beam.flux,
+        polarization_normal=_normal(turn @ np.cross(experiment.detector.frame.beam, experiment.detector.frame.polar)),
     )
+
+
+def _normal(across: np.ndarray) -> np.ndarray | None:
+    """Direction of a vector with its largest component positive; None of one that is zero."""
+    if across @ across < _ALIGNED:
+        return None
+    return unit(across * np.sign(across[np.abs(across).argmax()]))
 
 
 def _where_beam_hits(panel: PanelGeometry) -> tuple[float, float, float]:
@@ -138,9 +149,10 @@ def _where_beam_hits(panel: PanelGeometry) -> tuple[float, float, float]:
 
 
 def dials_import_words(geometry: ImageGeometry) -> list[str]:
-    """What to add to ``dials.import`` where a header of distance and beam centre cannot say it; often nothing."""
-    if geometry.is_plain:
-        return []
+    """What to add to ``dials.import`` where a header of distance and beam centre cannot say it; often nothing.
+
+    DIALS takes the beam to be polarized in the plane of x and z, across y.
+    """
     words = []
     if not geometry.is_upright:
         for key, vector in (
@@ -151,6 +163,9 @@ def dials_import_words(geometry: ImageGeometry) -> list[str]:
             words.append(f"geometry.detector.panel.{key}={_comma(vector)}")
     if abs(geometry.spindle - [1, 0, 0]).max() >= _ALIGNED:
         words.append(f"geometry.goniometer.axes={_comma(geometry.spindle)}")
+    normal = geometry.polarization_normal
+    if normal is not None and abs(normal - [0, 1, 0]).max() >= _ALIGNED:
+        words.append(f"geometry.beam.polarization_normal={_comma(normal)}")
     return words
 
 

@@ -165,7 +165,8 @@ def _import_notes(experiment: Experiment, outputs: Outputs) -> list[str]:
     geometry = image_geometry(experiment)
     names = " and ".join(str(path) for path in plain)
     if words := dials_import_words(geometry):
-        notes.append(f"the header of {names} cannot say how detector and spindle lie: dials.import {' '.join(words)}")
+        told = f"dials.import {' '.join(words)}"
+        notes.append(f"the header of {names} cannot say how detector, spindle and polarization lie: {told}")
     unnumbered = [path.name for path in plain if not any(letter.isdigit() for letter in path.name)]
     if unnumbered:
         notes.append(f"DIALS wants a number in the names of images: call {unnumbered[0]} something like image_0001")

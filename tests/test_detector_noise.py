@@ -321,7 +321,8 @@ def test_what_headers_cannot_say_is_said(tmp_path: Path) -> None:
     assert not write(tmp_path, result(), smv="adsc").notes
     dials = Detector(convention="DIALS", fpixels=40, spixels=30, pixel_mm=0.2, distance_mm=50)
     notes = write(tmp_path, result(detector=dials), smv="adsc").notes
-    assert len(notes) == 1 and notes[0].endswith("dials.import geometry.goniometer.axes=0,-1,0")
+    words = "geometry.goniometer.axes=0,-1,0 geometry.beam.polarization_normal=1,0,0"
+    assert len(notes) == 1 and notes[0].endswith(f"dials.import {words}")
     names: dict[str, Any] = {key: tmp_path / key for key in ("floatfile", "intfile", "noisefile", "pgmfile")}
     outputs = Outputs(**names, smv="adsc")
     assert "image_0001" in write_outputs(result(), outputs).notes[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import fabio
@@ -108,9 +109,28 @@ def test_only_what_a_header_cannot_say_is_said_otherwise(name: str) -> None:
     words = dials_import_words(geometry)
     assert geometry.is_plain == (name in PLAIN) == (not words)
     if name == "DIALS":
-        assert words == ["geometry.goniometer.axes=0,-1,0"]
+        assert words == ["geometry.goniometer.axes=0,-1,0", "geometry.beam.polarization_normal=1,0,0"]
     if name == "ADXV":  # slow runs against MOSFLM's: the image is its mirror image
         assert [word.partition("=")[2] for word in words[:2]] == ["1,0,0", "0,1,0"] and len(words) == 3
+
+
+def test_polarization_of_a_plain_header_is_said_where_it_is_not_what_dials_takes() -> None:
+    geometry = small((2, 2))
+    assert geometry.is_plain and not dials_import_words(geometry)
+    assert not dials_import_words(replace(geometry, polarization_normal=np.array([0.0, 1, 0])))
+    words = dials_import_words(replace(geometry, polarization_normal=np.array([0.6, 0.8, 0])))
+    assert words == ["geometry.beam.polarization_normal=0.6,0.8,0"]
+
+
+@pytest.mark.parametrize("name", DETECTORS)
+def test_polarization_normal_is_across_beam_and_field(name: str) -> None:
+    normal, turn = image_geometry(experiment(name)).polarization_normal, to_imgcif(experiment(name))
+    frame = resolve_detector(DETECTORS[name], "reference").frame
+    if np.allclose(np.cross(frame.beam, frame.polar), 0, atol=1e-12):
+        assert normal is None
+    else:
+        assert normal is not None and np.linalg.norm(normal) == pytest.approx(1)
+        assert [normal @ turn @ frame.beam, normal @ turn @ frame.polar] == pytest.approx([0, 0], abs=1e-12)
 
 
 # --- arrays ------------------------------------------------------------------------------------------------------
