@@ -71,10 +71,13 @@ def _run(ctx: typer.Context) -> None:
 
 def _simulate(invocation: Invocation) -> None:
     if "trace.pixel" in invocation.values:
-        from nbnumba.cli.trace import run_and_trace as run
+        from nbnumba.cli.trace import run_and_trace
+
+        run_and_trace(invocation)
     else:
         from nbnumba.cli.run import run  # NumPy and Numba load here, so that the help need not wait for them
-    run(invocation)
+
+        run(invocation)
 
 
 _TRACE_HELP = (

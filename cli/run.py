@@ -16,18 +16,18 @@ import numpy as np
 
 import nbnumba
 from nbnumba.cli import interrupt, report
-from nbnumba.cli.build import build
+from nbnumba.cli.build import RunOptions, build
 from nbnumba.cli.parse import Invocation
 from nbnumba.errors import FileError
-from nbnumba.experiment import resolve
+from nbnumba.experiment import Experiment, resolve
 from nbnumba.io.files import atomic_write, together
 from nbnumba.outputs import Outputs
 from nbnumba.simulate import Result, simulate
 from nbnumba.writing import Written, write_outputs
 
 
-def run(invocation: Invocation) -> None:
-    """Simulate what a command line describes, and write its files.
+def run(invocation: Invocation) -> tuple[Experiment, RunOptions]:
+    """Simulate what a command line describes, and write its files; return what was simulated, and how.
 
     Raises
     ------
@@ -41,7 +41,7 @@ def run(invocation: Invocation) -> None:
     report.say(report.experiment_lines(experiment.facts()))
     if options.dry_run:
         report.say([report.plain_line("dry run", "nothing was simulated and no file was written")])
-        return
+        return experiment, options
     _check_folders(outputs)
     with progress_bar(options.progress and not options.quiet) as progress:
         result = simulate(
@@ -67,6 +67,7 @@ def run(invocation: Invocation) -> None:
         report.say(report.noise_lines({"seed": written.noise_seed, "rng": outputs.rng, **counted}))
     report.say(report.file_lines(files))
     report.say([report.plain_line("done", _how(result))])
+    return experiment, options
 
 
 @contextmanager

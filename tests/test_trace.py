@@ -291,6 +291,14 @@ def test_run_prints_the_trace_of_its_image(
     assert "no effect" not in captured.err
 
 
+def test_record_of_a_traced_run_says_its_seed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = ["-trace_pixel", "5", "7", "-misset", "random", "-nonoise", "-nopgm", "-q", "--json", "run.json"]
+    assert main(["run", *FLAGS, *words]) == 0
+    record = json.loads((tmp_path / "run.json").read_text())
+    assert record["command"][-2:] == ["-misset_seed", str(record["facts"]["misset_seed"])]
+
+
 def test_dry_run_has_no_trace(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert main(["run", *FLAGS, "-trace_pixel", "5", "7", "--dry-run"]) == 0
