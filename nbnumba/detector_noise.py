@@ -15,7 +15,7 @@ from typing import Literal
 
 import numpy as np
 
-from nbnumba.config import _check, _Checked
+from nbnumba.checked import Checked, check
 
 #: Largest count that the outputs can hold: readers of 32-bit data take the two values above for masks.
 MAX_COUNT = 2**31 - 3
@@ -29,7 +29,7 @@ _FIBER_G = 0.5 / math.sqrt(2 ** (2 / 3) - 1)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Readout(_Checked):
+class Readout(Checked):
     """How photons become counts. As it stands by default, every photon is one count.
 
     Attributes
@@ -65,10 +65,10 @@ class Readout(_Checked):
     def _validate(self) -> None:
         self._positive("gain")
         self._not_negative("read_noise", "flicker_percent", "calibration_percent", "calibration_seed", "psf_fwhm_um")
-        _check(self, "psf", "gauss or fiber", self.psf in ("gauss", "fiber"))
-        _check(self, "dead_percent", "from 0 to 100", 0 <= self.dead_percent <= 100)
+        check(self, "psf", "gauss or fiber", self.psf in ("gauss", "fiber"))
+        check(self, "dead_percent", "from 0 to 100", 0 <= self.dead_percent <= 100)
         good = self.saturation is None or 1 <= self.saturation <= MAX_COUNT
-        _check(self, "saturation", f"from 1 to {MAX_COUNT}", good)
+        check(self, "saturation", f"from 1 to {MAX_COUNT}", good)
 
     @property
     def is_ideal(self) -> bool:

@@ -1,0 +1,56 @@
+"""Dataclasses that look at their numbers when they are made, and name the field that no simulation can use."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import fields
+
+from nbnumba.errors import ConfigError
+
+
+def name_of(owner: object, key: str) -> str:
+    """A field as messages call it: ``beam.fluence``."""
+    return f"{type(owner).__name__.lower()}.{key}"
+
+
+def check(owner: object, key: str, allowed: str, good: bool) -> None:
+    """Refuse the value of a field unless it is ``good``.
+
+    Raises
+    ------
+    ConfigError
+        It is not what is ``allowed``.
+    """
+    if not good:
+        raise ConfigError(f"{name_of(owner, key)} must be {allowed}, got {getattr(owner, key)}")
+
+
+class Checked:
+    """Refuse NaN and infinity in every numeric field; children add their own rules in ``_validate``."""
+
+    def __post_init__(self) -> None:
+        for entry in fields(self):  # type: ignore[arg-type]
+            value = getattr(self, entry.name)
+            numbers = value if isinstance(value, tuple) else (value,)
+            for number in numbers:
+                if isinstance(number, float) and not math.isfinite(number):
+                    raise ConfigError(f"{name_of(self, entry.name)} must be a finite number, got {value}")
+        self._validate()
+
+    def _validate(self) -> None:
+        pass
+
+    def _positive(self, *keys: str) -> None:
+        for key in keys:
+            value = getattr(self, key)
+            check(self, key, "> 0", value is None or value > 0)
+
+    def _not_negative(self, *keys: str) -> None:
+        for key in keys:
+            value = getattr(self, key)
+            check(self, key, ">= 0", value is None or value >= 0)
+
+    def _not_zero_vectors(self, *keys: str) -> None:
+        for key in keys:
+            value = getattr(self, key)
+            check(self, key, "a vector of non-zero length", value is None or any(v != 0 for v in value))
