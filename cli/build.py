@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import math
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -66,6 +67,17 @@ _PATHS = {
     "outputs.npy",
     "outputs.truth",
 }
+#: Files that are read, which no file of the run may replace. Not -img: a header may be taken from an earlier image.
+_READ = (
+    "structure_factors.hkl",
+    "structure_factors.model",
+    "beam.sourcefile",
+    "beam.spectrum",
+    "background.stol",
+    "input.matrix",
+    "input.mask",
+    "input.geometry",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,6 +130,7 @@ def build(invocation: Invocation) -> tuple[Simulation, Outputs, RunOptions]:
         values.put(dest, Path(value) if dest in _PATHS else value, invocation.spelled[dest])
     if mask is not None:
         _check_mask(mask.data, values)
+    _spare_inputs(values)
     if (matrix := invocation.values.get("input.matrix")) is not None:
         values.put("crystal.A_matrix", tuple(read_matrix(Path(matrix))), f"-mat {matrix}")
     _no_sensor_without_absorption(values)
@@ -308,6 +321,19 @@ def _check_mask(mask: np.ndarray, values: _Values) -> None:
             f"the mask has {mask.shape[1]} x {mask.shape[0]} pixels (fast x slow), "
             f"but the detector has {fpixels} x {spixels} (from {source})"
         )
+
+
+def _spare_inputs(values: _Values) -> None:
+    """Raise ConfigError if a file of the run would take the place of one that it reads."""
+    inputs = {os.path.abspath(path): key for key in _READ if (path := values.get(key)) is not None}
+    outputs: dict[str, Any] = {f"outputs.{key}": path for key, path in vars(_outputs(values)).items()}
+    if values.get("structure_factors.hkl") is not None:
+        outputs["structure_factors.dump"] = values.get("structure_factors.dump") or StructureFactors.dump
+    for key, path in outputs.items():
+        read = inputs.get(os.path.abspath(path)) if isinstance(path, Path) else None
+        if read is not None:
+            flag = values.source.get(key) or f"-{key.rpartition('.')[2]}"
+            raise ConfigError(f"{flag} would replace {path}, which {values.source[read]} reads: give another name")
 
 
 def _no_sensor_without_absorption(values: _Values) -> None:

@@ -117,6 +117,32 @@ def test_matrix_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
         build(parse(["-mat", "missing.mat"]))
 
 
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["-hkl", "my.hkl", "-intfile", "my.hkl"], "-intfile would replace my.hkl, which -hkl reads"),
+        (["-hkl", "my.hkl", "-dump", "./my.hkl"], "-dump would replace my.hkl, which -hkl reads"),
+        (["-mat", "A.mat", "--json", "A.mat"], "--json would replace A.mat, which -mat reads"),
+        (["-mask", "intimage.img"], "-intfile would replace intimage.img, which -mask reads"),
+    ],
+)
+def test_no_file_of_a_run_replaces_one_that_it_reads(
+    words: list[str], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "my.hkl").write_text("1 0 0 5\n")
+    (tmp_path / "A.mat").write_text("1 0 0 0 1 0 0 0 1\n")
+    (tmp_path / "intimage.img").write_bytes((GOLDEN / "inputs/mask.img").read_bytes())
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        build(parse([*CELL, *words]))
+
+
+def test_a_header_may_be_taken_from_the_image_that_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "intimage.img").write_bytes((GOLDEN / "inputs/header.img").read_bytes())
+    assert build(parse([*CELL, "-img", "intimage.img"]))[1].intfile == Path("intimage.img")
+
+
 @pytest.mark.parametrize("name", CASES)
 def test_golden_cases_build(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(GOLDEN)
