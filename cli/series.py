@@ -15,7 +15,7 @@ from nbnumba.cli.build import RunOptions, build
 from nbnumba.cli.series_flags import SeriesRequest
 from nbnumba.config import Simulation
 from nbnumba.distributions import read_variations
-from nbnumba.errors import ConfigError
+from nbnumba.errors import ConfigError, UsageError
 from nbnumba.experiment import resolve
 from nbnumba.outputs import Outputs
 from nbnumba.series import NOWHERE, Series
@@ -97,6 +97,10 @@ def _outputs(request: SeriesRequest, outputs: Outputs, simulation: Simulation) -
     if "outputs.scale" not in given:
         changes["scale"] = 1.0  # all images on one scale: a count is a photon
     named = [key for key in ("cbf", "nexus", "npy", "intfile", "floatfile") if f"outputs.{key}" in given]
+    chosen = next((k for k in (*named, "noisefile") if f"outputs.{k}" in given), None)
+    if request.name is not None and chosen is not None:
+        flag = request.invocation.spelled[f"outputs.{chosen}"]
+        raise UsageError(f"--name and {flag} both say what the images are called: give one of them")
     name = request.name or _default_name(simulation)
     if outputs.noisefile is None:
         if not named:

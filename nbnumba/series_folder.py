@@ -55,14 +55,18 @@ class Folder:
         """All images of a shot."""
         return [self.path / name for name in shot.files]
 
+    def _images(self) -> Iterator[list[str]]:
+        """Names of the images of each shot."""
+        templates = [_hashed(path.name, self.series) for path in self.series.shot(1).files]
+        for number in range(1, self.series.images + 1):
+            yield [name.replace("#", _digits(number, self.series)) for name in templates]
+
     def missing(self) -> list[int]:
         """Numbers of the shots that are not complete."""
         present = _names(self.path)
         parts = None if self.truth.name in present else _names(self.path / PARTS)
-        templates = [_hashed(path.name, self.series) for path in self.series.shot(1).files]
         lacking = []
-        for number in range(1, self.series.images + 1):
-            names = [name.replace("#", _digits(number, self.series)) for name in templates]
+        for number, names in enumerate(self._images(), 1):
             if not present.issuperset(names) or (parts is not None and self.part(number).name not in parts):
                 lacking.append(number)
         return lacking
@@ -73,10 +77,13 @@ class Folder:
         Raises
         ------
         ConfigError
-            The folder holds another series; the message names the first differences.
+            The folder holds another series, and the message names the first differences; or it holds files of these
+            names that no series has made.
         FileError
             The folder cannot be made, or holds a manifest that cannot be read.
         """
+        if not (self.path / MANIFEST).exists():
+            self._spare_strangers()
         try:
             (self.path / PARTS).mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -88,6 +95,18 @@ class Folder:
             return
         with atomic_write(self.path / MANIFEST) as handle:
             handle.write(f"{json.dumps(ours, indent=1)}\n".encode())
+
+    def _spare_strangers(self) -> None:
+        """Raise ConfigError if a file of the series would replace one that is there, in a folder without a series."""
+        present = _names(self.path)
+        wanted = [path.name for path in (self.truth, self.models, self.sheet, self.master) if path is not None]
+        wanted += [name for names in self._images() for name in names]
+        taken = [name for name in wanted if name in present]
+        if taken:
+            more = f" and {len(taken) - 1} more" if len(taken) > 1 else ""
+            raise ConfigError(
+                f"{self.path} holds {taken[0]}{more}, which no series has made there: give another --out, or --name NAME"
+            )
 
     def tidy(self) -> None:
         """Remove what is no longer needed once the series is complete."""
