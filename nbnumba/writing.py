@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -155,11 +156,10 @@ def _import_notes(experiment: Experiment, outputs: Outputs) -> list[str]:
     notes = []
     if (number := len(experiment.detector.panels)) > 1:
         single = (outputs.floatfile, outputs.intfile, outputs.noisefile, outputs.pgmfile, outputs.preview, outputs.cbf)
-        names = ", ".join(str(path) for path in single if path is not None)
-        notes.append(f"{names} hold the first of {number} panels: --nexus FILE or --npy FILE hold them all")
-    plain = [outputs.cbf] if outputs.cbf is not None else []
-    if outputs.smv == "adsc":
-        plain.append(outputs.intfile if outputs.noisefile is None else outputs.noisefile)
+        if names := ", ".join(map(str, _kept(*single))):
+            notes.append(f"{names} hold the first of {number} panels: --nexus FILE or --npy FILE hold them all")
+    smv = outputs.intfile if outputs.noisefile is None else outputs.noisefile
+    plain = _kept(outputs.cbf, smv if outputs.smv == "adsc" else None)
     if not plain:
         return notes
     geometry = image_geometry(experiment)
@@ -171,6 +171,11 @@ def _import_notes(experiment: Experiment, outputs: Outputs) -> list[str]:
     if unnumbered:
         notes.append(f"DIALS wants a number in the names of images: call {unnumbered[0]} something like image_0001")
     return notes
+
+
+def _kept(*paths: Path | None) -> list[Path]:
+    """Those of the files that are wanted, and go somewhere."""
+    return [path for path in paths if path is not None and str(path) != os.devnull]
 
 
 def draw(

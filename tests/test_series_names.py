@@ -12,6 +12,12 @@ FLAGS = """series --stills 2 -cell 40 50 60 -N 8 -default_F 100 -distance 60 -de
 -oversample 1 -seed 7 --device cpu --quiet --physics correct""".split()
 
 
+def elsewhere(folder: Path) -> list[str]:
+    """The reference's files, put into a folder."""
+    names = {"-floatfile": "f.bin", "-intfile": "i.img", "-pgmfile": "p.pgm", "-noisefile": "n.img"}
+    return [word for flag, name in names.items() for word in (flag, str(folder / name))]
+
+
 @pytest.mark.parametrize("name", ["image_0002.img", "image.png", "image.expt", "image_truth.h5"])
 def test_files_that_no_series_made_are_left_alone(
     name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -33,3 +39,10 @@ def test_other_files_in_the_folder_are_no_hindrance(tmp_path: Path) -> None:
 def test_two_names_for_the_images_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([*FLAGS, "--out", str(tmp_path / "a"), "--name", "lyso", "--npy", "still.npy"]) == 2
     assert "--name and --npy both say what the images are called" in capsys.readouterr().err
+
+
+def test_no_note_is_about_an_image_that_goes_nowhere(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*FLAGS, "--out", str(tmp_path / "npy"), "--npy", "still.npy"]) == 0
+    assert "DIALS" not in capsys.readouterr().err
+    assert main(["run", *FLAGS[3:], "--smv", "adsc", "--cbf", str(tmp_path / "still.cbf"), *elsewhere(tmp_path)]) == 0
+    assert "DIALS wants a number in the names of images: call still.cbf" in capsys.readouterr().err, "the note is alive"
