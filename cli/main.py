@@ -16,7 +16,7 @@ from typing import Annotated
 import typer
 
 import nbnumba
-from nbnumba.cli import interrupt, report, start
+from nbnumba.cli import interrupt, report, start, usage
 from nbnumba.cli.bench_flags import BENCH_FLAGS, BenchCommand
 from nbnumba.cli.command import INVOCATION, FlagCommand, with_flags
 from nbnumba.cli.compare_flags import FLAGS_KEY, CompareCommand, CompareOptions
@@ -266,7 +266,7 @@ def _run_app(words: list[str], debug: bool) -> int:
             return _stopped()
         if debug:
             _say(traceback.format_exc().rstrip())
-        return _explain(error, debug)
+        return _explain(error, debug, words)
 
 
 def _call(words: list[str]) -> object:
@@ -281,12 +281,13 @@ def _call(words: list[str]) -> object:
     return app(args=words, prog_name="nbnumba", standalone_mode=False)
 
 
-def _explain(error: Exception, debug: bool) -> int:
-    """One sentence for the error, and the exit code."""
+def _explain(error: Exception, debug: bool, words: Sequence[str]) -> int:
+    """One sentence for the error that the words of the command line ended with, and the exit code."""
     if isinstance(error, NbnumbaError):
         return _fail(str(error), 2 if isinstance(error, UsageError) else 1)
     if hasattr(error, "format_message") and hasattr(error, "exit_code"):  # Typer's own: unknown command, wrong option
-        return _fail(error.format_message(), error.exit_code)
+        commands = [command.name or "" for command in app.registered_commands]
+        return _fail(usage.wrong_call(error.format_message(), words, commands), error.exit_code)
     if isinstance(error, MemoryError):
         return _fail(f"not enough memory for this image: {error}".rstrip(": ") + "; fewer pixels need less of it")
     if _is_shortage(error):

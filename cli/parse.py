@@ -10,6 +10,7 @@ from typing import Any
 
 from nbnumba.cli.flag_table import TABLE
 from nbnumba.cli.flags import Flag
+from nbnumba.cli.usage import stray_word, unknown_flag
 from nbnumba.errors import UsageError
 
 _UNITS = {"deg": "degrees"}
@@ -67,17 +68,20 @@ def parse(argv: Sequence[str]) -> Invocation:
     values: dict[str, Any] = {}
     spelled: dict[str, str] = {}
     warnings: list[str] = []
+    before: tuple[str, Flag, int] | None = None
     while words.left:
         flag, word = _find(words, words.take())
         if flag is None:
-            message = _unknown(word)
+            message = unknown_flag(word) if is_flag(word) else stray_word(word, before)
             if not lenient:
                 raise UsageError(message)
             warnings.append(f"{message}; left out with all that follows it: {_skip(words) or 'nothing'}")
             continue
         if flag.note:
             warnings.append(f"{word} {flag.note}")
+        left = words.left
         value = _READERS[flag.kind](words, flag, word)
+        before = word, flag, left - words.left
         if flag.convert is not None:
             try:
                 value = flag.convert(value)
@@ -123,27 +127,16 @@ class _Words:
 
 
 def _find(words: _Words, word: str) -> tuple[Flag | None, str]:
-    """The flag that ``word`` names, and its name; of ``--flag=value`` the value goes back to the words."""
+    """The flag that ``word`` names, and its name; of ``flag=value`` the value goes back to the words."""
     if not word.startswith("-"):
         return None, word
-    flag = TABLE.find(word)
-    if flag is None and word.startswith("--") and "=" in word:
-        name, _, value = word.partition("=")
-        flag = TABLE.find(name)
-        if flag is not None and flag.kind == "switch":
+    name, equals, value = word.partition("=")
+    flag = TABLE.find(name)
+    if flag is not None and equals:
+        if flag.kind == "switch":
             raise UsageError(f"{name} takes no value, got {value!r}")
-        if flag is not None:
-            words.put(value)
-            word = name
-    return flag, word
-
-
-def _unknown(word: str) -> str:
-    if not is_flag(word):
-        return f"the word {word!r} belongs to no flag"
-    near = TABLE.suggest(word.partition("=")[0])
-    shown = word if word.isprintable() else repr(word)
-    return f"unknown option {shown}" + (f"; did you mean {near}?" if near else "")
+        words.put(value)
+    return (flag, word) if flag is None else (flag, name)
 
 
 def _skip(words: _Words) -> str:

@@ -282,8 +282,18 @@ def test_no_line_does_worse_than_a_usage_error(words: list[str]) -> None:
         ("-energy 0", "-energy must be > 0, got 0"),
         ("-pivot here", "-pivot needs beam or sample, got 'here'"),
         ("--device gpu", "--device needs auto, cpu, cuda, cuda:N or cuda:all, got 'gpu'"),
-        ("stray", "the word 'stray' belongs to no flag"),
-        ("-N 5 6", "the word '6' belongs to no flag"),
+        ("stray", "the word 'stray' belongs to no flag: files are named by flags, as in -hkl FILE -mat FILE"),
+        ("-N 5 6", "the word '6' belongs to no flag: -N takes one value"),
+        ("-xds 6", "the word '6' belongs to no flag: -xds takes no value"),
+        ("-roi 1 2 3 4 5", "the word '5' belongs to no flag: -roi takes 4 values"),
+        (
+            "--detpixels 10 20",
+            "the word '20' belongs to no flag: --detpixels takes one value; "
+            "the axes have flags of their own, as in -detpixels_f N -detpixels_s N",
+        ),
+        ("-help", "unknown option -help; did you mean --help?"),
+        ("--out there", "unknown option --out; did you mean --out of 'nbnumba series'?"),
+        ("-wavelength=abc", "-wavelength needs a number in Å, got 'abc'"),
         ("--xds=3", "--xds takes no value, got '3'"),
     ],
 )

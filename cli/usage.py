@@ -1,0 +1,77 @@
+"""What is said about words that a command line cannot have: which they were, and what was probably meant."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from nbnumba.cli.flag_table import TABLE
+from nbnumba.cli.flags import Flag
+
+_COUNTS = {0: "no value", 1: "one value"}
+#: Words that other programs have as commands.
+_OPTIONS = {"help": "--help", "version": "--version"}
+
+
+def unknown_flag(word: str) -> str:
+    """The sentence about a flag that ``nbnumba run`` does not have."""
+    name = word.partition("=")[0]
+    shown = word if word.isprintable() else repr(word)
+    near: str | None
+    if name.lstrip("-") in ("h", "help"):
+        near = "--help"
+    elif (near := _of_series(name)) is None:
+        near = TABLE.suggest(name)
+    return f"unknown option {shown}" + (f"; did you mean {near}?" if near else "")
+
+
+def _of_series(name: str) -> str | None:
+    """The option of ``nbnumba series`` that a word spells but for its dashes."""
+    from nbnumba.cli.series_flags import OWN  # it needs the parser, which needs this module
+
+    found = next((row.name for row in OWN if row.name.lstrip("-") == name.lstrip("-")), None)
+    return None if found is None else f"{found} of 'nbnumba series'"
+
+
+def stray_word(word: str, before: tuple[str, Flag, int] | None) -> str:
+    """The sentence about a word that is neither a flag nor its value.
+
+    Parameters
+    ----------
+    before : (str, Flag, int) or None
+        The last flag as given, its row of the table, and how many words it took as its value.
+    """
+    if before is None:
+        return f"the word {word!r} belongs to no flag: files are named by flags, as in -hkl FILE -mat FILE"
+    name, flag, taken = before
+    both = (
+        "; the axes have flags of their own, as in -detpixels_f N -detpixels_s N" if flag.name == "-detpixels" else ""
+    )
+    return f"the word {word!r} belongs to no flag: {name} takes {_COUNTS.get(taken, f'{taken} values')}{both}"
+
+
+def wrong_call(message: str, words: Sequence[str], commands: Sequence[str]) -> str:
+    """What Typer says about a command or option that is not there, in terms of the words that were given.
+
+    Parameters
+    ----------
+    message : str
+        Typer's own.
+    words : sequence of str
+        Those after the program's name.
+    commands : sequence of str
+        All that there are.
+    """
+    first = words[0] if words else ""
+    if first in commands:
+        # Typer takes a word behind one dash for letters, and names the first that it does not know
+        long = [word for word in words[1:] if word.startswith("-") and not word.startswith("--") and len(word) > 2]
+        if message.startswith("No such option: -") and long and not message.startswith("No such option: --"):
+            return f"unknown option {long[0]}; 'nbnumba {first} --help' lists those of {first}"
+        return message
+    if first.lstrip("-") in _OPTIONS:
+        return f"unknown command {first!r}; did you mean {_OPTIONS[first.lstrip('-')]}?"
+    if first.startswith("-") and TABLE.find(first) is not None:
+        return f"a command comes before the flags: nbnumba run {first} ..."
+    if message.startswith("No such command") and "Did you mean" not in message:
+        return f"{message} 'nbnumba --help' lists them."
+    return message
