@@ -9,6 +9,10 @@ from pathlib import Path
 import typer
 from typer.core import TyperCommand
 
+from nbnumba.cli.flag_table import TABLE
+from nbnumba.cli.parse import is_flag
+from nbnumba.errors import UsageError
+
 #: Where the words behind "--" are, which belong to the simulators.
 FLAGS_KEY = "nbnumba.compare.flags"
 
@@ -36,7 +40,13 @@ class CompareCommand(TyperCommand):
     """Keeps what stands behind ``--`` for the simulators; ``--against`` just before it means ``NB_C_BIN``."""
 
     def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:  # type: ignore[override]
-        """Cut the words at the first ``--``; without any word the help is shown."""
+        """Cut the words at the first ``--``; without any word the help is shown.
+
+        Raises
+        ------
+        UsageError
+            Flags of a simulation that do not stand behind ``--``.
+        """
         if not args and not ctx.resilient_parsing:
             args = ["--help"]
         if "--" in args and not ctx.resilient_parsing:
@@ -45,4 +55,9 @@ class CompareCommand(TyperCommand):
             args = args[:cut]
             if args and args[-1] == "--against":
                 args = [*args, os.environ.get("NB_C_BIN", "")]
+        own = {word for parameter in self.params for word in (*parameter.opts, *parameter.secondary_opts)}
+        args = [f"-{word}" if f"-{word}" in own else word for word in args]  # one dash or two, as everywhere
+        for word in args if "--against" in args and not ctx.resilient_parsing else []:
+            if word not in own and is_flag(word) and TABLE.find(word) is not None:
+                raise UsageError(f"the flags of the simulation come after '--': --against EXECUTABLE -- {word} ...")
         return super().parse_args(ctx, args)
