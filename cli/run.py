@@ -52,6 +52,8 @@ def run(invocation: Invocation) -> tuple[Experiment, RunOptions]:
             progress=progress,
         )
     report.warn(message for message in result.warnings if message not in experiment.warnings)
+    if not any(image.any() for image in result.images):
+        report.warn(["every pixel is 0: no reflection of the file shines here; turn the crystal (-misset, -osc)"])
     report.say(report.result_lines(result.facts()))
     with together():
         written = write_outputs(result, outputs)

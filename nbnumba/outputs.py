@@ -10,6 +10,7 @@ from typing import Literal
 from nbnumba.detector_noise import Readout
 from nbnumba.errors import ConfigError
 
+_OTHER_PICTURES = {".jpg", ".jpeg", ".tif", ".tiff", ".gif", ".pdf", ".svg", ".eps"}
 _FILES = ("floatfile", "intfile", "pgmfile", "noisefile", "preview", "json", "cbf", "nexus", "npy", "truth")
 
 
@@ -73,6 +74,8 @@ class Outputs(Readout):
             raise ConfigError(f"outputs.smv must be reference or adsc, got {self.smv!r}")
         if self.rng not in ("reference", "philox"):
             raise ConfigError(f"outputs.rng must be reference or philox, got {self.rng!r}")
+        if self.preview is not None and self.preview.suffix.lower() in _OTHER_PICTURES:
+            raise ConfigError(f"outputs.preview is a PNG file and must be called so, got {self.preview}")
         taken: dict[str, str] = {}
         for key in _FILES:
             path = getattr(self, key)

@@ -73,6 +73,12 @@ def test_two_outputs_must_not_be_one_file() -> None:
     build(parse([*CELL, "-floatfile", os.devnull, "-intfile", os.devnull]))
 
 
+def test_a_picture_is_not_called_what_it_is_not() -> None:
+    with pytest.raises(ConfigError, match=r"must be called so, got a\.jpg \(from --preview\)"):
+        build(parse([*CELL, "--preview", "a.jpg"]))
+    assert build(parse([*CELL, "--preview", "a.PNG"]))[1].preview == Path("a.PNG")
+
+
 @pytest.mark.parametrize("name", ["mask", "img_header", "quirk_img_close_distance"])
 def test_headers_give_the_geometry_of_the_golden_cases(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(GOLDEN)
@@ -376,6 +382,14 @@ def test_a_run_writes_its_files_and_its_record(tmp_path: Path) -> None:
     again = shell(*record["command"][1:], "--quiet", cwd=tmp_path)
     assert again.returncode == 0, again.stderr
     assert first == {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.suffix != ".json"}
+
+
+def test_a_dark_image_is_remarked_upon(tmp_path: Path) -> None:
+    (tmp_path / "far.hkl").write_text("40 40 40 100\n")
+    words = ("run", *SMALL[:4], "-hkl", "far.hkl", *SMALL[6:], "--quiet")
+    dark, lit = shell(*words, cwd=tmp_path), shell(*words, "-default_F", "1", cwd=tmp_path)
+    assert dark.returncode == lit.returncode == 0, dark.stderr + lit.stderr
+    assert "warning: every pixel is 0" in dark.stderr and "every pixel" not in lit.stderr
 
 
 def test_dry_run_prints_the_facts_and_writes_nothing(tmp_path: Path) -> None:
