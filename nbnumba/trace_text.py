@@ -136,6 +136,11 @@ def read_traces(path: Path | str) -> list[TraceLog]:
     text = read_text(path, "trace")
     logs = _from_json(text, path) if text.lstrip().startswith("{") else _from_log(text, path)
     if not any(log.factors or log.phi for log in logs):
+        if re.search(r"(?m)^\s*\d+\s+\d+ : stol = ", text):
+            raise FileError(
+                f"{path} holds what nanoBragg prints for -printout_pixel, not TRACE_C lines: "
+                "docs/trace.md has a table to compare it by eye"
+            )
         raise FileError(f"{path} holds no trace: no line begins with TRACE_C: or TRACE_PY:, and it is no JSON of one")
     return logs
 

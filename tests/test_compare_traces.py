@@ -199,6 +199,10 @@ def test_the_relative_difference_is_symmetric(x: list[float], y: list[float]) ->
         ('{"traces": [{"pixel": [1', "not complete JSON"),
         ('{"facts": {}}', "not of 'nbnumba trace --json'"),
         ('{"traces": [{"pixel": 3, "factors": {}}]}', "not of 'nbnumba trace --json'"),
+        (
+            "1039  685 : stol = 2.18e+09 or 0.218\nat 0.23 0.099 -0.035\n",
+            r"prints for -printout_pixel, .* docs/trace\.md",
+        ),
         ("TRACE_C: \x00\n", "is not a text file"),
     ],
 )
