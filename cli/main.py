@@ -47,9 +47,9 @@ def _print_version(wanted: bool) -> None:
 def _app(
     ctx: typer.Context,
     version: Annotated[
-        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+        bool, typer.Option("--version", metavar="", callback=_print_version, is_eager=True, help="Print the version.")
     ] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", metavar="", help="Show the traceback of an error.")] = False,
 ) -> None:
     if ctx.invoked_subcommand is None:
         typer.echo(ctx.get_help())
@@ -63,7 +63,7 @@ _RUN_HELP = (
 )
 
 
-@app.command("run", cls=FlagCommand, help=_RUN_HELP, options_metavar="FLAGS")
+@app.command("run", cls=FlagCommand, help=_RUN_HELP, options_metavar="FLAGS", rich_help_panel="Simulate")
 @with_flags(FLAGS)
 def _run(ctx: typer.Context) -> None:
     _simulate(ctx.meta[INVOCATION])
@@ -87,7 +87,13 @@ _TRACE_HELP = (
 )
 
 
-@app.command("trace", cls=TraceCommand, help=_TRACE_HELP, options_metavar="[S F]... FLAGS")
+@app.command(
+    "trace",
+    cls=TraceCommand,
+    help=_TRACE_HELP,
+    options_metavar="SLOW FAST [SLOW FAST]... FLAGS",
+    rich_help_panel="Compare",
+)
 @with_flags(TRACE_FLAGS)
 def _trace(ctx: typer.Context) -> None:
     from nbnumba.cli.trace import trace_pixels
@@ -102,7 +108,13 @@ _SERIES_HELP = (
 )
 
 
-@app.command("series", cls=SeriesCommand, help=_SERIES_HELP, options_metavar="--images N|--stills N FLAGS")
+@app.command(
+    "series",
+    cls=SeriesCommand,
+    help=_SERIES_HELP,
+    options_metavar="--images N|--stills N FLAGS",
+    rich_help_panel="Simulate",
+)
 @with_flags(SERIES_FLAGS)
 def _series(ctx: typer.Context) -> None:
     from nbnumba.cli.series import make_series
@@ -118,7 +130,7 @@ _COMPARE_HELP = (
 )
 
 
-@app.command("compare", cls=CompareCommand, help=_COMPARE_HELP)
+@app.command("compare", cls=CompareCommand, help=_COMPARE_HELP, rich_help_panel="Compare")
 def _compare(
     ctx: typer.Context,
     files: Annotated[list[Path] | None, typer.Argument(help="Two images.", metavar="A B")] = None,
@@ -126,19 +138,27 @@ def _compare(
     shape: Annotated[tuple[int, int] | None, typer.Option(help="Size of bare floats.", metavar="SLOW FAST")] = None,
     roi: Annotated[
         tuple[int, int, int, int] | None,
-        typer.Option(help="Compare these pixels, last ones included.", metavar="xmin xmax ymin ymax"),
+        typer.Option(
+            help="Compare these pixels: xmin xmax ymin ymax, the last ones included, x is fast.", metavar="X X Y Y"
+        ),
     ] = None,
-    mask: Annotated[Path | None, typer.Option(help="Leave out pixels that are 0 in this image.")] = None,
-    scale: Annotated[str | None, typer.Option(help="'fit': divide B by the factor nearest to A.")] = None,
-    rtol: Annotated[float, typer.Option(help="Pixels are equal within this share of the larger.")] = 1e-3,
-    atol: Annotated[float, typer.Option(help="Or within this difference.")] = 0.0,
-    radius: Annotated[float, typer.Option(help="Peaks are matched within so many pixels.")] = 3.0,
-    min_correlation: Annotated[float, typer.Option(help="Least correlation.")] = 0.999,
+    mask: Annotated[
+        Path | None, typer.Option(help="Leave out pixels that are 0 in this image.", metavar="FILE")
+    ] = None,
+    scale: Annotated[
+        str | None, typer.Option(help="'fit': divide B by the factor nearest to A.", metavar="fit")
+    ] = None,
+    rtol: Annotated[float, typer.Option(help="Pixels are equal within this share of the larger.", metavar="X")] = 1e-3,
+    atol: Annotated[float, typer.Option(help="Or within this difference.", metavar="X")] = 0.0,
+    radius: Annotated[float, typer.Option(help="Peaks are matched within so many pixels.", metavar="X")] = 3.0,
+    min_correlation: Annotated[float, typer.Option(help="Least correlation.", metavar="X")] = 0.999,
     sum_ratio: Annotated[str, typer.Option(help="Bounds of sum(B) / sum(A).", metavar="LOW:HIGH")] = "0.99:1.01",
-    max_rel: Annotated[float, typer.Option(help="Largest difference, as a share of the maximum.")] = 0.01,
-    out: Annotated[Path, typer.Option(help="Folder for metrics.json and comparison.png.")] = Path(),
-    picture: Annotated[bool, typer.Option(help="Draw comparison.png.")] = True,
-    keep: Annotated[bool, typer.Option("--keep", help="With --against: keep images and logs of both.")] = False,
+    max_rel: Annotated[float, typer.Option(help="Largest difference, as a share of the maximum.", metavar="X")] = 0.01,
+    out: Annotated[Path, typer.Option(help="Where metrics.json and comparison.png go.", metavar="FOLDER")] = Path(),
+    picture: Annotated[bool, typer.Option(help="Draw comparison.png.", metavar="")] = True,
+    keep: Annotated[
+        bool, typer.Option("--keep", metavar="", help="With --against: keep images and logs of both.")
+    ] = False,
 ) -> None:
     from nbnumba.cli.compare import compare_against, compare_files
 
@@ -171,13 +191,15 @@ def _compare(
     raise typer.Exit(0 if same else 1)
 
 
-@app.command("compare-traces")
+@app.command("compare-traces", rich_help_panel="Compare")
 def _compare_traces(
-    a: Annotated[Path, typer.Argument(help="A log with TRACE_C or TRACE_PY lines, or the JSON of a trace.")],
-    b: Annotated[Path, typer.Argument(help="Another one.")],
-    rtol: Annotated[float, typer.Option(help="Largest relative difference.")] = 1e-6,
-    json: Annotated[Path | None, typer.Option("--json", help="Write the comparison as data.")] = None,
-    csv: Annotated[Path | None, typer.Option("--csv", help="Write it as a table.")] = None,
+    a: Annotated[
+        Path, typer.Argument(metavar="A", help="A log with TRACE_C or TRACE_PY lines, or the JSON of a trace.")
+    ],
+    b: Annotated[Path, typer.Argument(metavar="B", help="Another one.")],
+    rtol: Annotated[float, typer.Option(help="Largest relative difference.", metavar="X")] = 1e-6,
+    json: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write the comparison as data.")] = None,
+    csv: Annotated[Path | None, typer.Option("--csv", metavar="FILE", help="Write it as a table.")] = None,
 ) -> None:
     """Compare two traces of a pixel, and name the first factor that differs; exit code 1 if one does."""
     from nbnumba.cli.compare_traces import compare_trace_files
@@ -185,10 +207,12 @@ def _compare_traces(
     raise typer.Exit(0 if compare_trace_files(a, b, rtol, json, csv) else 1)
 
 
-@app.command("demo")
+@app.command("demo", rich_help_panel="Simulate")
 def _demo(
-    folder: Annotated[Path, typer.Argument(help="Where the files go; made if need be.")] = Path("demo"),
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where the files go; made if need be.")] = Path(
+        "demo"
+    ),
+    device: Annotated[str, typer.Option(metavar="NAME", help="auto, cpu, cuda or cuda:N.")] = "auto",
 ) -> None:
     """Simulate a lysozyme nanocrystal in a water jet, and draw the image: FOLDER/lysozyme.png."""
     from nbnumba.cli.demo import demo
@@ -203,7 +227,7 @@ _BENCH_HELP = (
 )
 
 
-@app.command("bench", cls=BenchCommand, help=_BENCH_HELP, options_metavar="FLAGS")
+@app.command("bench", cls=BenchCommand, help=_BENCH_HELP, options_metavar="FLAGS", rich_help_panel="This installation")
 @with_flags(BENCH_FLAGS)
 def _bench(ctx: typer.Context) -> None:
     from nbnumba.cli.bench import bench
@@ -211,7 +235,7 @@ def _bench(ctx: typer.Context) -> None:
     bench(ctx.meta[INVOCATION])
 
 
-@app.command("info")
+@app.command("info", rich_help_panel="This installation")
 def _info() -> None:
     """Print versions, threads, vector width and the folder of compiled kernels, for reports and for yourself."""
     from nbnumba.cli.info import info

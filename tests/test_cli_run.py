@@ -182,6 +182,15 @@ def test_defaults_in_the_help_are_those_of_the_configuration(flag: Flag) -> None
         assert flag.default == str(default)
 
 
+def test_help_groups_commands_and_names_values_in_words() -> None:
+    lines = shell("--help").stdout.splitlines()
+    titles = [match[1] for line in lines if (match := re.match("╭─ ([A-Za-z ]+) ─", line))]
+    assert titles == ["Options", "Simulate", "Compare", "This installation"]
+    for command in ("compare", "compare-traces", "demo"):
+        options = shell(command, "--help").stdout.partition("─ Options ─")[2]
+        assert "--help" in options and not re.search("<(path|str|float|int)>", options), options
+
+
 def test_help_fits_80_columns_without_cut_text() -> None:
     result = shell("run", "--help")
     assert result.returncode == 0
