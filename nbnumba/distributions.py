@@ -1,7 +1,7 @@
 """Shot-to-shot variation: a TOML file with a distribution for each field that varies.
 
-A table stands for a part of the simulation (``[beam]``, ``[crystal]``, ``[detector]``, ``[scan]``, ``[sampling]``), a
-key for one of its fields::
+A table stands for a part of the simulation (``[beam]``, ``[crystal]``, ``[detector]``, ``[scan]``, ``[sampling]``,
+``[background]``), a key for one of its fields::
 
     [beam]
     wavelength_A = { distribution = "normal", mean = 1.0, sigma = 0.002 }
@@ -32,12 +32,19 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import numpy as np
 
-from nbnumba.config import Beam, Crystal, Detector, Sampling, Scan, Simulation
+from nbnumba.config import Background, Beam, Crystal, Detector, Sampling, Scan, Simulation
 from nbnumba.errors import ConfigError, FileError
 from nbnumba.io.files import read_text
 
 #: Table of the file: the class that its keys are fields of.
-PARTS: dict[str, type] = {"beam": Beam, "crystal": Crystal, "detector": Detector, "scan": Scan, "sampling": Sampling}
+PARTS: dict[str, type] = {
+    "beam": Beam,
+    "crystal": Crystal,
+    "detector": Detector,
+    "scan": Scan,
+    "sampling": Sampling,
+    "background": Background,
+}
 #: What a distribution needs; ``min`` and ``max`` cut the first two, ``times`` is allowed everywhere but for "choice".
 PARAMETERS = {
     "normal": ("mean", "sigma"),
@@ -148,7 +155,9 @@ def make_variations(content: Mapping[str, Any]) -> tuple[Variation, ...]:
     found = []
     for part, table in content.items():
         if part not in PARTS:
-            raise ConfigError(f"[{part}] is no part of a simulation{_near(part, PARTS)}; there are {', '.join(PARTS)}")
+            raise ConfigError(
+                f"[{part}] is no part of a simulation{_near(part, PARTS)}; those that can vary are {', '.join(PARTS)}"
+            )
         if not isinstance(table, Mapping):
             raise ConfigError(f"{part} must be a table: write [{part}] and the fields below it")
         found += [_variation(part, field, entry) for field, entry in table.items()]
