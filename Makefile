@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test lint format bench docs clean help
+.PHONY: demo test coverage lint format bench docs clean help
 
 help: ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -19,6 +19,12 @@ demo: $(STAMP) ## simulate a lysozyme still and draw it: demo/lysozyme.png
 
 test: $(STAMP) ## every test, on all cores
 	$(BIN)/python -m pytest -n auto --dist worksteal
+
+coverage: $(STAMP) ## every test, and the lines they reach; fails below 95 %
+	$(BIN)/python -m coverage erase
+	$(BIN)/python -m coverage run -m pytest -n auto --dist worksteal
+	$(BIN)/python -m coverage combine --quiet
+	$(BIN)/python -m coverage report
 
 lint: $(STAMP) ## style and types
 	$(BIN)/ruff check .
@@ -36,4 +42,4 @@ docs: $(STAMP) ## the documentation as a site: site/index.html
 	$(BIN)/python -m sphinx -W --keep-going --quiet docs site
 
 clean: ## remove what the commands above made
-	rm -rf $(VENV) build dist demo site *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build dist demo site *.egg-info .coverage .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -79,7 +79,8 @@ def test_full_device_is_written_directly_and_reported():
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX resource limits")
-def test_file_size_limit(tmp_path):
+def test_file_size_limit(tmp_path, monkeypatch):
+    monkeypatch.delenv("COVERAGE_PROCESS_CONFIG", raising=False)  # its data would not fit under the limit
     target = tmp_path / "a.bin"
     target.write_bytes(b"old")
     script = (

@@ -179,8 +179,9 @@ class Lab:
         _force_remove(self.scratch)
 
     def environment(self, changes: dict[str, str] | None = None) -> dict[str, str]:
-        """Variables of a command."""
-        kept = {key: value for key, value in os.environ.items() if not key.startswith(("LC_", "LANG", "NUMBA_"))}
+        """Variables of a command; it is not measured, since coverage's own file would meet the same faults."""
+        others = ("LC_", "LANG", "NUMBA_", "COVERAGE_")
+        kept = {key: value for key, value in os.environ.items() if not key.startswith(others)}
         own = {"PYTHONPATH": str(self.root), "NUMBA_CACHE_DIR": str(self.cache), "HOME": str(self.scratch / "home")}
         return {**kept, **own, **(changes or {})}
 
