@@ -333,16 +333,17 @@ class GpuRenderer:
                 stop.set()
 
         threads = [threading.Thread(target=run, args=(state,)) for state in self.states]
-        for thread in threads:
-            thread.start()
         try:
+            for thread in threads:
+                thread.start()
             for thread in threads:
                 while thread.is_alive():
                     thread.join(0.1)
         except BaseException:
             stop.set()
             for thread in threads:
-                thread.join()
+                if thread.ident is not None:  # else it was not started, or finds that it is to stop
+                    thread.join()
             raise
         if errors:
             raise errors[0]
