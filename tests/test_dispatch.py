@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import subprocess
 import sys
 import textwrap
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import numba
 import numpy as np
 import pytest
 
@@ -230,6 +233,48 @@ def test_info_tells_what_is_there_or_missing(found, monkeypatch):
     assert facts["cuda:1"] == "NVIDIA L4, 24 GiB, 58 multiprocessors, compute capability 8.9; compiles and runs"
     monkeypatch.setattr(info, "survey", lambda: Survey(problem="no NVIDIA GPU was found", cure="buy one"))
     assert info.facts()["GPU"] == "none: no NVIDIA GPU was found; buy one"
+
+
+class OneThreadAfterAnother:
+    """Stands for ``numba.cuda``: a kernel's threads, in turn."""
+
+    gpus = (contextlib.nullcontext(),)
+
+    def __init__(self, grid: Callable[[int], int]) -> None:
+        self.place, self.wanted = 0, grid
+
+    def grid(self, dimensions: int) -> int:
+        return self.wanted(self.place)
+
+    def jit(self, function):
+        def launch(numbers: np.ndarray) -> None:
+            for self.place in range(len(numbers)):
+                function(numbers)
+
+        return {(1, 32): launch}
+
+    def to_device(self, array: np.ndarray) -> np.ndarray:
+        class Copied(np.ndarray):
+            copy_to_host = np.ndarray.copy
+
+        return array.view(Copied)
+
+
+def refuse(place: int) -> int:
+    raise RuntimeError("the driver says no\nat length")
+
+
+@pytest.mark.parametrize(
+    ("grid", "words"),
+    [
+        (lambda place: place, "compiles and runs"),
+        (lambda place: place // 2, "gives wrong numbers"),
+        (refuse, "fails: RuntimeError: the driver says no"),
+    ],
+)
+def test_a_tiny_kernel_tells_whether_a_gpu_works(monkeypatch, grid, words):
+    monkeypatch.setattr(numba, "cuda", OneThreadAfterAnother(grid), raising=False)
+    assert devices.try_kernel(H200) == words
 
 
 def run_python(text: str, **environment: str) -> subprocess.CompletedProcess:
