@@ -29,7 +29,7 @@ import numpy as np
 import nbnumba
 from nbnumba.errors import ConfigError, FileError
 from nbnumba.io.files import atomic_write, cause
-from nbnumba.series import Series, Shot
+from nbnumba.series import Series
 
 MANIFEST = "series.json"
 PARTS = ".parts"
@@ -50,10 +50,6 @@ class Folder:
     def part(self, number: int) -> Path:
         """Where the truth of a shot waits for the others."""
         return self.path / PARTS / f"{number:06d}.npz"
-
-    def files(self, shot: Shot) -> list[Path]:
-        """All images of a shot."""
-        return [self.path / name for name in shot.files]
 
     def _images(self) -> Iterator[list[str]]:
         """Names of the images of each shot."""

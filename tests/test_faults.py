@@ -33,7 +33,7 @@ RUN = ["run", "-default_F", "1", "-cell", "50"]
 def nbnumba(*words: str, **how: Any) -> subprocess.CompletedProcess[str]:
     """The command in a process of its own."""
     how = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | how
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    environment = os.environ | {"PYTHONPATH": str(ROOT)} | how.pop("env", {})
     return subprocess.run(
         [sys.executable, "-m", "nbnumba", *words], env=environment, text=True, timeout=120, check=False, **how
     )
@@ -188,19 +188,21 @@ def test_a_line_end_in_a_name_is_told_in_one_line(tmp_path: Path, capsys: pytest
 
 @POSIX
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs the Linux device /dev/full")
-def test_a_full_standard_output_is_told() -> None:
+@pytest.mark.parametrize("unbuffered", ["", "1"])  # what the system refuses when the process ends, and at once
+def test_a_full_standard_output_is_told(unbuffered: str) -> None:
     with open("/dev/full", "w") as full:
-        done = nbnumba("--version", stdout=full)
+        done = nbnumba("--version", stdout=full, env={"PYTHONUNBUFFERED": unbuffered})
     assert done.returncode == 1
     assert done.stderr == "nbnumba: error: cannot write to the standard output: no space left on the device\n"
 
 
 @POSIX
-def test_a_reader_that_has_gone_is_not_worth_a_word() -> None:
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_reader_that_has_gone_is_not_worth_a_word(unbuffered: str) -> None:
     read, write = os.pipe()
     os.close(read)
     with os.fdopen(write, "w") as gone:
-        done = nbnumba("--version", stdout=gone)
+        done = nbnumba("--version", stdout=gone, env={"PYTHONUNBUFFERED": unbuffered})
     assert (done.returncode, done.stderr) == (1, "")
 
 
