@@ -1,171 +1,22 @@
-"""Comparing images: metrics by their properties, differences by their name, and another program's image with ours."""
+"""Comparing images: differences by their name, files of all formats, and the picture."""
 
 from __future__ import annotations
 
 import json
-import math
-import os
 import re
-import shutil
-import stat
-import sys
 from pathlib import Path
 
 import fabio.cbfimage
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from hypothesis.extra import numpy as hnp
 
-from nbnumba.cli.against import both_know, for_ours, run_both
 from nbnumba.cli.main import main
-from nbnumba.compare import Bars, compare_images, explain, read_image
+from nbnumba.compare import Bars, compare_images, read_image
 from nbnumba.compare_picture import WIDTH_PX, save_comparison
-from nbnumba.errors import ConfigError, FileError
-from nbnumba.metrics import Metrics, correlation, find_peaks, fit_scale, match_peaks, measure, valid_pixels
-from tests.conftest import GOLDEN
+from nbnumba.errors import FileError
+from tests.compare_inputs import FLAGS
 
-ROOT = Path(__file__).resolve().parent.parent
 NAMES = ["conv_mosflm_default", "cell_triclinic_flag", "shape_round_fudge"]
-
-
-def measured(a: np.ndarray, b: np.ndarray, **more) -> Metrics:
-    return measure(a, b, valid_pixels(a, b), **more)
-
-
-# --- metrics -----------------------------------------------------------------------------------------------------
-
-shapes = st.tuples(st.integers(2, 9), st.integers(2, 9))
-#: Pixels as detectors have them; no subnormal numbers, whose squares vanish.
-pixels = st.one_of(st.just(0.0), st.floats(1e-6, 1e6))
-
-
-@st.composite
-def two_images(draw) -> tuple[np.ndarray, np.ndarray]:
-    shape = draw(shapes)
-    return draw(hnp.arrays(np.float64, shape, elements=pixels)), draw(hnp.arrays(np.float64, shape, elements=pixels))
-
-
-@settings(max_examples=80, deadline=None)
-@given(two_images())
-def test_identity(images: tuple[np.ndarray, np.ndarray]) -> None:
-    a, _ = images
-    m = measured(a, a)
-    assert m.correlation == pytest.approx(1.0, abs=1e-12)
-    assert (m.rmse, m.max_abs, m.max_rel, m.p99_rel, m.sum_ratio, m.within) == (0, 0, 0, 0, 1, 1)
-    assert m.worst is None
-    assert m.peaks.n_a == m.peaks.n_b == m.peaks.n_matched
-    assert compare_images(a, a).passed
-    assert explain(a, a, np.ones(a.shape, bool)) == "the images are identical"
-
-
-@settings(max_examples=80, deadline=None)
-@given(two_images())
-def test_symmetry(images: tuple[np.ndarray, np.ndarray]) -> None:
-    a, b = images
-    m, n = measured(a, b), measured(b, a)
-    for key in ("rmse", "max_abs", "max_rel", "p99_rel", "within", "pixels"):
-        assert getattr(m, key) == getattr(n, key), key
-    assert m.correlation == pytest.approx(n.correlation, abs=1e-12, nan_ok=True)
-    assert (m.sum_a, m.sum_b) == (n.sum_b, n.sum_a)
-    if m.sum_a and m.sum_b:
-        assert m.sum_ratio * n.sum_ratio == pytest.approx(1.0, rel=1e-12)
-    assert m.peaks.n_matched == n.peaks.n_matched
-    assert m.peaks.mean_distance == pytest.approx(n.peaks.mean_distance, rel=1e-9, nan_ok=True)
-    assert math.isnan(m.correlation) or -1 <= m.correlation <= 1
-
-
-@settings(max_examples=80, deadline=None)
-@given(two_images(), st.floats(0.1, 10))
-def test_scale(images: tuple[np.ndarray, np.ndarray], factor: float) -> None:
-    """Ratios and shares stay when both images are scaled, differences scale with them."""
-    a, b = images
-    m, n = measured(a, b), measured(a * factor, b * factor)
-    assert n.rmse == pytest.approx(m.rmse * factor, rel=1e-9)
-    assert n.max_abs == pytest.approx(m.max_abs * factor, rel=1e-9)
-    for key in ("max_rel", "sum_ratio", "mean_ratio", "p99_rel"):
-        assert getattr(n, key) == pytest.approx(getattr(m, key), rel=1e-7, abs=1e-12, nan_ok=True), key
-    alone = measured(a, a * factor)
-    if a.any():
-        assert alone.sum_ratio == pytest.approx(factor, rel=1e-9)
-        assert alone.median_ratio == pytest.approx(factor, rel=1e-9)
-        assert fit_scale(a.ravel(), (a * factor).ravel()) == pytest.approx(factor, rel=1e-9)
-
-
-def test_metrics_of_numbers_that_can_be_checked_by_hand() -> None:
-    a = np.array([[1.0, 2.0], [4.0, 0.0]])
-    b = np.array([[1.0, 3.0], [2.0, 0.0]])
-    m = measured(a, b, rtol=0.4)
-    assert m.rmse == pytest.approx(math.sqrt((0 + 1 + 4 + 0) / 4))
-    assert (m.max_abs, m.max_rel) == (2.0, 0.5)
-    assert m.worst is not None and (m.worst.slow, m.worst.fast, m.worst.a, m.worst.b) == (1, 0, 4.0, 2.0)
-    assert (m.sum_a, m.sum_b, m.sum_ratio) == (7.0, 6.0, 6 / 7)
-    assert m.mean_ratio == pytest.approx((1 + 1.5 + 0.5) / 3)
-    assert m.median_ratio == 1.0
-    assert m.within == 0.75
-    assert m.correlation == pytest.approx(np.corrcoef(a.ravel(), b.ravel())[0, 1], abs=1e-12)
-    assert measured(a, 2 * b, scale=2.0).rmse == m.rmse
-
-
-def test_constant_images() -> None:
-    flat = np.full(9, 0.1)
-    assert correlation(flat, flat) == 1.0
-    assert math.isnan(correlation(flat, 2 * flat))
-    assert math.isnan(correlation(flat, np.arange(9.0)))
-    assert not compare_images(np.full((3, 3), 1.0), np.arange(9.0).reshape(3, 3)).passed
-
-
-def test_peaks_of_a_made_image() -> None:
-    """Gaussian spots come back to 0.05 pixels: what a 3 x 3 centre of gravity of a spot of width 1 can do."""
-    rng = np.random.default_rng(3)
-    places = np.array([[i, j] for i in range(8, 60, 12) for j in range(8, 60, 12)]) + rng.uniform(-0.3, 0.3, (25, 2))
-    slow, fast = np.mgrid[:64, :64]
-    squared = (slow - places[:, 0, None, None]) ** 2 + (fast - places[:, 1, None, None]) ** 2
-    image = (np.exp(-squared / 2 / 0.6**2) * rng.uniform(50, 100, 25)[:, None, None]).sum(axis=0)
-    found = find_peaks(image, np.ones(image.shape, bool))
-    match = match_peaks(places, found, radius=1.0)
-    assert match.n_a == match.n_b == match.n_matched == 25
-    assert match.max_distance < 0.05
-    assert len(find_peaks(image, slow < 20)) < 25
-    assert len(find_peaks(np.ones((5, 5)), np.ones((5, 5), bool))) == 0
-
-
-def test_plateau_counts_once() -> None:
-    image = np.zeros((9, 9))
-    image[3:5, 3:5] = 7.0
-    assert len(find_peaks(image, np.ones(image.shape, bool))) == 1
-
-
-# hundredths of a pixel: distances whose squares underflow are not what this is about
-coordinate = st.integers(0, 2000).map(lambda x: x / 100)
-point = st.tuples(coordinate, coordinate)
-
-
-@settings(max_examples=60, deadline=None)
-@given(st.lists(point, max_size=5), st.lists(point, max_size=5), st.floats(0, 8))
-def test_matching_is_the_best_of_all(a: list, b: list, radius: float) -> None:
-    """As many pairs as any one-to-one matching has, and no larger sum of distances: by trying all of them."""
-    x, y = np.array(a).reshape(-1, 2), np.array(b).reshape(-1, 2)
-    best = (0, 0.0)
-
-    def search(i: int, free: frozenset[int], n: int, total: float) -> None:
-        nonlocal best
-        if i == len(x):
-            best = max(best, (n, -total))
-            return
-        search(i + 1, free, n, total)
-        for j in free:
-            distance = float(np.hypot(*(x[i] - y[j])))
-            if distance <= radius:
-                search(i + 1, free - {j}, n + 1, total + distance)
-
-    search(0, frozenset(range(len(y))), 0, 0.0)
-    match = match_peaks(x, y, radius)
-    assert match.n_matched == best[0]
-    if match.n_matched:
-        assert match.mean_distance * match.n_matched == pytest.approx(-best[1], abs=1e-9)
-        assert match.max_distance <= radius
 
 
 # --- what a difference is called ---------------------------------------------------------------------------------
@@ -277,11 +128,6 @@ def test_bars() -> None:
 @pytest.fixture
 def image() -> np.ndarray:
     return np.random.default_rng(4).poisson(20.0, (12, 17)).astype(np.uint16)
-
-
-FLAGS = (
-    "-cell 40 50 60 -default_F 100 -N 5 -distance 80 -pixel 0.3 -detpixels_f 24 -detpixels_s 16 -oversample 1".split()
-)
 
 
 def test_formats(tmp_path: Path, image: np.ndarray) -> None:
@@ -405,133 +251,3 @@ def test_picture_of_any_image(kind: str, golden_images, tmp_path: Path) -> None:
 def test_picture_that_cannot_be_written(tmp_path: Path, image: np.ndarray) -> None:
     with pytest.raises(FileError, match="does not exist"):
         save_comparison(tmp_path / "none" / "picture.png", compare_images(image, image))
-
-
-# --- another simulator -------------------------------------------------------------------------------------------
-
-
-def stand_in(folder: Path, body: str, name: str = "simulator") -> Path:
-    """An executable Python script."""
-    path = folder / name
-    path.write_text(f"#!{sys.executable}\nimport os, sys, pathlib\nargs = sys.argv[1:]\n{body}\n")
-    path.chmod(path.stat().st_mode | stat.S_IXUSR)
-    return path
-
-
-#: nbnumba itself, as another program: with a flag of its own where the test wants a difference.
-OURS = (
-    f"sys.path.insert(0, {str(ROOT)!r})\n"
-    "from nbnumba.cli.main import main\n"
-    "assert os.listdir('.') == ['log.txt'], os.listdir('.')\n"
-    "print('hello')\n"
-    "sys.exit(main(['run', *args, '-q', *MORE]))"
-)
-
-
-@pytest.fixture
-def clean(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("PYTHONWARNINGS", "ignore")
-    return tmp_path
-
-
-def test_against_a_program_that_agrees(clean: Path, capsys: pytest.CaptureFixture[str], monkeypatch) -> None:
-    monkeypatch.setenv("NB_C_BIN", str(stand_in(clean, "MORE = []\n" + OURS)))
-    (clean / "Fdump.bin").write_bytes(b"stale")
-    for words in (["--against", "--"], ["--"]):
-        assert main(["compare", "--out", "out", "--keep", *words, *FLAGS, "-nonoise"]) == 0
-        out = capsys.readouterr().out
-        assert "the images are identical" in out and "time of A" in out and "time of B" in out
-    content = json.loads((clean / "out" / "metrics.json").read_text())
-    assert content["passed"] and content["seconds"]["A"] > 0 and content["flags"] == [*FLAGS, "-nonoise"]
-    assert sorted(path.name for path in (clean / "out").iterdir()) == [
-        "comparison.png",
-        "metrics.json",
-        "nbnumba.bin",
-        "nbnumba.log",
-        "other.bin",
-        "other.log",
-    ]
-    assert "hello" in (clean / "out" / "other.log").read_text()
-    # nothing else was written where the user stands
-    assert sorted(path.name for path in clean.iterdir()) == ["Fdump.bin", "out", "simulator"]
-    assert (clean / "Fdump.bin").read_bytes() == b"stale"
-
-
-def test_against_a_program_that_differs(clean: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    program = stand_in(clean, "MORE = ['-fluence', '1e28']\n" + OURS)
-    words = [*FLAGS, "-fluence", "2e28", "-osc", "1", "-phisteps", "2"]
-    assert main(["compare", "--against", str(program), "--no-picture", "--", *words]) == 1
-    out = capsys.readouterr().out
-    assert "B is A times 2" in out and "one of the phi steps is exactly 0" in out
-
-
-@pytest.mark.parametrize(
-    ("body", "message"),
-    [
-        ("sys.exit('no licence')", "fails with exit code 1: no licence"),
-        ("print('done')", "wrote no float image; its last words: done"),
-        ("pathlib.Path(args[args.index('-floatfile') + 1]).write_bytes(b'1234')", "has 4 bytes"),
-        ("os.kill(os.getpid(), 9)", "fails with exit code -9: nothing"),
-    ],
-)
-def test_against_a_program_that_fails(clean: Path, capsys, body: str, message: str) -> None:
-    program = stand_in(clean, body)
-    assert main(["compare", "--against", str(program), "--", *FLAGS]) == 1
-    assert re.fullmatch(rf"nbnumba: error: .*{re.escape(message)}.*\n", capsys.readouterr().err)
-    assert not (clean / "metrics.json").exists()
-
-
-def test_against_with_flags_that_ours_refuses(clean: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    program = stand_in(clean, "sys.exit('must not run')")
-    assert main(["compare", "--against", str(program), "--", *FLAGS, "-hdiv", "3"]) == 1
-    assert "unknown option -hdiv" in capsys.readouterr().err
-
-
-def test_against_a_file_that_is_no_program(clean: Path) -> None:
-    program = clean / "simulator"
-    program.write_bytes(b"\x7fELF nonsense")
-    program.chmod(0o755)
-    with pytest.raises(FileError, match="cannot run"):
-        run_both(str(program), FLAGS)
-    with pytest.raises(ConfigError, match="no program"):
-        run_both(str(clean), FLAGS)
-
-
-def test_flags_for_clean_folders(clean: Path) -> None:
-    here = os.getcwd()
-    words = ["-hkl", "P1.hkl", "-matrix", "A.mat", "-floatfile", "x.bin", "-nonoise", "-dump", "d.bin", "-cell", "-5"]
-    words += ["--precision", "double", "--json=x.json", "--preview", "x.png", "-noisefile", "n.img", "--device=cpu"]
-    words += ["-trace_pixel", "1", "2", "-scale", "3", "-mask", "/m.img", "-misset", "-1", "2", "3"]
-    kept = ["-hkl", f"{here}/P1.hkl", "-matrix", f"{here}/A.mat", "-cell", "-5"]
-    tail = ["-scale", "3", "-mask", "/m.img", "-misset", "-1", "2", "3"]
-    assert both_know(words) == [*kept, *tail]
-    assert for_ours(words) == [*kept, "--precision", "double", "--device", "cpu", *tail]
-    # without -hkl the dump is read
-    assert both_know(["-dump", "d.bin"]) == ["-dump", f"{here}/d.bin"]
-
-
-REFERENCE = os.environ.get("NB_C_BIN")
-
-
-@pytest.mark.golden
-@pytest.mark.skipif(REFERENCE is None, reason="NB_C_BIN names no build of the reference program")
-def test_against_the_reference_program(clean: Path) -> None:
-    assert REFERENCE is not None
-    shutil.copytree(GOLDEN / "inputs", clean / "inputs")
-    words = [
-        "-hkl",
-        "inputs/hex.hkl",
-        "-cell",
-        "52.4",
-        "52.4",
-        "38.7",
-        "90",
-        "90",
-        "120",
-        "-N",
-        "5",
-        "-detpixels",
-        "64",
-    ]
-    assert main(["compare", "--against", REFERENCE, "--max-rel", "2e-6", "--no-picture", "--", *words]) == 0

@@ -123,14 +123,14 @@ def prepare(page: str, folder: Path) -> None:
 
 
 def _prepare_readme(folder: Path) -> None:
-    from tests import test_io_geometry, test_io_reflections
+    from tests import geometry_inputs, test_io_reflections
 
     (folder / "P1.hkl").write_text(lysozyme())
     (folder / "A.mat").write_text("0.012 0.001 0\n-0.001 0.012 0\n0 0 0.026\n")
     miller = test_io_reflections.make_asu("P 43 21 2")
     columns = {"FP": ("F", test_io_reflections.amplitudes(miller))}
     test_io_reflections.make_mtz(folder / "data.mtz", "P 43 21 2", columns, miller)
-    test_io_geometry.write(folder / "models.expt", test_io_geometry.an_experiment())
+    geometry_inputs.write(folder / "models.expt", geometry_inputs.an_experiment())
     for name in "ab":
         assert main(["run", *SMALL.split(), "-intfile", str(folder / f"{name}.img"), "-nonoise", "-nopgm", "-q"]) == 0
     other = folder / "nanoBragg"  # the other program is played by this one

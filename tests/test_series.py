@@ -1,12 +1,10 @@
-"""A series: every shot follows from the recipe, and a folder ends the same whatever happened on the way."""
+"""Series: shots by themselves and together, folders that are continued, and the command line."""
 
 from __future__ import annotations
 
 import contextlib
-import json
 import multiprocessing
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -14,50 +12,19 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-import h5py
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from nbnumba.cli.main import main
-from nbnumba.cli.series_flags import SERIES_FLAGS
-from nbnumba.config import Background, Beam, Crystal, Detector, Panel, Sampling, Scan, Simulation, StructureFactors
-from nbnumba.distributions import Variation, make_variations, read_variations, vary
 from nbnumba.errors import ConfigError, FileError
-from nbnumba.experiment import resolve
 from nbnumba.geometry import rotate_xyz
-from nbnumba.imgcif import to_imgcif
-from nbnumba.io.expt import read_expt
 from nbnumba.io.raw import read_float_image
-from nbnumba.series import NOWHERE, Series, derived_seed, random_misset, series_outputs
+from nbnumba.series import derived_seed, random_misset, series_outputs
 from nbnumba.series_run import run_series
-from nbnumba.series_truth import LEAST_PHOTONS, read_truth, spot_table
+from nbnumba.series_truth import read_truth
 from nbnumba.simulate import simulate
-from nbnumba.truth import find_truth
-
-ROOT = Path(__file__).resolve().parent.parent
-SIMULATION = Simulation(
-    crystal=Crystal(cell=(40.0, 50.0, 60.0), misset_deg=(10.0, 20.0, 30.0), Na=8, Nb=8, Nc=8, shape="gauss"),
-    beam=Beam(wavelength_A=1.0, fluence=1e26),
-    detector=Detector(distance_mm=60, fpixels=64, spixels=48, pixel_mm=0.4, convention="XDS"),
-    scan=Scan(phi_deg=5.0, osc_deg=1.0, phisteps=2),
-    structure_factors=StructureFactors(default_F=100.0, dump=Path("no such dump")),
-    sampling=Sampling(oversample=1),
-    physics="correct",
-)
-FLAGS = """-cell 40 50 60 -misset 10 20 30 -N 8 -default_F 100 -distance 60 -detpixels 48 -pixel 0.4 -fluence 1e26 -lambda 1
--osc 1 -phisteps 2 -oversample 1 -seed 7 --device cpu --quiet""".split()
-
-
-def content(folder: Path) -> dict[str, bytes]:
-    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
-
-
-def series(**changes: Any) -> Series:
-    return Series(**{"simulation": SIMULATION, "images": 5, "device": "cpu", **changes})
+from tests.series_inputs import DISTRIBUTIONS, FLAGS, ROOT, SIMULATION, content, series
 
 
 def test_a_rotation_series_is_its_single_images(tmp_path: Path) -> None:
@@ -110,235 +77,6 @@ def test_orientations_are_uniform() -> None:
 def test_seeds_fit_the_generator() -> None:
     seeds = {derived_seed(1, number, "noise") for number in range(2000)}
     assert len(seeds) == 2000 and min(seeds) >= 1 and max(seeds) <= 2**31 - 2
-
-
-DISTRIBUTIONS = """
-[beam]
-wavelength_A = { distribution = "normal", mean = 1.0, sigma = 0.01, min = 0.98, max = 1.02 }
-fluence = { distribution = "lognormal", median = 1.0, sigma = 0.5, times = true }
-[crystal]
-mosaic_spread_deg = { distribution = "uniform", low = 0.1, high = 0.4 }
-mosaic_domains = 3
-N = { distribution = "choice", values = [4, 6, 9], weights = [1, 1, 2] }
-cell = { distribution = "normal", mean = 1.0, sigma = 0.01 }
-"""
-
-
-@settings(max_examples=40, deadline=None)
-@given(seed=st.integers(0, 2**40), number=st.integers(1, 10**6))
-def test_drawn_values_stay_in_bounds(seed: int, number: int) -> None:
-    import tomllib
-
-    variations = make_variations(tomllib.loads(DISTRIBUTIONS))
-    drawn = vary(SIMULATION, variations, seed, number)
-    assert 0.98 <= drawn.beam.wavelength_A <= 1.02
-    assert 0.1 <= (drawn.crystal.mosaic_spread_deg or 0) <= 0.4 and drawn.crystal.mosaic_domains == 3
-    assert drawn.crystal.Na in (4, 6, 9) and drawn.crystal.Na == drawn.crystal.Nb == drawn.crystal.Nc
-    assert drawn.crystal.cell is not None
-    assert drawn.crystal.cell[1] / drawn.crystal.cell[0] == pytest.approx(50 / 40, rel=1e-12)
-    # a line less changes nothing else
-    fewer = vary(SIMULATION, variations[1:], seed, number)
-    assert replace(fewer.beam, wavelength_A=drawn.beam.wavelength_A) == drawn.beam and fewer.crystal == drawn.crystal
-
-
-def test_draws_follow_their_distributions() -> None:
-    def drawn(**parameters: Any) -> np.ndarray:
-        kind = parameters.pop("distribution")
-        variation = Variation("beam", "fluence", kind, tuple(parameters.items()))
-        return np.array([variation.draw(np.random.default_rng(n)) for n in range(2000)])
-
-    # four standard errors: sigma / sqrt(2000) is 0.022 sigma
-    assert drawn(distribution="normal", mean=3.0, sigma=2.0).mean() == pytest.approx(3.0, abs=0.09 * 2)
-    assert np.log(drawn(distribution="lognormal", median=5.0, sigma=0.3)).mean() == pytest.approx(np.log(5), abs=0.03)
-    assert drawn(distribution="uniform", low=-1.0, high=3.0).mean() == pytest.approx(1.0, abs=0.11)
-    assert (drawn(distribution="choice", values=(1.0, 2.0), weights=(1, 3)) == 2).mean() == pytest.approx(
-        0.75, abs=0.04
-    )
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("[beem]", r"\[beem\] is no part of a simulation; did you mean beam\?"),
-        ("[beam]\nwavelenght_A = 1", "did you mean wavelength_A"),
-        ('[beam]\nflux = {distribution="normal", mean=1}', "beam.flux: normal needs sigma"),
-        ('[beam]\nflux = {distribution="gauss", mean=1}', "must be one of normal, lognormal, uniform, choice"),
-        ('[beam]\nflux = {distribution="uniform", low=2, high=1}', "low must not be above high"),
-        ('[beam]\nflux = {distribution="normal", mean=1, sgima=1}', "did you mean sigma"),
-        ('[crystal]\nshape = {distribution="normal", mean=1, sigma=1}', "crystal.shape is not a number"),
-        ("[beam]\nnopolar = 3", "3 is not a value of this field"),
-        ("[beam\n", r"is not TOML.*line 1"),
-    ],
-)
-def test_a_file_of_distributions_is_refused(tmp_path: Path, text: str, message: str) -> None:
-    (tmp_path / "vary.toml").write_text(text)
-    with pytest.raises(FileError, match=message) as caught:
-        read_variations(tmp_path / "vary.toml")
-    assert "vary.toml" in str(caught.value)
-
-
-def test_files_are_chosen_by_their_whole_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    choice = make_variations({"beam": {"sourcefile": {"distribution": "choice", "values": ["a.txt"]}}})
-    assert vary(SIMULATION, choice, 1, 1).beam.sourcefile == tmp_path / "a.txt"
-
-
-def test_the_page_about_series(tmp_path: Path) -> None:
-    page = (ROOT / "docs" / "series.md").read_text(encoding="utf-8")
-    blocks = re.findall(r"(?ms)^```toml\n(.*?)^```$", page)
-    assert len(blocks) == 1
-    (tmp_path / "vary.toml").write_text(blocks[0])
-    assert len(read_variations(tmp_path / "vary.toml")) == 6
-    known = {word for row in SERIES_FLAGS for word in row.spellings}
-    used = set(re.findall(r"(?<=[`\s])--?[a-zA-Z][\w-]*", page))
-    assert len(used) > 15 and used <= known, used - known
-
-
-def test_values_that_no_simulation_can_use_name_the_shot() -> None:
-    negative = make_variations({"beam": {"wavelength_A": {"distribution": "normal", "mean": -1.0, "sigma": 0.0}}})
-    with pytest.raises(ConfigError, match=r"beam.wavelength_A must be > 0, got -1.0 \(drawn for shot 3"):
-        vary(SIMULATION, negative, 1, 3)
-    never = make_variations({"beam": {"flux": {"distribution": "normal", "mean": 0.0, "sigma": 1.0, "min": 99.0}}})
-    with pytest.raises(ConfigError, match="none of 1000 draws"):
-        vary(SIMULATION, never, 1, 3)
-
-
-def test_truth_adds_up_to_the_image() -> None:
-    result = simulate(SIMULATION, device="cpu")
-    spots = spot_table(result.experiment, result.images)
-    counted = result.image[result.image >= LEAST_PHOTONS].sum(dtype=float)
-    assert len(spots["hkl"]) > 3
-    # float32 columns: 6e-8 each
-    assert spots["photons"].sum(dtype=float) == pytest.approx(counted, rel=1e-6)
-    # each spot lies where Bragg's law has its reflection: within half an index along the shortest edge, 40 A
-    panel = result.experiment.panel
-    place = panel.pix0 + np.outer(spots["slow"], panel.sdet * panel.pixel_size)
-    place += np.outer(spots["fast"], panel.fdet * panel.pixel_size)
-    d = place / np.linalg.norm(place, axis=1)[:, None] - result.experiment.detector.frame.beam
-    assert np.abs(np.linalg.norm(d, axis=1) - 1 / spots["d_A"]).max() < 0.5 / 40
-    bright = np.argmax(spots["peak"])
-    s, f = np.unravel_index(np.argmax(result.image), result.image.shape)
-    assert spots["peak"][bright] == result.image.max()
-    assert abs(spots["slow"][bright] - s - 0.5) < 1.5 and abs(spots["fast"][bright] - f - 0.5) < 1.5
-    assert (spots["F"] == 100).all()
-
-
-def test_truth_agrees_with_the_strongest_term_of_every_pixel() -> None:
-    """The list of one image looks at every term of the sum, the series' table at the nearest index only."""
-    result = simulate(replace(SIMULATION, scan=Scan(osc_deg=3.0, phisteps=6)), device="cpu")
-    table = spot_table(result.experiment, result.images)
-    ours = {tuple(hkl): photons for hkl, photons in zip(table["hkl"].tolist(), table["photons"].tolist(), strict=True)}
-    spots = find_truth(result)[0].spots
-    strong = spots[spots["photons"] > spots["photons"].max() / 100]
-    assert len(strong) > 20
-    for spot in strong:  # they part where two spots touch, in tails
-        assert ours[(spot["h"], spot["k"], spot["l"])] == pytest.approx(spot["photons"], rel=0.02)
-
-
-def test_truth_knows_bragg_from_background(tmp_path: Path) -> None:
-    wet = replace(SIMULATION, background=Background(water_um=5.0))
-    for name, simulation in (("dry", SIMULATION), ("wet", wet)):
-        run_series(series(simulation=simulation, images=1), tmp_path / name, workers=1, contact_sheet=False)
-    dry, wet_truth = (read_truth(tmp_path / name / "image_truth.h5") for name in ("dry", "wet"))
-    assert wet_truth["shots"]["photons"][0] > 1.01 * dry["shots"]["photons"][0]
-    for key, values in dry["spots"].items():
-        assert np.array_equal(values, wet_truth["spots"][key]), key
-
-
-def test_truth_of_a_pink_still_takes_the_right_wavelength() -> None:
-    pink = replace(
-        SIMULATION,
-        beam=replace(SIMULATION.beam, dispersion_percent=10.0, dispsteps=20),
-        scan=Scan(),
-        crystal=replace(SIMULATION.crystal, Na=30, Nb=30, Nc=30),
-    )
-    result = simulate(pink, device="cpu")
-    spots = spot_table(result.experiment, result.images)
-    # Laue: the wavelength of a spot is 2 d sin(theta) of its reflection, known to the 0.5 % between two wavelengths
-    s, f = spots["slow"] * 0.4e-3, spots["fast"] * 0.4e-3
-    panel = result.experiment.panel
-    place = panel.pix0 + np.outer(s, panel.sdet) + np.outer(f, panel.fdet)
-    along = place @ result.experiment.detector.frame.beam / np.linalg.norm(place, axis=1)
-    bright = spots["photons"] > spots["photons"].max() / 100
-    found = (2 * spots["d_A"] * np.sqrt((1 - along) / 2))[bright]
-    assert bright.sum() > 3
-    # a pixel of 0.4 mm at 60 mm covers up to 3 % of 2 theta near the beam, 1 % farther out
-    assert np.abs(found / spots["wavelength_A"][bright] - 1).max() < 0.03
-
-
-def test_truth_of_a_series(tmp_path: Path) -> None:
-    variations = make_variations({"crystal": {"cell": {"distribution": "normal", "mean": 1.0, "sigma": 0.02}}})
-    recipe = series(kind="stills", images=4, variations=variations)
-    run_series(recipe, tmp_path, workers=1)
-    truth = read_truth(tmp_path / "image_truth.h5")
-    shots, spots = truth["shots"], truth["spots"]
-    assert shots["file"].tolist() == [b"image_%04d.img" % n for n in range(1, 5)]
-    assert shots["n_spots"].sum() == len(spots["hkl"]) and shots["first_spot"][0] == 0
-    for number in range(1, 5):
-        experiment = resolve(recipe.shot(number).simulation)
-        assert np.array_equal(shots["reciprocal"][number - 1], experiment.crystal.reciprocal)
-        assert shots["unit_cell"][number - 1] == pytest.approx(experiment.crystal.unit_cell, rel=1e-12)
-        rows = slice(shots["first_spot"][number - 1], shots["first_spot"][number - 1] + shots["n_spots"][number - 1])
-        assert (spots["shot"][rows] == number).all()
-    assert truth["thumbnails"]["photons"].shape[0] == 4
-
-
-def test_panels(tmp_path: Path) -> None:
-    panels = tuple(
-        Panel(pix0_mm=(x, -8.0, 60.0), fast_axis=(1, 0, 0), slow_axis=(0, 1, 0), fpixels=30, spixels=40, pixel_mm=0.4)
-        for x in (-13.0, 1.0)
-    )
-    split = replace(SIMULATION, detector=Detector(convention="XDS", panels=panels))
-    run_series(series(simulation=split, images=1, outputs=series_outputs(nexus=Path("a.nxs"))), tmp_path, workers=1)
-    truth = read_truth(tmp_path / "image_truth.h5")
-    assert set(truth["spots"]["panel"]) == {0, 1}
-    assert truth["thumbnails"]["photons"].shape == (1, 80, 30)
-    assert len(json.loads((tmp_path / "image.expt").read_text())["detector"][0]["panels"]) == 2
-    # both panels show the same crystal: photons of the one and the other make up the whole
-    images = simulate(split, device="cpu").images
-    for panel in (0, 1):
-        found = truth["spots"]["photons"][truth["spots"]["panel"] == panel].sum(dtype=float)
-        image = images[panel]
-        assert found == pytest.approx(image[image >= LEAST_PHOTONS].sum(dtype=float), rel=1e-6)
-
-
-@pytest.mark.parametrize("kind", ["rotation", "stills"])
-def test_true_models_are_those_of_the_images(tmp_path: Path, kind: Any) -> None:
-    recipe = series(kind=kind, images=2)
-    run_series(recipe, tmp_path, workers=1, contact_sheet=False)
-    content = json.loads((tmp_path / "image.expt").read_text())
-    assert len(content["experiment"]) == (1 if kind == "rotation" else 2)
-    if kind == "rotation":
-        assert content["imageset"][0]["template"] == "image_####.img"
-        assert content["scan"][0]["oscillation"] == pytest.approx([5.0, 1.0], rel=1e-12)
-        assert content["scan"][0]["image_range"] == [1, 2]
-    for index in range(len(content["experiment"])):
-        found = read_expt(tmp_path / "image.expt", index=index)
-        experiment = resolve(recipe.shot(index + 1).simulation)
-        turn = to_imgcif(experiment)
-        assert np.linalg.det(turn) == pytest.approx(1.0, rel=1e-12)
-        # vectors of order 1, in double precision
-        assert found.reciprocal == pytest.approx(turn @ experiment.crystal.reciprocal.T, abs=1e-12)
-        assert found.panels[0].pix0_mm == pytest.approx(turn @ experiment.panel.pix0 * 1000, abs=1e-9)
-        assert (found.panels[0].fpixels, found.panels[0].spixels) == (64, 48)
-        if kind == "rotation":
-            assert found.spindle == pytest.approx(turn @ experiment.detector.frame.spindle, abs=1e-12)
-
-
-def test_a_rotation_series_in_nxmx_is_one_data_set(tmp_path: Path) -> None:
-    outputs = series_outputs(nexus=Path("a.nxs"), noisefile=NOWHERE)
-    run_series(series(images=3, outputs=outputs), tmp_path, workers=1, contact_sheet=False)
-    with h5py.File(tmp_path / "a.nxs") as whole:
-        assert whole["entry/data/data"].shape == (3, 48, 64)
-        assert whole["entry/sample/transformations/omega"][()] == pytest.approx([5, 6, 7], abs=1e-12)
-        for number in (1, 2, 3):
-            with h5py.File(tmp_path / f"a_{number:04d}.nxs") as part:
-                assert np.array_equal(whole["entry/data/data"][number - 1], part["entry/data/data"][0])
-                assert part["entry/data/data"][0].max() > 0
-    images = json.loads((tmp_path / "a.expt").read_text())["imageset"][0]
-    assert images["template"] == "a.nxs" and images["single_file_indices"] == [0, 1, 2]
-    run_series(series(kind="stills", images=2, outputs=outputs), tmp_path / "s", workers=1, contact_sheet=False)
-    assert not (tmp_path / "s" / "a.nxs").exists()
 
 
 def test_a_folder_belongs_to_its_series(tmp_path: Path) -> None:

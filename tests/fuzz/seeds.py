@@ -145,7 +145,7 @@ def _models(suffix: str) -> Callable[[Path], Seeds]:
 
 
 def _expt(folder: Path) -> Seeds:
-    from tests.test_io_geometry import PANELS, an_experiment, group
+    from tests.geometry_inputs import PANELS, an_experiment, group
 
     axes = {"axes": [[1, 0, 0], [0, 0, 1], [1, 0, 0]], "angles": [1, 20, 0], "scan_axis": 1, "names": ["p", "k", "o"]}
     A = np.linalg.inv(np.diag([36.4, 41.7, 47.3])).ravel().tolist()
@@ -160,7 +160,7 @@ def _expt(folder: Path) -> Seeds:
 
 
 def _xparm(folder: Path) -> Seeds:
-    from tests.test_io_geometry import direct_vectors, old_xparm, xparm
+    from tests.geometry_inputs import direct_vectors, old_xparm, xparm
 
     two = "1 1 120 1 200\n 0.0 0.0 0.0  1.0 0.0 0.0  0.0 1.0 0.0\n2 121 240 1 200\n 1.0 2.0 0.0  1.0 0.0 0.0  0.0 1.0 0.0\n"
     texts = xparm(direct_vectors()), xparm(direct_vectors(), two), old_xparm(direct_vectors())
@@ -168,7 +168,7 @@ def _xparm(folder: Path) -> Seeds:
 
 
 def _xdsinp(folder: Path) -> Seeds:
-    from tests.test_io_geometry import INP
+    from tests.geometry_inputs import INP
 
     segment = (
         "SEGMENT= 1 240 1 100 SEGMENT_ORGX= 5 SEGMENT_ORGY= 6 SEGMENT_DISTANCE= 1\n"
@@ -179,7 +179,7 @@ def _xdsinp(folder: Path) -> Seeds:
 
 
 def _geom(folder: Path) -> Seeds:
-    from tests.test_io_geometry import GEOM
+    from tests.geometry_inputs import GEOM
 
     return [GEOM.encode(), GEOM.replace("photon_energy = 9500 eV", "wavelength = 1.3 A").encode()]
 
@@ -187,7 +187,7 @@ def _geom(folder: Path) -> Seeds:
 def _cbf(folder: Path) -> Seeds:
     from nbnumba.io.cbf import write_cbf
     from tests.geometries import counts
-    from tests.test_io_geometry import MINI
+    from tests.geometry_inputs import MINI
 
     geometry = _geometry_of("MOSFLM")
     write_cbf(folder / "a.cbf", counts(geometry)[0], geometry, 65000)
@@ -207,7 +207,7 @@ def _own_nxmx(name: str) -> Callable[[Path], bytes]:
 
 
 def _other_nxmx(folder: Path) -> bytes:
-    from tests.test_io_geometry import make_nxmx
+    from tests.geometry_inputs import make_nxmx
 
     return make_nxmx(folder / "other.nxs", 2).read_bytes()
 
@@ -260,7 +260,7 @@ def _pgm(folder: Path) -> Seeds:
 
 
 def _toml(folder: Path) -> Seeds:
-    from tests.test_series import DISTRIBUTIONS
+    from tests.series_inputs import DISTRIBUTIONS
 
     more = '[detector]\ndistance_mm = 100.0\nconvention = {distribution = "choice", values = ["XDS", "ADXV"]}\n'
     paths = '[beam]\nspectrum = {distribution = "choice", values = ["a.txt", "b.txt"]}\nnopolar = true\n'

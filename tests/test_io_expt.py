@@ -1,0 +1,197 @@
+"""Geometry from experiment lists of DIALS."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from nbnumba.config import Sampling
+from nbnumba.errors import FileError
+from nbnumba.experiment import resolve
+from nbnumba.geometry_files import read_geometry, whole_image
+from nbnumba.inputs import orientations
+from nbnumba.io.geometry import rotation
+from nbnumba.simulate import simulate
+from tests.geometry_inputs import (
+    PANELS,
+    WAVELENGTH,
+    a_panel,
+    an_experiment,
+    direct_vectors,
+    group,
+    simulation_of,
+    write,
+)
+
+
+def test_expt_panels_equal_single_panel_runs(tmp_path):
+    """Four panels, one tilted: each is, bit for bit, the image of the same geometry with this panel only."""
+    together = simulate(simulation_of(write(tmp_path / "all.expt", an_experiment())))
+    assert len(together.images) == 4
+    for i, image in enumerate(together.images):
+        detector = {"panels": [PANELS[i]], "hierarchy": group([0])}
+        alone = simulate(simulation_of(write(tmp_path / f"{i}.expt", an_experiment(detector=detector))))
+        assert image.shape == tuple(PANELS[i]["image_size"][::-1])
+        assert image.max() > 0
+        np.testing.assert_array_equal(image, alone.image)
+    whole = whole_image(together.experiment.simulation.detector.panels, together.images, gap=-1)
+    assert whole.shape == (22, 26)
+    np.testing.assert_array_equal(whole[12:, 14:], together.images[3])
+    np.testing.assert_array_equal(whole[12:21, :11], together.images[2])
+    assert (whole[:, 12:14] == -1).all()
+    assert (whole == -1).sum() == 22 * 26 - 120 * 3 - 99
+
+
+def test_expt_is_the_experiment_that_dials_means(tmp_path):
+    """Every number of the file, against dxtbx's definitions written out."""
+    experiment = resolve(simulation_of(write(tmp_path / "a.expt", an_experiment())))
+    frame = experiment.detector.frame
+    np.testing.assert_array_equal(frame.beam, [0, 0, -1])
+    np.testing.assert_allclose(np.abs(frame.polar), [1, 0, 0])
+    np.testing.assert_array_equal(frame.spindle, [1, 0, 0])
+    np.testing.assert_allclose(experiment.crystal.direct, direct_vectors(), atol=1e-9)
+    assert experiment.simulation.beam.kahn_factor == pytest.approx(0.9)
+    assert np.degrees(experiment.scan.start) == pytest.approx(10)
+    assert np.degrees(experiment.scan.osc) == pytest.approx(0.5)
+    for panel, said in zip(experiment.detector.panels, PANELS, strict=True):
+        np.testing.assert_allclose(panel.pix0, np.array(said["origin"]) / 1000, rtol=1e-12)
+        np.testing.assert_allclose(panel.fdet, said["fast_axis"], atol=1e-12)
+    # a crystal turned by phi about e: x' = R(e, phi) x
+    wanted = direct_vectors() @ rotation((1, 0, 0), 10).T * 1e-10
+    np.testing.assert_allclose(orientations(experiment)[0].reshape(3, 3), wanted, atol=1e-20)
+
+
+def test_expt_spots_are_where_the_laue_equation_puts_them(tmp_path):
+    """A reflection that dxtbx's own formulas predict (r = S R F A h, s1 = s0 + r) is the brightest pixel around."""
+    F, S = rotation((0, 1, 1), 25), rotation((1, 1, 0), 35)
+    gonio = {
+        "rotation_axis": [0.0, 1.0, 0.0],
+        "fixed_rotation": F.ravel().tolist(),
+        "setting_rotation": S.ravel().tolist(),
+    }
+    detector = {"panels": [a_panel((-40, 40, -60), size=(400, 400), pixel=0.2)], "hierarchy": group([0])}
+    scan = {"image_range": [1, 1], "oscillation": [33.0, 0.01]}
+    path = write(tmp_path / "a.expt", an_experiment(goniometer=gonio, scan=scan, detector=detector))
+    A = np.linalg.inv(direct_vectors())
+    turned = S @ rotation((0, 1, 0), 33.0) @ F @ A
+    s0 = np.array([0, 0, -1]) / WAVELENGTH
+    h = np.stack(np.meshgrid(*[np.arange(-12, 13)] * 3, indexing="ij"), -1).reshape(-1, 3)
+    s1 = s0 + h @ turned.T
+    off = np.abs(np.linalg.norm(s1, axis=1) - 1 / WAVELENGTH)
+    close = (off < 1e-4) & (h.any(axis=1)) & (s1[:, 2] < -0.5 / WAVELENGTH)
+    hits = s1[close] * (-60 / s1[close][:, 2:])
+    fast, slow = (hits[:, 0] + 40) / 0.2, (40 - hits[:, 1]) / 0.2
+    inside = (fast > 4) & (fast < 396) & (slow > 4) & (slow < 396)
+    assert inside.sum() >= 3
+    base = simulation_of(path)
+    sharp = replace(base, crystal=replace(base.crystal, Na=10, Nb=10, Nc=10, shape="gauss"))
+    image = simulate(replace(sharp, physics="correct", sampling=Sampling(oversample=2))).image
+    for f, s in zip(fast[inside].astype(int), slow[inside].astype(int), strict=True):
+        box = image[s - 4 : s + 5, f - 4 : f + 5]
+        row, column = np.unravel_index(box.argmax(), box.shape)
+        assert box.max() > 1e-3 * image.max()
+        assert max(abs(row - 4), abs(column - 4)) <= 1
+
+
+def test_expt_goniometer_of_many_axes(tmp_path):
+    """Axes are listed from the crystal outwards; those before the scan axis are fixed, those after it its setting."""
+    axes = [[1, 0, 0], [0.1, 0.9, 0.2], [0, 0.6, 0.8]]
+    gonio = {"axes": axes, "angles": [20, 0, 30], "names": ["phi", "kappa", "omega"], "scan_axis": 1}
+    found = read_geometry(write(tmp_path / "a.expt", an_experiment(goniometer=gonio)))
+    setting, fixed = rotation(axes[2], 30), rotation(axes[0], 20)
+    np.testing.assert_allclose(found.spindle, setting @ axes[1] / np.linalg.norm(axes[1]), atol=1e-12)
+    np.testing.assert_allclose(found.reciprocal, setting @ fixed @ np.linalg.inv(direct_vectors()), atol=1e-12)
+
+
+STILLS = {
+    "no scan": {"scan": None},
+    "no goniometer": {"goniometer": None},
+    "no oscillation": {"scan": {"image_range": [1, 1], "oscillation": [10.0, 0.0]}},
+    "none said": {"scan": {"image_range": [1, 4]}},
+}
+
+
+@pytest.mark.parametrize("name", STILLS)
+def test_expt_stills_take_the_crystal_as_it_is(tmp_path, name):
+    gonio = {"rotation_axis": [1, 0, 0], "fixed_rotation": rotation((0, 1, 0), 50).ravel().tolist()}
+    found = read_geometry(write(tmp_path / "a.expt", an_experiment(**({"goniometer": gonio} | STILLS[name]))))
+    np.testing.assert_allclose(found.reciprocal, np.linalg.inv(direct_vectors()), atol=1e-12)
+    assert found.phi_deg is None
+    assert found.osc_deg is None
+
+
+def test_expt_nested_groups(tmp_path):
+    """A panel's frame is that of its group, the group's that of the one around it."""
+    outer, inner = rotation((0, 1, 0), 12), rotation((1, 0, 0), -7)
+    leaf = group([0], fast_axis=inner[:, 0].tolist(), slow_axis=inner[:, 1].tolist(), origin=[1, 2, 3])
+    root = group([], fast_axis=outer[:, 0].tolist(), slow_axis=outer[:, 1].tolist(), origin=[0, 0, -50])
+    detector = {"panels": [a_panel((-5, 6, 1))], "hierarchy": root | {"children": [leaf]}}
+    (panel,) = read_geometry(write(tmp_path / "a.expt", an_experiment(detector=detector))).panels
+    wanted = np.array([0, 0, -50]) + outer @ ([1, 2, 3] + inner @ [-5, 6, 1])
+    np.testing.assert_allclose(panel.pix0_mm, wanted, atol=1e-12)
+    np.testing.assert_allclose(panel.fast_axis, (outer @ inner)[:, 0], atol=1e-12)
+    np.testing.assert_allclose(panel.slow_axis, -(outer @ inner)[:, 1], atol=1e-12)
+
+
+def test_expt_image_of_a_scan(tmp_path):
+    path = write(tmp_path / "a.expt", an_experiment())
+    assert read_geometry(path).images == (3, 12)
+    assert read_geometry(path, image=5).phi_deg == pytest.approx(11.0)
+    with pytest.raises(FileError, match="holds images 3 to 12: there is no image 2"):
+        read_geometry(path, image=2)
+
+
+def test_expt_backward_scan_is_a_forward_one_about_the_opposite_axis(tmp_path):
+    backward = {"image_range": [1, 2], "oscillation": [10.0, -0.5]}
+    found = read_geometry(write(tmp_path / "a.expt", an_experiment(scan=backward)), image=2)
+    assert (found.phi_deg, found.osc_deg) == (-9.5, 0.5)
+    assert found.spindle == (-1, 0, 0)
+
+
+def test_expt_scan_varying_crystal(tmp_path):
+    A = np.linalg.inv(direct_vectors())
+    points = [(rotation((0, 0, 1), 0.1 * i) @ A).ravel().tolist() for i in range(11)]
+    crystal = an_experiment()["crystal"][0] | {"A_at_scan_points": points}
+    found = read_geometry(write(tmp_path / "a.expt", an_experiment(crystal=crystal)), image=6)
+    np.testing.assert_allclose(found.reciprocal, rotation((0, 0, 1), 0.35) @ A, atol=1e-7)
+
+
+def test_expt_sensor(tmp_path):
+    panels = [panel | {"thickness": 0.45, "mu": 3.9} for panel in PANELS]
+    found = read_geometry(write(tmp_path / "a.expt", an_experiment(detector={"panels": panels})))
+    assert found.thickness_um == pytest.approx(450)
+    assert found.attenuation_um == pytest.approx(1000 / 3.9)
+    panels[1]["mu"] = 2
+    with pytest.raises(FileError, match="different thickness or mu"):
+        read_geometry(write(tmp_path / "a.expt", an_experiment(detector={"panels": panels})))
+
+
+BROKEN = {
+    "beam": ({"direction": [0, 0, 0], "wavelength": 1}, r"beam\[0\].direction has no length"),
+    "detector": ({"panels": []}, r"detector\[0\] has no panels"),
+    "goniometer": ({"axes": [[1, 0, 0]], "angles": [0], "scan_axis": 3}, "scan_axis must be the number"),
+    "crystal": ({"real_space_a": [1, 0, 0], "real_space_b": [1, 0, 0], "real_space_c": [0, 0, 1]}, "no volume"),
+    "scan": ({"image_range": [1, 2], "oscillation": [0, "x"]}, r"scan\[0\].oscillation must be 2 finite numbers"),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_expt_errors_name_file_and_key(tmp_path, name):
+    entry, message = BROKEN[name]
+    with pytest.raises(FileError, match=message) as caught:
+        read_geometry(write(tmp_path / "bad.expt", an_experiment(**{name: entry})))
+    assert "bad.expt" in str(caught.value)
+
+
+def test_expt_that_is_no_json(tmp_path):
+    path = tmp_path / "bad.expt"
+    path.write_text('{"experiment": [\n  {"beam": 0,}\n]}')
+    with pytest.raises(FileError, match=r"bad\.expt is not JSON: .*line 2"):
+        read_geometry(path)
+    panels = [PANELS[0] | {"pixel_size": [0.1, 0.2]}]
+    with pytest.raises(FileError, match=r"detector\[0\].panels\[0\]: pixels of 0.1 x 0.2 mm are not square"):
+        read_geometry(write(path, an_experiment(detector={"panels": panels})))
+    with pytest.raises(FileError, match="experiment 0 has no beam"):
+        read_geometry(write(path, an_experiment(beam=None)))
