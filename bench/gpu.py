@@ -32,6 +32,7 @@ from nbnumba.dispatch import make_plan
 from nbnumba.errors import DeviceError
 from nbnumba.experiment import resolve
 from nbnumba.inputs import KernelInputs, build_inputs
+from nbnumba.timing import count_steps, time_images, time_on_device
 
 ROOT = Path(__file__).resolve().parent.parent
 GOLDEN = ROOT / "tests" / "golden"
@@ -104,48 +105,9 @@ def check_parity(device: Device) -> dict[str, Any]:
     return found
 
 
-def time_kernel(renderer: Any, repeat: int) -> tuple[float, float]:
-    """Median seconds on the device of the kernel over the whole region, and of the copy of its pixels to the host."""
-    from numba import cuda
-
-    from nbnumba.kernels.gpu import find_grid
-
-    state, panel = renderer.states[0], renderer.inputs.panel
-    window = (panel.s0, panel.s1, panel.f0, panel.f1)
-    shape = (panel.s1 - panel.s0, panel.f1 - panel.f0)
-    kernels, copies = [], []
-    with cuda.gpus[state.device.index]:
-        band, host = cuda.device_array(shape, np.float32), cuda.pinned_array(shape, np.float32)
-        stream = state.streams[0]
-        marks = [cuda.event(timing=True) for _ in range(3)]
-        for _ in range(repeat + 1):  # the first one warms up
-            marks[0].record(stream)
-            grid = find_grid(state.name, window)
-            state.start(grid, stream, band, renderer.inputs.cell, state.no_mask, window)
-            marks[1].record(stream)
-            band.copy_to_host(host, stream=stream)
-            marks[2].record(stream)
-            marks[2].synchronize()
-            kernels.append(cuda.event_elapsed_time(marks[0], marks[1]) / 1e3)
-            copies.append(cuda.event_elapsed_time(marks[1], marks[2]) / 1e3)
-    return statistics.median(kernels[1:]), statistics.median(copies[1:])
-
-
-def time_image(renderer: Any, image: np.ndarray, repeat: int, progress: Any = None) -> float:
-    """Median seconds from launch to an image on the host."""
-    renderer.render(image, progress)
-    times = []
-    for _ in range(repeat):
-        start = time.perf_counter()
-        renderer.render(image, progress)
-        times.append(time.perf_counter() - start)
-    return statistics.median(times)
-
-
 def check(inputs: KernelInputs, image: np.ndarray, device: Device) -> float | None:
     """Max |d| / max against the float64 kernel; None where that would take too long."""
-    panel = inputs.panel
-    if (panel.s1 - panel.s0) * (panel.f1 - panel.f0) * inputs.steps_per_pixel > CHECKED_STEPS:
+    if count_steps(inputs) > CHECKED_STEPS:
         return None
     renderer = make_gpu_renderer(inputs, device, "double")
     exact = renderer.new_image(image.shape)
@@ -162,13 +124,11 @@ def measure(name: str, flags: str, device: Device, instructions: float) -> dict[
     start = time.perf_counter()
     renderer = make_gpu_renderer(inputs, device)
     fixed = time.perf_counter() - start
-    panel = inputs.panel
-    steps = (panel.s1 - panel.s0) * (panel.f1 - panel.f0) * inputs.steps_per_pixel
+    steps = count_steps(inputs)
     repeat = 5 if steps > 2e9 else 20
-    image = renderer.new_image((panel.s1, panel.fpixels))
-    wall = time_image(renderer, image, repeat)
-    watched = time_image(renderer, image, repeat, lambda share: None)
-    kernel, copy = time_kernel(renderer, repeat)
+    image = renderer.new_image((inputs.panel.s1, inputs.panel.fpixels))
+    wall, watched = (time_images([renderer], [image], repeat, 0, watch).median for watch in (None, lambda share: None))
+    kernel, copy = (timing.median for timing in time_on_device(renderer, repeat))
     limit = device.processors * SCHEDULERS * WARP * device.clock / instructions
     row = {
         "case": name,
