@@ -5,9 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import typer
-
-from nbnumba.cli.command import INVOCATION, FlagCommand
 from nbnumba.cli.flag_table import FLAGS
 from nbnumba.cli.flags import Flag, count, panel, switch
 from nbnumba.cli.parse import Invocation, parse
@@ -35,17 +32,6 @@ class BenchRequest:
     is_demo: bool
     invocation: Invocation
     words: tuple[str, ...]
-
-
-class BenchCommand(FlagCommand):
-    """A command that hands its words to :func:`parse_bench`; the request is in ``ctx.meta[INVOCATION]``."""
-
-    def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:  # type: ignore[override]
-        """Parse the words, unless only completions or the help are wanted."""
-        if ctx.resilient_parsing or "--help" in args or "-h" in args:
-            return super().parse_args(ctx, args)
-        ctx.meta[INVOCATION] = parse_bench(args)
-        return []
 
 
 def parse_bench(argv: Sequence[str]) -> BenchRequest:

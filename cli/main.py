@@ -17,13 +17,13 @@ import typer
 
 import nbnumba
 from nbnumba.cli import interrupt, report, start, usage
-from nbnumba.cli.bench_flags import BENCH_FLAGS, BenchCommand
-from nbnumba.cli.command import INVOCATION, FlagCommand, with_flags
+from nbnumba.cli.bench_flags import BENCH_FLAGS, BenchRequest, parse_bench
+from nbnumba.cli.command import flag_command
 from nbnumba.cli.compare_flags import FLAGS_KEY, CompareCommand, CompareOptions
 from nbnumba.cli.flag_table import FLAGS
 from nbnumba.cli.parse import Invocation, parse
-from nbnumba.cli.series_flags import SERIES_FLAGS, SeriesCommand
-from nbnumba.cli.trace_flags import TRACE_FLAGS, TraceCommand
+from nbnumba.cli.series_flags import SERIES_FLAGS, SeriesRequest, parse_series
+from nbnumba.cli.trace_flags import TRACE_FLAGS, TraceRequest, parse_trace
 from nbnumba.errors import NbnumbaError, UsageError
 from nbnumba.io.files import cause
 from nbnumba.threads import is_left_running
@@ -63,12 +63,7 @@ _RUN_HELP = (
 )
 
 
-@app.command("run", cls=FlagCommand, help=_RUN_HELP, options_metavar="FLAGS", rich_help_panel="Simulate")
-@with_flags(FLAGS)
-def _run(ctx: typer.Context) -> None:
-    _simulate(ctx.meta[INVOCATION])
-
-
+@flag_command(app, "run", parse, FLAGS, _RUN_HELP, panel="Simulate")
 def _simulate(invocation: Invocation) -> None:
     if "trace.pixel" in invocation.values:
         from nbnumba.cli.trace import run_and_trace
@@ -87,18 +82,19 @@ _TRACE_HELP = (
 )
 
 
-@app.command(
+@flag_command(
+    app,
     "trace",
-    cls=TraceCommand,
-    help=_TRACE_HELP,
-    options_metavar="SLOW FAST [SLOW FAST]... FLAGS",
-    rich_help_panel="Compare",
+    parse_trace,
+    TRACE_FLAGS,
+    _TRACE_HELP,
+    metavar="SLOW FAST [SLOW FAST]... FLAGS",
+    panel="Compare",
 )
-@with_flags(TRACE_FLAGS)
-def _trace(ctx: typer.Context) -> None:
+def _trace(request: TraceRequest) -> None:
     from nbnumba.cli.trace import trace_pixels
 
-    trace_pixels(ctx.meta[INVOCATION])
+    trace_pixels(request)
 
 
 _SERIES_HELP = (
@@ -108,18 +104,19 @@ _SERIES_HELP = (
 )
 
 
-@app.command(
+@flag_command(
+    app,
     "series",
-    cls=SeriesCommand,
-    help=_SERIES_HELP,
-    options_metavar="--images N|--stills N FLAGS",
-    rich_help_panel="Simulate",
+    parse_series,
+    SERIES_FLAGS,
+    _SERIES_HELP,
+    metavar="--images N|--stills N FLAGS",
+    panel="Simulate",
 )
-@with_flags(SERIES_FLAGS)
-def _series(ctx: typer.Context) -> None:
+def _series(request: SeriesRequest) -> None:
     from nbnumba.cli.series import make_series
 
-    make_series(ctx.meta[INVOCATION])
+    make_series(request)
 
 
 _COMPARE_HELP = (
@@ -227,12 +224,11 @@ _BENCH_HELP = (
 )
 
 
-@app.command("bench", cls=BenchCommand, help=_BENCH_HELP, options_metavar="FLAGS", rich_help_panel="This installation")
-@with_flags(BENCH_FLAGS)
-def _bench(ctx: typer.Context) -> None:
+@flag_command(app, "bench", parse_bench, BENCH_FLAGS, _BENCH_HELP, needs_words=False, panel="This installation")
+def _bench(request: BenchRequest) -> None:
     from nbnumba.cli.bench import bench
 
-    bench(ctx.meta[INVOCATION])
+    bench(request)
 
 
 @app.command("info", rich_help_panel="This installation")

@@ -5,9 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import typer
-
-from nbnumba.cli.command import INVOCATION, FlagCommand
 from nbnumba.cli.flag_table import FLAGS
 from nbnumba.cli.flags import Flag, count, file, flag, panel, switch
 from nbnumba.cli.parse import Invocation, parse
@@ -69,17 +66,6 @@ class SeriesRequest:
     slurm: bool
     contact_sheet: bool
     invocation: Invocation
-
-
-class SeriesCommand(FlagCommand):
-    """A command that hands its words to :func:`parse_series`; the request is in ``ctx.meta[INVOCATION]``."""
-
-    def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:  # type: ignore[override]
-        """Parse the words, unless only completions or the help are wanted."""
-        if ctx.resilient_parsing or not args or "--help" in args or "-h" in args:
-            return super().parse_args(ctx, args)
-        ctx.meta[INVOCATION] = parse_series(args)
-        return []
 
 
 def parse_series(argv: Sequence[str]) -> SeriesRequest:

@@ -6,9 +6,6 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import typer
-
-from nbnumba.cli.command import INVOCATION, FlagCommand
 from nbnumba.cli.flag_table import FLAGS
 from nbnumba.cli.flags import Flag, flag, panel, switch
 from nbnumba.cli.parse import Invocation, is_flag, parse
@@ -37,17 +34,6 @@ class TraceRequest:
     table: bool
     invocation: Invocation
     words: tuple[str, ...]
-
-
-class TraceCommand(FlagCommand):
-    """A command that hands its words to :func:`parse_trace`; the request is in ``ctx.meta[INVOCATION]``."""
-
-    def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:  # type: ignore[override]
-        """Parse the words, unless only completions or the help are wanted."""
-        if ctx.resilient_parsing or not args or "--help" in args or "-h" in args:
-            return super().parse_args(ctx, args)
-        ctx.meta[INVOCATION] = parse_trace(args)
-        return []
 
 
 def parse_trace(argv: Sequence[str]) -> TraceRequest:
