@@ -18,3 +18,13 @@ def golden_images() -> Iterator[np.lib.npyio.NpzFile]:
     """Arrays by name: NAME float32, NAME__int, NAME__noise uint16, NAME__pgm uint8."""
     with np.load(GOLDEN / "images.npz") as images:
         yield images
+
+
+def slices(case: dict) -> tuple[int, int, int, int]:
+    """Region of interest of a golden case, half-open ``(s0, s1, f0, f1)``."""
+    spixels, fpixels = case["shape"]
+    if "-roi" not in case["args"]:
+        return 0, spixels, 0, fpixels
+    start = case["args"].index("-roi") + 1
+    xmin, xmax, ymin, ymax = map(int, case["args"][start : start + 4])
+    return ymin, ymax + 1, xmin, xmax + 1

@@ -2,31 +2,17 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nbnumba.images import integer_image, pgm_image
-
-GOLDEN = Path(__file__).parent / "golden"
-CASES = {case["name"]: case for case in json.loads((GOLDEN / "cases.json").read_text())}
+from tests.conftest import CASES, slices
 
 
 def value(case: dict, flag: str, default: float) -> float:
     return float(case["args"][case["args"].index(flag) + 1]) if flag in case["args"] else default
-
-
-def slices(case: dict) -> tuple[int, int, int, int]:
-    spixels, fpixels = case["shape"]
-    if "-roi" not in case["args"]:
-        return 0, spixels, 0, fpixels
-    start = case["args"].index("-roi") + 1
-    xmin, xmax, ymin, ymax = map(int, case["args"][start : start + 4])
-    return ymin, ymax + 1, xmin, xmax + 1
 
 
 @pytest.mark.golden

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
-
 import numpy as np
 import pytest
 
 from nbnumba.errors import ConfigError
 from nbnumba.noise import noise_image
+from tests.conftest import CASES, slices
 
-GOLDEN = Path(__file__).parent / "golden"
-CASES = {case["name"]: case for case in json.loads((GOLDEN / "cases.json").read_text())}
 WITH_NOISE = [name for name, case in CASES.items() if "noise" in case["outputs"]]
 
 
@@ -22,12 +18,6 @@ def numbers(case: dict, flag: str, default: list[float]) -> list[float]:
         return default
     start = args.index(flag) + 1
     return [float(v) for v in args[start : start + len(default)]]
-
-
-def slices(case: dict) -> tuple[int, int, int, int]:
-    spixels, fpixels = case["shape"]
-    xmin, xmax, ymin, ymax = numbers(case, "-roi", [0, fpixels - 1, 0, spixels - 1])
-    return int(ymin), int(ymax) + 1, int(xmin), int(xmax) + 1
 
 
 @pytest.mark.golden

@@ -2,27 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import math
-from pathlib import Path
 
 import numba
 import numpy as np
 import pytest
 
 from nbnumba.statistics import image_statistics
-
-GOLDEN = Path(__file__).parent / "golden"
-CASES = {case["name"]: case for case in json.loads((GOLDEN / "cases.json").read_text())}
-
-
-def slices(case: dict) -> tuple[int, int, int, int]:
-    spixels, fpixels = case["shape"]
-    if "-roi" not in case["args"]:
-        return 0, spixels, 0, fpixels
-    start = case["args"].index("-roi") + 1
-    xmin, xmax, ymin, ymax = map(int, case["args"][start : start + 4])
-    return ymin, ymax + 1, xmin, xmax + 1
+from tests.conftest import CASES, GOLDEN, slices
 
 
 def mask_of(case: dict) -> np.ndarray | None:
