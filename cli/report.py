@@ -83,6 +83,9 @@ def begin(invocation: Invocation) -> None:
 
 def experiment_lines(facts: Mapping[str, Any]) -> list[str]:
     """The facts of an experiment (``Experiment.facts()``) as lines of text."""
+    # the facts have the word as the reference prints it
+    shape = {"parallelpiped": "parallelepiped"}.get(facts.get("xtal_shape", ""))
+    facts = {**facts, "xtal_shape": shape} if shape else facts
     lines = _lines(_LINES, facts)
     for key, label, text in _OPTIONAL:
         if facts.get(key):

@@ -24,7 +24,7 @@ BYTES_PER_PIXEL = 8
 WORTH_BOUNDING = 0.3
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Result:
     """What a simulation gives.
 
@@ -57,6 +57,13 @@ class Result:
     background: tuple[np.ndarray, ...] | None = None
     bragg: tuple[np.ndarray, ...] | None = None
     left_out: float | None = None
+
+    def __repr__(self) -> str:
+        """One line: with all its arrays, a result would fill a notebook."""
+        slow, fast = self.image.shape
+        first = "" if len(self.images) == 1 else f", first of {len(self.images)} panels"
+        brightest = f"brightest {self.statistics.max:.4g} photons"
+        return f"<Result: {slow} x {fast} pixels (slow x fast){first}, {brightest}, by {self.device}>"
 
     @cached_property
     def solid_angle(self) -> float:

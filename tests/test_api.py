@@ -76,6 +76,14 @@ def test_every_name_is_documented_and_typed(name: str) -> None:
         assert issubclass(value, Exception)
 
 
+def test_a_result_is_shown_on_one_line() -> None:
+    result = nb.simulate(simulation(), device="cpu")
+    brightest = f"{result.image.max():.4g}"
+    assert repr(result) == f"<Result: 70 x 80 pixels (slow x fast), brightest {brightest} photons, by cpu>"
+    both = dataclasses.replace(result, images=result.images * 2)
+    assert "(slow x fast), first of 2 panels, brightest" in repr(both)
+
+
 def test_two_threads_at_once() -> None:
     angles = [float(n) for n in range(12)]
     expected = [render(angle) for angle in angles]

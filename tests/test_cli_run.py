@@ -404,7 +404,7 @@ def test_a_dark_image_is_remarked_upon(tmp_path: Path) -> None:
 def test_dry_run_prints_the_facts_and_writes_nothing(tmp_path: Path) -> None:
     result = shell("run", *SMALL, "--dry-run", cwd=tmp_path)
     assert result.returncode == 0, result.stderr
-    assert "3 x 3 x 3 cells" in result.stderr and "(30 40 50 90 90 90)" in result.stderr
+    assert "3 x 3 x 3 cells, parallelepiped" in result.stderr and "(30 40 50 90 90 90)" in result.stderr
     assert not list(tmp_path.iterdir())
 
 
