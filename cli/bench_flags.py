@@ -55,7 +55,7 @@ def parse_bench(argv: Sequence[str]) -> BenchRequest:
             scaling = True
         else:
             rest.append(word)
-    invocation = parse(rest)
+    invocation = parse(rest, OWN)
     if "trace.pixel" in invocation.values:
         raise UsageError("pixels are traced in a single run: use 'nbnumba trace' with the same flags")
     return BenchRequest(repeat, scaling, _CRYSTALS.isdisjoint(invocation.values), invocation, tuple(argv))

@@ -49,13 +49,15 @@ class Invocation:
         return self.values.get("detector.convention")
 
 
-def parse(argv: Sequence[str]) -> Invocation:
+def parse(argv: Sequence[str], own: Sequence[Flag] = ()) -> Invocation:
     """The values that the words of ``nbnumba run`` give.
 
     Parameters
     ----------
     argv : sequence of str
         The words after ``run``.
+    own : sequence of Flag
+        What the command has besides the flags of a run, and has taken out of the words already: for suggestions.
 
     Raises
     ------
@@ -72,7 +74,7 @@ def parse(argv: Sequence[str]) -> Invocation:
     while words.left:
         flag, word = _find(words, words.take())
         if flag is None:
-            message = unknown_flag(word) if is_flag(word) else stray_word(word, before)
+            message = unknown_flag(word, own) if is_flag(word) else stray_word(word, before)
             if not lenient:
                 raise UsageError(message)
             warnings.append(f"{message}; left out with all that follows it: {_skip(words) or 'nothing'}")

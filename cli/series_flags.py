@@ -89,6 +89,7 @@ def parse_series(argv: Sequence[str]) -> SeriesRequest:
             given[word] = "yes"
         else:
             rest.append(word)
+    invocation = parse(rest, OWN)
     numbers = {name: _number(name, given[name]) for name in _COUNTS if name in given}
     if ("--images" in numbers) == ("--stills" in numbers):
         raise UsageError("series needs either --images N (a rotation series) or --stills N")
@@ -103,7 +104,6 @@ def parse_series(argv: Sequence[str]) -> SeriesRequest:
         )
     if "/" in given.get("--name", ""):
         raise UsageError(f"--name is a name and no path, got {given['--name']!r}: give the folder as --out")
-    invocation = parse(rest)
     for dest, message in _REFUSED.items():
         if dest in invocation.values:
             raise UsageError(message)

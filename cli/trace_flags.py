@@ -63,7 +63,7 @@ def parse_trace(argv: Sequence[str]) -> TraceRequest:
             rest.append(word)
     if not pixels:
         raise UsageError("trace needs a pixel: give SLOW FAST first, or --pixel SLOW FAST")
-    invocation = parse(rest)
+    invocation = parse(rest, OWN)
     return TraceRequest(tuple(dict.fromkeys(pixels)), options["--per-phi"], options["--table"], invocation, tuple(argv))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Sequence
 
 from nbnumba.cli.flag_table import TABLE
@@ -12,16 +13,24 @@ _COUNTS = {0: "no value", 1: "one value"}
 _OPTIONS = {"help": "--help", "version": "--version"}
 
 
-def unknown_flag(word: str) -> str:
-    """The sentence about a flag that ``nbnumba run`` does not have."""
+def unknown_flag(word: str, own: Sequence[Flag] = ()) -> str:
+    """The sentence about a flag that a command does not have, which has ``own`` besides those of ``nbnumba run``."""
     name = word.partition("=")[0]
     shown = word if word.isprintable() else repr(word)
-    near: str | None
     if name.lstrip("-") in ("h", "help"):
-        near = "--help"
-    elif (near := _of_series(name)) is None:
-        near = TABLE.suggest(name)
+        near: str | None = "--help"
+    else:
+        near = _nearest(name, own) or (None if own else _of_series(name)) or TABLE.suggest(name)
     return f"unknown option {shown}" + (f"; did you mean {near}?" if near else "")
+
+
+def _nearest(name: str, own: Sequence[Flag]) -> str | None:
+    """The option that a word begins, or nearly is."""
+    bare = name.lstrip("-").lower()
+    known = {row.name.lstrip("-"): row.name for row in own}
+    begun = [key for key in known if len(bare) > 2 and key.startswith(bare)]
+    near = begun or difflib.get_close_matches(bare, known, n=1, cutoff=0.8)
+    return known[near[0]] if near else None
 
 
 def _of_series(name: str) -> str | None:

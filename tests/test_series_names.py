@@ -1,12 +1,17 @@
-"""What a series calls its files, and what it does about files of these names that are not its own."""
+"""What a series calls its files, files of these names that are not its own, and misspelt options."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from nbnumba.cli.bench_flags import parse_bench
 from nbnumba.cli.main import main
+from nbnumba.cli.series_flags import parse_series
+from nbnumba.cli.trace_flags import parse_trace
+from nbnumba.errors import UsageError
 
 FLAGS = """series --stills 2 -cell 40 50 60 -N 8 -default_F 100 -distance 60 -detpixels 24 -pixel 0.8 -fluence 1e26
 -oversample 1 -seed 7 --device cpu --quiet --physics correct""".split()
@@ -46,3 +51,22 @@ def test_no_note_is_about_an_image_that_goes_nowhere(tmp_path: Path, capsys: pyt
     assert "DIALS" not in capsys.readouterr().err
     assert main(["run", *FLAGS[3:], "--smv", "adsc", "--cbf", str(tmp_path / "still.cbf"), *elsewhere(tmp_path)]) == 0
     assert "DIALS wants a number in the names of images: call still.cbf" in capsys.readouterr().err, "the note is alive"
+
+
+@pytest.mark.parametrize(
+    ("read", "line", "word", "meant"),
+    [
+        (parse_series, "-images 3 -osc 1", "-images", "--images"),
+        (parse_series, "--stills 3 --worker 2", "--worker", "--workers"),
+        (parse_series, "--stills 3 --orientation fixed", "--orientation", "--orientations"),
+        (parse_series, "--stills 3 -hdiv 1", "-hdiv", "-hdivrange"),
+        (parse_bench, "-repeat 3", "-repeat", "--repeat"),
+        (parse_trace, "3 4 --tabel", "--tabel", "--table"),
+    ],
+)
+def test_options_of_a_command_are_suggested_before_flags(
+    read: Callable[[list[str]], object], line: str, word: str, meant: str
+) -> None:
+    with pytest.raises(UsageError) as caught:
+        read(line.split())
+    assert str(caught.value) == f"unknown option {word}; did you mean {meant}?"
