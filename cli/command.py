@@ -21,16 +21,6 @@ Request = TypeVar("Request")
 _REQUEST = "nbnumba.request"
 
 
-class _Name(str):
-    """A spelling that Typer's help puts into the column of short ones, whatever it begins with.
-
-    Flags with one dash and options with two stand in one column then, and leave the texts twice the room.
-    """
-
-    def __contains__(self, part: object) -> bool:
-        return part != "--" and str.__contains__(self, str(part))
-
-
 class FlagCommand(TyperCommand):
     """A command that hands its words to ``read``; what that returns is in ``ctx.meta[_REQUEST]``."""
 
@@ -42,8 +32,6 @@ class FlagCommand(TyperCommand):
         if ctx.resilient_parsing:
             return []
         if "--help" in args or "-h" in args or (self.needs_words and not args):
-            for option in self.params:
-                option.opts = [_Name(word) for word in option.opts]
             typer.echo(ctx.get_help())
             ctx.exit()
         ctx.meta[_REQUEST] = self.read(args)

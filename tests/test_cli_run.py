@@ -186,9 +186,6 @@ def test_help_groups_commands_and_names_values_in_words() -> None:
     lines = shell("--help").stdout.splitlines()
     titles = [match[1] for line in lines if (match := re.match("╭─ ([A-Za-z ]+) ─", line))]
     assert titles == ["Options", "Simulate", "Compare", "This installation"]
-    sampling = shell("run", "--help").stdout.partition("─ Sampling ─")[2]
-    columns = [re.search(rf"(?m)^│ +{flag} ", sampling) for flag in ("-roi", "--max-error")]
-    assert [column is not None and column[0].index("-") for column in columns] == [4, 4], "one column for all names"
     for command in ("compare", "compare-traces", "demo"):
         options = shell(command, "--help").stdout.partition("─ Options ─")[2]
         assert "--help" in options and not re.search("<(path|str|float|int)>", options), options

@@ -16,7 +16,7 @@ from nbnumba.detector import resolve_detector
 from nbnumba.detector_noise import MAX_COUNT
 from nbnumba.errors import FileError
 from nbnumba.imgcif import ImageGeometry, PanelGeometry, dials_import_words, image_geometry, to_imgcif
-from nbnumba.io.cbf import cbf_header, write_cbf
+from nbnumba.io.cbf import cbf_header, read_cbf, write_cbf
 from nbnumba.io.npy import read_npy, write_npy
 from tests.geometries import DETECTORS, PLAIN, counts, experiment
 
@@ -81,6 +81,31 @@ def test_wrong_arrays_and_places_are_refused(tmp_path: Path) -> None:
     with pytest.raises(FileError, match=r"the folder .* does not exist"):
         write_cbf(tmp_path / "no" / "a.cbf", np.zeros((2, 3), np.int32), geometry, 1)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        (b"x-CBF_BYTE_OFFSET", b"x-CBF_PACKED", "must be compressed by byte offsets"),
+        (b"X-Binary-Size-Second-Dimension", b"X-Binary-Size-2", "has no X-Binary-Size-Second-Dimension"),
+        (b"Fastest-Dimension: 5", b"Fastest-Dimension: 900", "is cut off: 900 x 8 pixels in"),
+        (b"Fastest-Dimension: 5", b"Fastest-Dimension: 12", "holds \\d+ pixels, not 12 x 8"),
+    ],
+)
+def test_images_that_are_not_read(tmp_path: Path, old: bytes, new: bytes, message: str) -> None:
+    data = np.arange(40, dtype=np.int32).reshape(8, 5) * 1000  # three bytes a pixel: there would be room for 12 x 8
+    write_cbf(tmp_path / "a.cbf", data, small((8, 5)), 100_000)
+    assert np.array_equal(read_cbf(tmp_path / "a.cbf"), data)
+    whole = (tmp_path / "a.cbf").read_bytes()
+    assert old in whole
+    (tmp_path / "b.cbf").write_bytes(whole.replace(old, new))
+    with pytest.raises(FileError, match=rf"b\.cbf {message}"):
+        read_cbf(tmp_path / "b.cbf")
+
+
+def test_flux_is_named_where_it_is_known() -> None:
+    assert "Flux" not in cbf_header(small((2, 2)), 100)
+    assert "# Flux 2.5e+11\r\n" in cbf_header(small((2, 2), flux=2.5e11), 100)
 
 
 # --- frame -------------------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
@@ -11,7 +12,7 @@ import pytest
 
 from nbnumba.errors import FileError
 from nbnumba.imgcif import MCSTAS, image_geometry
-from nbnumba.io.nexus import Readings, stack_panels, write_nexus, write_nexus_master
+from nbnumba.io.nexus import Readings, join_nexus, stack_panels, write_nexus, write_nexus_master
 from tests.geometries import DETECTORS, counts, experiment, in_place
 
 READINGS = Readings(saturation=1000)
@@ -101,6 +102,29 @@ def test_master_shows_the_images_of_its_parts(tmp_path: Path) -> None:
     with h5py.File(moved / "all.nxs") as file:
         assert np.array_equal(file["entry/data/data"], images)
         assert len(file["entry/sample/transformations/omega"]) == 3
+
+
+def test_a_first_part_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    geometry = image_geometry(experiment("panels"))
+    (tmp_path / "p1.nxs").write_bytes(b"no HDF5")
+    with pytest.raises(FileError, match=r"cannot read .*p1\.nxs: .*; remove it and run the series again"):
+        join_nexus(tmp_path / "all.nxs", [tmp_path / "p1.nxs"], geometry)
+    with h5py.File(tmp_path / "p1.nxs", "w") as file:
+        file["entry/instrument/detector/saturation_value"] = 3
+    with pytest.raises(FileError, match=r"cannot read .*p1\.nxs: .*underload_value"):
+        join_nexus(tmp_path / "all.nxs", [tmp_path / "p1.nxs"], geometry)
+    assert not (tmp_path / "all.nxs").exists()
+
+
+def test_flux_is_written_where_it_is_known(tmp_path: Path) -> None:
+    geometry = image_geometry(experiment("panels"))
+    image = stack_panels(counts(geometry, 1))
+    for flux in (0.0, 2.5e11):
+        write_nexus(tmp_path / "a.nxs", image, replace(geometry, flux=flux), READINGS)
+        with h5py.File(tmp_path / "a.nxs") as file:
+            beam = file["entry/instrument/beam"]
+            assert ("total_flux" in beam) == (flux > 0)
+            assert not flux or (beam["total_flux"][()], beam["total_flux"].attrs["units"]) == (flux, "Hz")
 
 
 def test_mask_and_underload_are_kept(tmp_path: Path) -> None:

@@ -255,6 +255,17 @@ def test_errors_name_the_file_and_the_cure(tmp_path):
     nameless.write_text(nameless.read_text().replace("'P 1 21 1'", "?"))
     with pytest.raises(FileError, match="names no space group"):
         read_reflections(nameless)
+    whole = make_cif(tmp_path / "w.cif", "P 1 21 1", ["F_meas_au"], [[1, 2, 3, 20]]).read_text()
+    changes = {
+        "whole numbers h k l": ("1 2 3 20", "1 2 x 20"),
+        "gives no unit cell": ("_cell.length_", "_cell.size_"),
+        "holds an index beyond": ("1 2 3 20", "1 2 99999999 20"),
+    }
+    for message, (old, new) in changes.items():
+        assert old in whole
+        nameless.write_text(whole.replace(old, new))
+        with pytest.raises(FileError, match=rf"s\.cif.* {message}"):
+            read_reflections(nameless)
     text = tmp_path / "a.hkl"
     text.write_text("1 2 3 4\n")
     with pytest.raises(ConfigError, match="is a text file"):
@@ -418,6 +429,10 @@ def test_model_errors_name_the_file(tmp_path):
     with pytest.raises(FileError, match="holds no atoms"):
         model.read_model_cell(path)
     good = make_model(tmp_path / "m.pdb", "P 43 21 2")
+    with pytest.raises(ConfigError, match=r"m\.pdb has some \S+ reflections to 0\.01 A: give a larger --dmin"):
+        model.calculate_reflections(good, 0.01)
+    with pytest.raises(ConfigError, match=r"m\.pdb: the cell has no reflection to 900 A; give a smaller --dmin"):
+        model.calculate_reflections(good, 900.0)
     path = tmp_path / "bad.pdb"
     path.write_text("\n".join(line for line in good.read_text().splitlines() if not line.startswith("CRYST1")))
     with pytest.raises(FileError, match=r"bad\.pdb gives no unit cell"):
