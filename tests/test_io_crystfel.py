@@ -69,6 +69,7 @@ GEOM_ERRORS = {
     "data = /entry/data": ("data /entry/data", "line 7 of .*expected 'key = value'"),
     "a0/max_fs = 29": ("a0/max_fs = -9", "panel a0: panel.fpixels must be > 0"),
     "res = 5000": ("res = 0", "res must be > 0"),
+    "9500 eV": ("-9500 eV", "photon_energy must be > 0, got -9500"),
 }
 
 

@@ -12,6 +12,7 @@ from nbnumba.errors import FileError
 from nbnumba.experiment import resolve
 from nbnumba.geometry_files import read_geometry, whole_image
 from nbnumba.inputs import orientations
+from nbnumba.io.expt import read_expt
 from nbnumba.io.geometry import rotation
 from nbnumba.simulate import simulate
 from tests.geometry_inputs import (
@@ -175,14 +176,38 @@ BROKEN = {
     "crystal": ({"real_space_a": [1, 0, 0], "real_space_b": [1, 0, 0], "real_space_c": [0, 0, 1]}, "no volume"),
     "scan": ({"image_range": [1, 2], "oscillation": [0, "x"]}, r"scan\[0\].oscillation must be 2 finite numbers"),
 }
+BEAM = {"direction": [0, 0, 1], "wavelength": WAVELENGTH, "polarization_normal": [0, 1, 0]}
+BROKEN_BEAMS = {
+    "wavelength": (0, r"beam\[0\].wavelength must be > 0, got 0"),
+    "polarization_normal": ([0, 0, 3], "the normal of the polarization plane lies along the beam"),
+    "polarization_fraction": (1.5, "the polarized fraction must be 0 to 1, got 1.5"),
+}
 
 
-@pytest.mark.parametrize("name", BROKEN)
-def test_expt_errors_name_file_and_key(tmp_path, name):
-    entry, message = BROKEN[name]
+@pytest.mark.parametrize(
+    ("name", "entry", "message"),
+    [(name, *row) for name, row in BROKEN.items()]
+    + [("beam", BEAM | {key: value}, message) for key, (value, message) in BROKEN_BEAMS.items()],
+)
+def test_expt_errors_name_file_and_key(tmp_path, name, entry, message):
     with pytest.raises(FileError, match=message) as caught:
         read_geometry(write(tmp_path / "bad.expt", an_experiment(**{name: entry})))
     assert "bad.expt" in str(caught.value)
+
+
+def test_expt_without_the_experiment_that_is_wanted(tmp_path):
+    for content in ([], {"experiment": 3}):
+        with pytest.raises(FileError, match=r"a\.expt has no list 'experiment'"):
+            read_geometry(write(tmp_path / "a.expt", {"experiment": None, "beam": content}))
+    with pytest.raises(FileError, match=r"a\.expt has 1 experiments: there is no number 1"):
+        read_expt(write(tmp_path / "a.expt", an_experiment()), index=1)
+
+
+def test_expt_scan_of_one_image_has_its_width(tmp_path):
+    properties = {"oscillation": [12.5], "oscillation_width": [0.25]}
+    one = an_experiment(scan={"image_range": [7, 7], "properties": properties})
+    found = read_geometry(write(tmp_path / "a.expt", one))
+    assert (found.phi_deg, found.osc_deg) == (12.5, 0.25)
 
 
 def test_expt_that_is_no_json(tmp_path):

@@ -30,6 +30,15 @@ def test_mini_cbf_is_dxtbx_frame(tmp_path):
     path.write_bytes(MINI.replace("# Beam_xy (118.20, 97.70) pixels\n", "").encode())
     with pytest.raises(FileError, match=r"a\.cbf has no Beam_xy"):
         read_geometry(path)
+    path.write_bytes(MINI.replace("(118.20, 97.70)", "118.20").encode())
+    with pytest.raises(FileError, match=r"a\.cbf: Beam_xy needs 2 numbers, got"):
+        read_geometry(path)
+    path.write_bytes(MINI.replace("0.9795", "0.0").encode())
+    with pytest.raises(FileError, match=r"a\.cbf: Wavelength must be > 0, got 0"):
+        read_geometry(path)
+    path.write_bytes(MINI.encode())
+    with pytest.raises(FileError, match=r"a\.cbf holds one image: leave out --geometry-image"):
+        read_geometry(path, image=2)
 
 
 @pytest.mark.parametrize("n_images", [1, 3])
@@ -50,6 +59,39 @@ def test_nxmx_chains_of_transformations(tmp_path, n_images):
     assert found.wavelength_A == WAVELENGTH
     with pytest.raises(FileError, match=rf"holds {n_images} images: there is no image 7"):
         read_geometry(tmp_path / "m.nxs", image=7)
+
+
+ARM = "/entry/instrument/det/transformations"
+NXMX_ERRORS = {
+    "has no incident_wavelength": lambda file: file.__delitem__("/entry/instrument/beam/incident_wavelength"),
+    r"swing holds a number that is out of range": lambda file: file[f"{ARM}/swing"].__setitem__(0, 1e300),
+    r"swing has the unit 'furlong'; known are": lambda file: file[f"{ARM}/swing"].attrs.modify("units", "furlong"),
+    r"the vector of .*swing has no length": lambda file: file[f"{ARM}/swing"].attrs.modify("vector", (0.0, 0.0, 0.0)),
+}
+
+
+@pytest.mark.parametrize("message", NXMX_ERRORS)
+def test_nxmx_values_that_cannot_be(tmp_path, message):
+    path = make_nxmx(tmp_path / "m.nxs")
+    with h5py.File(path, "a") as file:
+        NXMX_ERRORS[message](file)
+    with pytest.raises(FileError, match=rf"m\.nxs.*{message}"):
+        read_geometry(path)
+
+
+def test_nxmx_rotations_without_ends_are_as_wide_as_their_steps(tmp_path):
+    path = make_nxmx(tmp_path / "m.nxs")
+    with h5py.File(path, "a") as file:
+        del file["/entry/sample/transformations/omega_end"]
+    assert read_geometry(path, image=2).osc_deg == pytest.approx(0.5)
+
+
+def test_nxmx_stills_have_no_scan(tmp_path):
+    path = make_nxmx(tmp_path / "m.nxs", 1)
+    with h5py.File(path, "a") as file:
+        del file["/entry/sample/depends_on"], file["/entry/sample/transformations"]
+    found = read_geometry(path)
+    assert (found.spindle, found.phi_deg, found.osc_deg) == (None, None, None)
 
 
 def test_nxmx_errors_name_file_and_place(tmp_path):

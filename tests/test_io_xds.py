@@ -138,6 +138,41 @@ def test_xds_errors_name_file_and_line(tmp_path):
         read_geometry(path)
 
 
+XDS_ERRORS = {
+    "X-AXIS= 0.9998 0 0.02": ("X-AXIS= 0 0 0", "_X-AXIS and _Y-AXIS must not be 0 0 0"),
+    "BEAM_DIRECTION= 0.003 -0.004 1.02": ("BEAM_DIRECTION= 0 0 0", "the INCIDENT_BEAM_DIRECTION must not be 0 0 0"),
+    "X-RAY_WAVELENGTH= 0.9795": ("X-RAY_WAVELENGTH= 0", "X-RAY_WAVELENGTH= must be > 0, got 0"),
+    "STARTING_ANGLE= 10.0": ("STARTING_ANGLE= 1e300", r"line 4 of .*STARTING_ANGLE= 1e\+300 is out of range"),
+    "SENSOR_THICKNESS=0.45": ("SEGMENT_DISTANCE= 1", "line 14 of .*SEGMENT_DISTANCE= stands before any SEGMENT="),
+}
+
+
+@pytest.mark.parametrize("old", XDS_ERRORS)
+def test_xds_inp_errors(tmp_path, old):
+    new, message = XDS_ERRORS[old]
+    assert old in INP
+    (tmp_path / "XDS.INP").write_text(INP.replace(old, new))
+    with pytest.raises(FileError, match=message):
+        read_geometry(tmp_path / "XDS.INP")
+
+
+def test_xparm_numbers_that_cannot_be(tmp_path):
+    path = tmp_path / "XPARM.XDS"
+    path.write_text(xparm(direct_vectors()).replace(f" {WAVELENGTH} ", " -1.0 "))
+    with pytest.raises(FileError, match="the wavelength must be > 0, got -1"):
+        read_geometry(path)
+    path.write_text(xparm(direct_vectors()).replace("71.50", "-1e99"))
+    with pytest.raises(FileError, match=r"holds -1e\+99, which is no length, angle or count"):
+        read_geometry(path)
+
+
+def test_a_sensor_of_unknown_material_is_left_out(tmp_path):
+    (tmp_path / "XDS.INP").write_text(INP.replace(" SILICON=3.9", ""))
+    found = read_geometry(tmp_path / "XDS.INP")
+    assert found.thickness_um is None and found.attenuation_um is None
+    assert any("does not say how the sensor absorbs (SILICON=): it is left out" in note for note in found.notes)
+
+
 def test_xds_inp_cell_is_the_crystal(tmp_path):
     path = tmp_path / "XDS.INP"
     path.write_text(INP)
