@@ -14,6 +14,11 @@ from nbnumba.errors import ConfigError
 
 Shape = Literal["square", "round", "gauss", "tophat"]
 
+#: Unit cells along an axis: a crystal of kilometres.
+MOST_CELLS = 10**12
+#: Lengths (Å) of a cell's edges.
+SHORTEST_EDGE, LONGEST_EDGE = 1e-3, 1e6
+
 
 @dataclass(frozen=True, kw_only=True)
 class Crystal(Checked):
@@ -61,11 +66,17 @@ class Crystal(Checked):
             lengths, angles = self.cell[:3], self.cell[3:]
             if not self.cell or len(self.cell) > 6 or any(v <= 0 for v in self.cell):
                 raise ConfigError(f"crystal.cell must be 1 to 6 positive numbers, got {self.cell}")
+            if any(not SHORTEST_EDGE <= v <= LONGEST_EDGE for v in lengths):
+                raise ConfigError(
+                    f"crystal.cell: edges are {SHORTEST_EDGE:g} to {LONGEST_EDGE:g} Å long, got {self.cell[:3]}"
+                )
             full = [*angles, *(90.0,) * (3 - len(angles))]
             half = sum(full) / 2
             if any(v >= 180 for v in full) or half >= 180 or any(half - v <= 0 for v in full):
                 raise ConfigError(f"crystal.cell: no cell has the angles {full[0]:g} {full[1]:g} {full[2]:g}")
         self._not_negative("Na", "Nb", "Nc", "mosaic_domains", "mosaic_seed", "misset_seed")
+        for key in ("Na", "Nb", "Nc"):
+            check(self, key, f"at most {MOST_CELLS:.0e}", getattr(self, key) <= MOST_CELLS)
         check(self, "size_mm", "not negative", all(v >= 0 for v in self.size_mm))
         check(self, "mosaic_spread_deg", ">= 0", (self.mosaic_spread_deg or 0) >= 0)
         self._not_negative("fudge")

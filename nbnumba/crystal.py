@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from nbnumba.config import Beam, Crystal, Shape
+from nbnumba.config_sample import MOST_CELLS
 from nbnumba.errors import ConfigError
 from nbnumba.geometry import dot, length, rotate_xyz
 from nbnumba.kernels.rng import mosaic_umats, random_umat, umat_to_misset
@@ -205,6 +206,11 @@ def _count_cells(crystal: Crystal, beam: Beam, direct: Array, notes: list[str]) 
         if size[axis] > 0:
             numbers[axis] = math.ceil(size[axis] / length(vector))
     Na, Nb, Nc = (max(n, 1) for n in numbers)
+    if max(Na, Nb, Nc) > MOST_CELLS:
+        raise ConfigError(
+            f"a crystal of {', '.join(f'{v:g}' for v in crystal.size_mm)} mm has {max(Na, Nb, Nc):.0e} cells along an axis, "
+            f"more than {MOST_CELLS:.0e}: check -samplesize and the cell"
+        )
     return Na, Nb, Nc
 
 

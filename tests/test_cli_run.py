@@ -449,3 +449,29 @@ def test_a_pixel_that_would_take_years_is_remarked_upon_and_can_be_stopped(
     assert child.stderr.endswith("interrupted; no file was written\n")
     assert re.search(r"all pixels together have 1\.\de\+\d\d steps, some .* hours for 16 cores", child.stderr)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("-N", "1e20"), "crystal.Na must be at most 1e+12, got 100000000000000000000 (from -N)"),
+        (
+            ("-N", "1e12"),
+            "4.2e+11 x 4.2e+11 sub-pixels are more than can be counted: give -oversample 1, or fewer cells",
+        ),
+        (("-oversample", "4e9"), "4e+09 x 4e+09 sub-pixels are more than can be counted"),
+        (
+            ("-samplesize", "1e60", "-beamsize", "1e60"),
+            "a crystal of 1e+60, 1e+60, 1e+60 mm has 2e+65 cells along an axis",
+        ),
+        (("-cell", "50", "60", "1e-80"), "crystal.cell: edges are 0.001 to 1e+06 Å long, got (50.0, 60.0, 1e-80)"),
+    ],
+)
+@pytest.mark.parametrize("shape", ["-square_xtal", "-gauss_xtal"])
+def test_crystals_and_samplings_beyond_all_measure_are_refused(
+    words: tuple[str, ...], message: str, shape: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = ["run", "-cell", "50", "60", "70", "-default_F", "10", "-detpixels", "8", "-distance", "50", shape, *words]
+    assert cli_main.main([*run, "-floatfile", str(tmp_path / "image.bin")]) == 1
+    assert message in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
