@@ -20,8 +20,8 @@ Made by `docs/make_flags.py` from `cli/flag_table.py`; do not edit by hand. What
 
 ## Spelling
 
-- The reference's flags take one dash or two: `-distance 100`, `--distance 100`, `--distance=100`. Flags shown with
-  two dashes are nbnumba's own and take no other form.
+- The reference's flags take one dash or two: `-distance 100`, `--distance 100`, and `=` may stand before
+  the value: `-distance=100`. Flags shown with two dashes are nbnumba's own and do not take one.
 - The reference finds a flag when its name occurs anywhere in a word. Here each flag has its name, the other spellings
   of the tables, and for some a beginning, shown with `...`, after which any ending is accepted. Where two beginnings
   fit, the longer one decides.
