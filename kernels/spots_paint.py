@@ -17,16 +17,13 @@ from nbnumba.kernels.lattice import GAUSS_WIDTH, TOPHAT_EDGE
 from nbnumba.kernels.pixel import subpixel_ray
 from nbnumba.kernels.polarization import beam_frame, polarization_factor
 from nbnumba.kernels.solid_angle import omega_pixel
+from nbnumba.kernels.spots_shell import F0, F1, PAIR, S0, S1, SPOT_END, H, K, L, radius_sqr
 from nbnumba.kernels.vec import dot, norm, scaled
 
 #: rows of a band
 BAND = 16
 #: pixels of a row that are looked at together
 STRETCH = 64
-#: Gaussian spots end where the intensity is exp(-28) = 7e-13 of the peak, at this squared radius
-SPOT_END = 14.0 * GAUSS_WIDTH
-# columns of the list of footprints
-PAIR, H, K, L, F0, F1, S0, S1 = range(8)
 
 
 @device
@@ -55,7 +52,7 @@ def is_cut(beam, sources, i, d):
 @device(forceinline=True)
 def paint_row(sums, s, f0, f1, panel, beam, sources, i, vectors, m, form, index, value, gauss, sub):
     """Add a reflection to the sub-pixels of a part of a row, eight at a time and some beyond its end."""
-    (h0, k0, l0), (layer, subS, subF) = index, sub
+    layer, subS, subF = sub
     inverse, end = 1.0 / sources[i, 3], SPOT_END if gauss else TOPHAT_EDGE
     limit = (sources[i, 3] / beam.dmin) ** 2 if beam.dmin > 0.0 else math.inf
     incident = (sources[i, 0], sources[i, 1], sources[i, 2])
@@ -72,9 +69,7 @@ def paint_row(sums, s, f0, f1, panel, beam, sources, i, vectors, m, form, index,
             scale = 1.0 / airpath
             d = (x * scale, y * scale, z * scale)
             q = (d[0] - incident[0], d[1] - incident[1], d[2] - incident[2])
-            dh, dk, dl = dot(a, q) - h0, dot(b, q) - k0, dot(c, q) - l0
-            r = form[0] * dh * dh + form[1] * dk * dk + form[2] * dl * dl
-            r += form[3] * dh * dk + form[4] * dh * dl + form[5] * dk * dl
+            r = radius_sqr(a, b, c, index, q, form)
             inside = (r < end) & (dot(q, q) <= limit)
             term = value * exp64(-2.0 / GAUSS_WIDTH * r) if gauss else value
             sums[np.uint64(start - panel.f0) + np.uint64(j)] += term if inside else 0.0
@@ -83,16 +78,15 @@ def paint_row(sums, s, f0, f1, panel, beam, sources, i, vectors, m, form, index,
 @device
 def paint_weighted(sums, s, f0, f1, panel, beam, sources, i, vectors, m, form, index, value, gauss, sub):
     """As :func:`paint_row`, every term with its own weight."""
-    (h0, k0, l0), (layer, subS, subF) = index, sub
+    layer, subS, subF = sub
     inverse, end = 1.0 / sources[i, 3], SPOT_END if gauss else TOPHAT_EDGE
+    a = (vectors[m, 0] * inverse, vectors[m, 1] * inverse, vectors[m, 2] * inverse)
+    b = (vectors[m, 3] * inverse, vectors[m, 4] * inverse, vectors[m, 5] * inverse)
+    c = (vectors[m, 6] * inverse, vectors[m, 7] * inverse, vectors[m, 8] * inverse)
     for f in range(f0, f1):
         airpath, d = subpixel_ray(panel, s, f, layer, subS, subF)
         q = (d[0] - sources[i, 0], d[1] - sources[i, 1], d[2] - sources[i, 2])
-        dh = dot((vectors[m, 0], vectors[m, 1], vectors[m, 2]), q) * inverse - h0
-        dk = dot((vectors[m, 3], vectors[m, 4], vectors[m, 5]), q) * inverse - k0
-        dl = dot((vectors[m, 6], vectors[m, 7], vectors[m, 8]), q) * inverse - l0
-        r = form[0] * dh * dh + form[1] * dk * dk + form[2] * dl * dl
-        r += form[3] * dh * dk + form[4] * dh * dl + form[5] * dk * dl
+        r = radius_sqr(a, b, c, index, q, form)
         if r < end and not is_cut(beam, sources, i, d):
             term = value * math.exp(-2.0 / GAUSS_WIDTH * r) if gauss else value
             sums[f - panel.f0] += term * term_weight(panel, beam, sources, i, layer, airpath, d)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from nbnumba.kernels import cpu_spots
+from nbnumba.kernels import spots_shell
 from nbnumba.kernels.blocks import GAUSS, ROUND, TOPHAT
 from nbnumba.kernels.fast_tiles import NEAR
 
@@ -140,7 +140,7 @@ def choose_variant(inputs, precision="auto"):
     panel, crystal, cell = inputs.panel, inputs.crystal, inputs.cell
     if cell.h_range * cell.k_range * cell.l_range >= 2**29:
         return "general", (0, 0), "more structure factors than the fast kernels can number"
-    if cpu_spots.is_for(inputs):
+    if spots_shell.is_for(inputs):
         return "spots", (0, 0), "spots without tails: reflection by reflection"
     if crystal.shape in (GAUSS, TOPHAT):
         return "fast64", (8, 8), "wide spots without tails: float64 phases, small tiles"

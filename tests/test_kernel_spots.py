@@ -6,7 +6,7 @@ import numba
 import numpy as np
 import pytest
 
-from nbnumba.kernels import cpu_spots
+from nbnumba.kernels import cpu_spots, spots_shell
 from nbnumba.kernels.blocks import CellBlock
 from tests.test_kernel_fast import LAYERS, NO_MASK, Case, Inputs, naive
 
@@ -26,7 +26,7 @@ def render(case, mask=NO_MASK, fill=0.0, rows=None, progress=None):
 
 
 def check(case):
-    assert cpu_spots.is_for(Inputs(case, 1))
+    assert spots_shell.is_for(Inputs(case, 1))
     image, expected = render(case), naive(case)
     assert expected.max() > 0
     assert np.abs(image - expected).max() <= 2e-7 * expected.max()  # float32 storage
@@ -98,6 +98,6 @@ def test_rows_columns_mask_threads_and_batches_change_no_bit(monkeypatch):
 
 
 def test_what_it_leaves_to_the_tiles():
-    assert cpu_spots.is_for(Inputs(Case(shape="gauss", **REFERENCE), 1))
+    assert spots_shell.is_for(Inputs(Case(shape="gauss", **REFERENCE), 1))
     for other in (dict(shape="square"), dict(shape="round"), dict(curved=1), dict(fudge=4.0), dict(fdet_x=0.1)):
-        assert not cpu_spots.is_for(Inputs(Case(**({"shape": "gauss"} | REFERENCE | other)), 1))
+        assert not spots_shell.is_for(Inputs(Case(**({"shape": "gauss"} | REFERENCE | other)), 1))

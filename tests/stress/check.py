@@ -82,7 +82,7 @@ def difference(image: np.ndarray, expected: np.ndarray) -> float:
 def dropped(inputs: KernelInputs, kernel: str) -> float:
     """Photons below which an image is not compared: tails that a kernel of compact spots leaves out, by its own rule.
 
-    Spots end at 1e-12 of a Gaussian spot's peak (``spots_paint.SPOT_END``), tiles far below: an image may not be made of
+    Spots end at 1e-12 of a Gaussian spot's peak (``spots_shell.SPOT_END``), tiles far below: an image may not be made of
     nothing but what lies beyond, in all its terms.
     """
     if inputs.crystal.shape not in (GAUSS, TOPHAT) or kernel == "double":
