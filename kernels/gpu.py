@@ -1,7 +1,8 @@
 """The CUDA kernels by name, with the grids they need: the same inputs and semantics as their CPU twins.
 
 ``fast32`` and ``fast64`` are made by :mod:`nbnumba.kernels.gpu_fast`, ``general`` is in
-:mod:`nbnumba.kernels.gpu_general`. Importing this module imports numba.cuda but touches no device.
+:mod:`nbnumba.kernels.gpu_general`. ``spots`` is several kernels, :mod:`nbnumba.kernels.gpu_spots`, which
+:mod:`nbnumba.gpu_spots` launches. Importing this module imports numba.cuda but touches no device.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ def find_grid(name: str, window: tuple[int, int, int, int]) -> tuple[int, int]:
     """Blocks along f and s for the pixels row0, row1, f0, f1."""
     row0, row1, f0, f1 = window
     tile = gpu_fast.TILE
-    if name == "general":
-        return -(-(f1 - f0) // tile), -(-(row1 - row0) // gpu_general.ROWS)
+    if name in ("general", "spots"):
+        rows = gpu_general.ROWS if name == "general" else tile
+        return max(1, -(-(f1 - f0) // tile)), max(1, -(-(row1 - row0) // rows))
     return -(-f1 // tile) - f0 // tile, -(-row1 // tile) - row0 // tile

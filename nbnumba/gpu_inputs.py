@@ -13,20 +13,25 @@ from nbnumba.kernels.blocks import GAUSS, SQUARE, CellBlock
 from nbnumba.kernels.fast_tiles import GAUSS_END
 from nbnumba.kernels.lattice import GAUSS_WIDTH, TOPHAT_EDGE
 from nbnumba.kernels.polarization import beam_frame
+from nbnumba.kernels.spots_shell import is_for
 from nbnumba.kernels.variants import FEWEST_TERMS, LARGEST_ERROR, few_cells
+
+Kernel = Literal["fast32", "fast64", "spots", "general"]
 
 #: Pixels of a tile along both axes, as ``gpu_fast.TILE``.
 TILE = 16
 
 
-def choose_variant(inputs: KernelInputs, precision: str) -> tuple[Literal["fast32", "fast64", "general"], str]:
+def choose_variant(inputs: KernelInputs, precision: str) -> tuple[Kernel, str]:
     """Kernel and reason for one panel that the fast kernels can render.
 
-    ``auto`` takes float32 phases where their error bound over a tile is small and many terms blur the zeros of the
+    Compact spots as on the CPU. ``auto`` takes float32 phases where their error bound over a tile is small and many terms blur the zeros of the
     grating function; ``mixed`` for every square crystal.
     """
     if math.prod(n + 1 for n in box_of(inputs.cell)) >= 2**31:
         return "general", "more structure factors than the fast kernels can number"
+    if is_for(inputs):
+        return "spots", "spots without tails: reflection by reflection"
     if inputs.crystal.shape != SQUARE:
         return "fast64", "float64 phases: not a square crystal"
     if precision == "mixed":

@@ -8,6 +8,7 @@ from lives; it must not be changed meanwhile.
 
 from __future__ import annotations
 
+import math
 import sys
 import threading
 import weakref
@@ -21,14 +22,17 @@ from numba import cuda
 from nbnumba.devices import Device
 from nbnumba.errors import DeviceError
 from nbnumba.gpu_inputs import TILE, framed_sources, padded_F2, square_units
+from nbnumba.gpu_spots import SpotsPainter, batch_bytes
 from nbnumba.inputs import KernelInputs
 from nbnumba.kernels.blocks import CellBlock
 from nbnumba.kernels.gpu import find_grid, find_kernel, threads_of
 
 Window = tuple[int, int, int, int]
+Tell = Callable[[float], None]
+Done = Callable[[Window, float], None]
 
 #: Inner steps per band: some ten milliseconds, so that the progress bar moves and Ctrl-C is heard.
-STEPS_PER_BAND = {"fast32": 4e9, "fast64": 4e8, "general": 1e8}
+STEPS_PER_BAND = {"fast32": 4e9, "fast64": 4e8, "general": 1e8, "spots": math.inf}
 #: Images above this size (bytes) are cut in at least four bands, so that copies run beside kernels.
 WORTH_OVERLAP = 4 << 20
 #: Share of the free memory of a device that is taken.
@@ -97,13 +101,18 @@ class DeviceState:
         self.device, self.inputs, self.name = device, inputs, kernel
         beam, panel = inputs.beam, inputs.panel
         separate = int(beam.per_term or beam.dmin > 0)
-        self.kernel = find_kernel(kernel, inputs.crystal.shape, panel.curved, separate)
+        self.spots: SpotsPainter | None = None
         with cuda.gpus[device.index]:
             self.cells = cuda.to_device(inputs.cells)
             if kernel == "general":
                 self.sources = cuda.to_device(inputs.sources)
                 self.table = resident(device, ("F",), inputs.Fhkl, lambda: np.ascontiguousarray(inputs.Fhkl))
                 self.last = cuda.to_device(np.array([NEVER]))
+            elif kernel == "spots":
+                self.sources = cuda.to_device(framed_sources(inputs))
+                tag = ("F2 row", inputs.cell.default_F, inputs.cell.has_hkl)
+                self.table = resident(device, tag, inputs.Fhkl, inputs.F2_table)
+                self.spots = SpotsPainter(inputs, device.index, self.sources, self.cells, self.table)
             else:
                 self.sources = cuda.to_device(framed_sources(inputs))
                 tag = ("F2", inputs.cell.default_F, inputs.cell.has_hkl)
@@ -111,6 +120,8 @@ class DeviceState:
                 self.last = square_units(inputs)
             self.streams = [cuda.stream(), cuda.stream()]
             self.events = [cuda.event() for _ in range(2)]
+        if self.spots is None:
+            self.kernel = find_kernel(kernel, inputs.crystal.shape, panel.curved, separate)
         self.bands: list[Any] = []
         self.staging: list[np.ndarray] = []
         self._compile()
@@ -124,8 +135,16 @@ class DeviceState:
             self.start((1, 1), self.streams[0], image, self.inputs.cell, self.no_mask, (s0, s0, f0, f0))
             self.streams[0].synchronize()
 
-    def start(self, grid: Any, stream: Any, band: Any, cell: CellBlock, mask: Any, window: Window) -> None:
-        """Start the kernel on a window of the panel, without waiting for it."""
+    def start(
+        self, grid: Any, stream: Any, band: Any, cell: CellBlock, mask: Any, window: Window, tell: Tell | None = None
+    ) -> None:
+        """Start the kernel on a window of the panel, without waiting for it; ``spots`` waits for all but its end.
+
+        ``tell`` is called with the share that is done, by kernels that know of one.
+        """
+        if self.spots is not None:
+            self.spots.render(grid, stream, band, cell, mask, window, tell)
+            return
         row0, row1, f0, f1 = window
         inputs, panel = self.inputs, self.inputs.panel._replace(f0=f0, f1=f1)
         blocks = (band, panel, inputs.crystal, cell, inputs.beam)
@@ -139,7 +158,9 @@ class DeviceState:
             if not self.bands or self.bands[0].size < pixels:
                 self.bands = [cuda.device_array(pixels, np.float32) for _ in range(2)]
 
-    def launch(self, slot: int, window: Window, cell: CellBlock, image: np.ndarray, direct: bool) -> np.ndarray:
+    def launch(
+        self, slot: int, window: Window, cell: CellBlock, image: np.ndarray, direct: bool, tell: Tell
+    ) -> np.ndarray:
         """Start rendering a window and copying it; returns the host array in which it will be."""
         row0, row1, f0, f1 = window
         shape = (row1 - row0, f1 - f0)
@@ -148,7 +169,7 @@ class DeviceState:
         mask = self.no_mask
         if inputs.mask.size:
             mask = cuda.to_device(np.ascontiguousarray(inputs.mask[row0:row1, f0:f1]), stream=stream)
-        self.start(find_grid(self.name, window), stream, band, cell, mask, window)
+        self.start(find_grid(self.name, window), stream, band, cell, mask, window, tell)
         if direct:
             target = image[row0:row1]
         else:
@@ -177,16 +198,16 @@ class DeviceState:
         cell: CellBlock,
         image: np.ndarray,
         direct: bool,
-        done: Callable[[Window], None],
+        done: Done,
     ) -> None:
-        """Render windows until there are no more."""
+        """Render windows until there are no more; ``done`` is called with a window and the share of it that is done."""
         with cuda.gpus[self.device.index]:
             pending: list[tuple[Window, np.ndarray] | None] = [None, None]
             slot = 0
             try:
                 for window in windows:
                     self._complete(slot, pending, image, done)
-                    pending[slot] = window, self.launch(slot, window, cell, image, direct)
+                    pending[slot] = window, self.launch(slot, window, cell, image, direct, partial(done, window))
                     slot = 1 - slot
                 for _ in range(2):
                     self._complete(slot, pending, image, done)
@@ -195,12 +216,12 @@ class DeviceState:
                 for stream in self.streams:  # nothing may be written into the image after an error
                     stream.synchronize()
 
-    def _complete(self, slot: int, pending: list[Any], image: np.ndarray, done: Callable[[Window], None]) -> None:
+    def _complete(self, slot: int, pending: list[Any], image: np.ndarray, done: Done) -> None:
         if pending[slot] is not None:
             window, target = pending[slot]
             pending[slot] = None
             self.finish(slot, window, image, target)
-            done(window)
+            done(window, 1.0)
 
     def first_fallen(self) -> int:
         """Number of the first pixel in which interpolation ended, :data:`NEVER` if none; forgets it."""
@@ -235,7 +256,10 @@ class GpuRenderer:
         """Pixels of a band that two of fit into the device's free memory, masks included."""
         with cuda.gpus[device.index]:
             free = cuda.current_context().get_memory_info()[0]
-        pixels = int(min(free * SHARE / 2 / 5, NEVER / 2))
+        # two bands and their masks; a sum for each pixel, and the lists of a batch
+        per_pixel = 18 if self.plan.kernel == "spots" else 10
+        lists = batch_bytes() if self.plan.kernel == "spots" else 0
+        pixels = int(min(max(free * SHARE - lists, 0) / per_pixel, NEVER / 2))
         if pixels < TILE * self.inputs.panel.fpixels:
             need = table_bytes(self.inputs) / 2**30
             raise DeviceError(f"not enough memory on {device}: {need:.1f} GiB of tables leave no room for an image")
@@ -255,6 +279,9 @@ class GpuRenderer:
         per_row = max(1, width * self.inputs.steps_per_pixel)
         rows = int(min(STEPS_PER_BAND[self.plan.kernel] / per_row, self.limit / max(1, width), row1 - row0))
         n = len(self.devices)
+        if self.plan.kernel == "spots":  # which looks through all orientations for every band
+            rows = max(1, min(rows, -(-(row1 - row0) // n)))
+            return [(start, min(start + rows, row1), f0, f1) for start in range(row0, row1, rows)]
         if n > 1 or (row1 - row0) * width * 4 > WORTH_OVERLAP:
             rows = min(rows, -(-(row1 - row0) // (4 * n)))
         rows = max(TILE, -(-rows // TILE) * TILE)
@@ -288,13 +315,12 @@ class GpuRenderer:
         total = sum(w[1] - w[0] for w in windows)
         whole = image.shape[1] == windows[0][3] - windows[0][2] and len({w[2:] for w in windows}) == 1
         direct = bool(whole and not self.inputs.mask.size and is_pinned(image))
-        rows = 0
+        shares: dict[Window, float] = {}
 
-        def done(window: Window) -> None:
-            nonlocal rows
-            rows += window[1] - window[0]
+        def done(window: Window, share: float) -> None:
+            shares[window] = share * (window[1] - window[0])
             if progress is not None:
-                progress(rows / total)
+                progress(sum(shares.values()) / total)
 
         for state in self.states:
             self._guarded(state, partial(state.reserve, largest))
@@ -321,9 +347,9 @@ class GpuRenderer:
                     return
                 yield window
 
-        def locked(window: Window) -> None:
+        def locked(window: Window, share: float) -> None:
             with self._lock:
-                done(window)
+                done(window, share)
 
         def run(state: DeviceState) -> None:
             try:
