@@ -26,7 +26,7 @@ MOST_THREADS = {"7.5": 1024, "8.0": 2048, "8.6": 1536, "8.9": 1536, "9.0": 2048,
 MOST_SHARED = {"7.5": 64, "8.0": 164, "8.6": 100, "8.9": 100, "9.0": 228, "10.0": 228, "12.0": 100}
 BLOCK_SHARED = 1024
 REGISTERS = 65536
-#: name of a row -> kernel, shape, curved, separate (as ``gpu.find_kernel`` takes them)
+#: name of a row -> kernel, shape, curved, separate (as ``gpu.find_kernel`` takes them); of spots the part, and per_term last
 KERNELS = {
     "fast square float32": ("fast32", 0, 0, 0),
     "fast square float32, curved": ("fast32", 0, 1, 0),
@@ -35,7 +35,15 @@ KERNELS = {
     "fast round": ("fast64", 1, 0, 0),
     "fast gauss, tophat": ("fast64", 2, 0, 0),
     "general": ("general", 0, 0, 0),
+    "spots, find": ("find", 2, 0, 0),
+    "spots, fill": ("fill", 2, 0, 0),
+    "spots, paint": ("paint", 2, 0, 0),
+    "spots, paint, sub-pixels": ("paint all", 2, 0, 0),
+    "spots, paint, term by term": ("paint all", 2, 0, 1),
+    "spots, close": ("close", 2, 0, 0),
 }
+#: Parts of the reflection-by-reflection way, which have no loop over terms.
+SPOTS = ("find", "fill", "paint", "paint all", "close")
 _FLOAT64 = re.compile(r"^(D[A-Z]+|F2F\.F(32|64)\.F(32|64)|I2F\.F64.*|F2I\.F64.*|MUFU\.\w+64H?)\b")
 
 
@@ -85,6 +93,8 @@ def signature_of(kernel: str) -> tuple[Any, ...]:
         return types.NamedTuple(kinds, cls)
 
     rows = types.float64[:, ::1]
+    if kernel in SPOTS:
+        return spots_signature(kernel, block)
     head = (types.float32[:, ::1], *map(block, (blocks.PanelBlock, blocks.CrystalBlock, blocks.CellBlock)))
     head += (block(blocks.BeamBlock), rows, rows)
     tail = (types.uint8[:, ::1], types.int64, types.int64)
@@ -93,14 +103,47 @@ def signature_of(kernel: str) -> tuple[Any, ...]:
     return (*head, types.float32[::1], *tail, block(SquareUnits, types.int32, types.float32))
 
 
+def spots_signature(kernel: str, block: Any) -> tuple[Any, ...]:
+    """Types of the arguments of a kernel of :mod:`nbnumba.kernels.gpu_spots`; ``block`` makes that of a block."""
+    from numba import types
+
+    from nbnumba.kernels import blocks
+
+    whole, real, rows, table = types.int64, types.float64, types.float64[:, ::1], types.float32[::1]
+    list_, found, mask = types.int32[::1], types.int32[:, ::1], types.uint8[:, ::1]
+    names = (blocks.PanelBlock, blocks.CrystalBlock, blocks.CellBlock, blocks.BeamBlock)
+    panel, crystal, cell, beam = map(block, names)
+    if kernel == "find":
+        cone = types.UniTuple(real, 4)
+        return found, list_, list_, *[whole] * 4, panel, cell, rows, rows, rows, cone, real, table
+    if kernel == "fill":
+        return list_, list_, found, list_, whole, whole, panel
+    if kernel.startswith("paint"):
+        form = types.UniTuple(real, 6)
+        head = (rows, list_, list_, found, whole, panel, crystal, cell, beam, form)
+        return *head, rows, rows, table, mask, whole
+    return types.float32[:, ::1], rows, panel, beam, rows, mask
+
+
+def kernel_of(kernel: str, shape: int, curved: int, separate: int) -> tuple[Any, int]:
+    """A kernel and the threads of its blocks."""
+    from nbnumba.kernels import gpu, gpu_spots
+
+    if kernel not in SPOTS:
+        return gpu.find_kernel(kernel, shape, curved, separate), gpu.threads_of(kernel)
+    if kernel in ("find", "fill"):
+        return gpu_spots.find_spots if kernel == "find" else gpu_spots.fill_lists, gpu_spots.FINDERS
+    if kernel == "close":
+        return gpu_spots.close_pixels, gpu_spots.PAINTERS
+    return gpu_spots.paint_kernel(separate, int(kernel == "paint")), gpu_spots.PAINTERS
+
+
 def compile_ptx(kernel: str, shape: int, curved: int, separate: int, capability: str) -> str:
     """PTX of a kernel; no driver is asked."""
     from numba import cuda
     from numba.cuda import dispatcher
 
-    from nbnumba.kernels.gpu import find_kernel
-
-    compiled = find_kernel(kernel, shape, curved, separate)
+    compiled, _ = kernel_of(kernel, shape, curved, separate)
     major, minor = (int(part) for part in capability.split("."))
     device = mock.Mock(compute_capability=(major, minor))
     with mock.patch.object(dispatcher, "get_current_device", lambda: device):
@@ -173,8 +216,6 @@ def occupancy(capability: str, registers: int, shared: int, threads: int) -> flo
 
 def measure(name: str, capability: str) -> Resources:
     """Resources of one of :data:`KERNELS` on one architecture."""
-    from nbnumba.kernels.gpu import threads_of
-
     kernel, *variant = KERNELS[name]
     report, code = assemble(compile_ptx(kernel, *variant, capability), capability)
 
@@ -183,8 +224,8 @@ def measure(name: str, capability: str) -> Resources:
         return max((int(n) for n in re.findall(pattern, report)), default=0)
 
     registers, shared = number(r"Used (\d+) registers"), number(r"(\d+) bytes smem")
-    instructions, doubles, memory = (None, 0, 0) if kernel == "general" else inner_loop(code)
-    threads = threads_of(kernel)
+    instructions, doubles, memory = (None, 0, 0) if kernel in ("general", *SPOTS) else inner_loop(code)
+    _, threads = kernel_of(kernel, *variant)
     return Resources(
         kernel=name,
         capability=capability,

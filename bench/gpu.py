@@ -55,6 +55,8 @@ def cases() -> dict[str, str]:
         "1 Mpixel, N 5, 1000 domains": f"{MEGAPIXEL} -N 5 -oversample 1 -mosaic 0.5 -mosaic_domains 1000",
         "1 Mpixel, 2000 orientations": known["W2L"],
         "1 Mpixel, 45 sources, oversample 2": known["W3"],
+        "1 Mpixel, gauss, 40 orientations": known["W4"],
+        "1 Mpixel, tophat, 40 orientations": known["W5"],
         "1 Mpixel, gauss, 2000 orientations": known["W4L"],
         "1 Mpixel, 5 layers, oversample 3": known["W6"],
         "1 Mpixel, interpolation": known["W7"],

@@ -40,6 +40,20 @@ def test_other_fast_kernels_do_not_spill(name):
     assert (row.float64_instructions == 0) == ("float32" in name)
 
 
+@needs_tools
+@pytest.mark.parametrize("capability", ["7.5", "9.0", "12.0"])
+@pytest.mark.parametrize(
+    ("name", "most"),
+    [("spots, paint", 64), ("spots, paint, sub-pixels", 80), ("spots, paint, term by term", 128), ("spots, find", 168)],
+)
+def test_kernels_of_spots_keep_their_limits(name, most, capability):
+    """Registers for as many blocks as ``launch_bounds`` ask for, and nothing of a loop in local memory."""
+    row = measure(name, capability)
+    assert row.registers <= most
+    assert row.spill_bytes == 0
+    assert row.stack_bytes == 0 or not name.startswith("spots, paint")
+
+
 MACHINE_CODE = """
 .L_x_1:
         /*0010*/                   LDS R1, [R2] ;
