@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from nbnumba.kernels._jit import device
+from nbnumba.kernels._jit import device, plain
 from nbnumba.kernels.blocks import GAUSS, TOPHAT
 from nbnumba.kernels.fast_tiles import F2_at, spot_metric
 from nbnumba.kernels.lattice import GAUSS_WIDTH, TOPHAT_EDGE
@@ -58,9 +58,16 @@ def prepare_shell(panel, crystal, sources, cells):
     return Shell(stars, cone, radius, points * abs(np.linalg.det(cells[0].reshape(3, 3))))
 
 
+def spot_form(crystal):
+    """The first two of ``fast_tiles.spot_metric``, (3,) float64 each."""
+    with np.errstate(all="ignore"):  # as compiled: cells and sizes beyond all measure make infinities
+        squares, products, _ = plain(spot_metric)(crystal._make(map(np.float64, crystal)))
+    return np.array(squares), np.array(products)
+
+
 def spot_radius(crystal, cells):
     """Radius in reciprocal space (1/m) within which a spot is rendered, and the largest of it in h, k, l."""
-    squares, products, _ = (np.array(x) for x in spot_metric(crystal))
+    squares, products = spot_form(crystal)
     form = np.diag(squares)
     form[[0, 0, 1], [1, 2, 2]] = form[[1, 2, 2], [0, 0, 1]] = products / 2
     vectors = cells[0].reshape(3, 3)

@@ -19,8 +19,7 @@ from nbnumba.errors import DeviceError
 from nbnumba.inputs import KernelInputs
 from nbnumba.kernels import gpu_spots
 from nbnumba.kernels.blocks import CellBlock
-from nbnumba.kernels.fast_tiles import spot_metric
-from nbnumba.kernels.spots_shell import prepare_shell, viewing_cone
+from nbnumba.kernels.spots_shell import prepare_shell, spot_form, viewing_cone
 
 Window = tuple[int, int, int, int]
 
@@ -79,7 +78,7 @@ class SpotsPainter:
         self.lists = _lists.setdefault(index, Lists())
         self.shell = prepare_shell(inputs.panel, inputs.crystal, inputs.sources, inputs.cells)
         self.stars = cuda.to_device(self.shell.stars)
-        squares, products, _ = spot_metric(inputs.crystal)
+        squares, products = spot_form(inputs.crystal)
         self.form = (*map(float, squares), *map(float, products))
         single = inputs.panel.layers * inputs.panel.oversample**2 == 1
         self.paint = gpu_spots.paint_kernel(int(inputs.beam.per_term), int(single))
