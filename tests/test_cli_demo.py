@@ -6,6 +6,7 @@ import fabio
 import numpy as np
 import pytest
 
+from nbnumba.cli import info
 from nbnumba.cli.main import main
 from nbnumba.io.raw import read_float_image
 from nbnumba.writing import resolution_map
@@ -81,3 +82,27 @@ def test_resolution_map_of_a_tilted_detector():
     place = panel.pix0 + panel.pixel_size * (7.5 * panel.sdet + 20.5 * panel.fdet)
     two_theta = np.arccos(place @ experiment.detector.frame.beam / np.linalg.norm(place))
     assert resolution_map(experiment)[7, 20] == pytest.approx(0.98 / (2 * np.sin(two_theta / 2)), rel=1e-6)
+
+
+def test_info_where_the_system_tells_less(monkeypatch):
+    def refuse(*_):
+        raise FileNotFoundError
+
+    monkeypatch.setattr(info, "PACKAGES", ("numpy", "no-such-package"))
+    monkeypatch.setattr("builtins.open", refuse)
+    monkeypatch.setattr(info.platform, "processor", lambda: "")
+    monkeypatch.setattr(info.platform, "machine", lambda: "riscv64")
+    monkeypatch.setattr(info.binding, "get_host_cpu_features", lambda: {"v": True})
+    monkeypatch.setattr(info, "_gpus", dict)
+    facts = info.facts()
+    assert facts["no-such-package"] == "not installed" and facts["numpy"] == np.__version__
+    assert facts["processor"].startswith("riscv64, ") and facts["processor"].endswith(", 64 bit vectors")
+
+
+def test_info_of_a_compiler_that_does_not_work(monkeypatch):
+    def broken(rows):
+        raise RuntimeError("no LLVM")
+
+    for kernel, words in ((broken, "fails: RuntimeError: no LLVM"), (lambda rows: None, "gives wrong numbers")):
+        monkeypatch.setattr("nbnumba.kernels.cpu.fill_rows", kernel)
+        assert info.facts()["cpu kernel"] == words

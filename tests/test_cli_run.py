@@ -27,6 +27,7 @@ from nbnumba.cli.parse import parse
 from nbnumba.errors import ConfigError, FileError
 from nbnumba.outputs import Outputs
 from tests.conftest import CASES, GOLDEN
+from tests.terminal import shown_on_terminal
 from tests.test_cli_flags import ORIGIN
 
 ROOT = Path(__file__).parent.parent
@@ -475,3 +476,64 @@ def test_crystals_and_samplings_beyond_all_measure_are_refused(
     assert cli_main.main([*run, "-floatfile", str(tmp_path / "image.bin")]) == 1
     assert message in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
+
+
+TINY = "-cell 50 60 70 -default_F 10 -N 5 -detpixels 16 -distance 50 -oversample 1 -nonoise --device cpu".split()
+
+
+def test_a_bar_is_shown_on_a_terminal_only(tmp_path: Path) -> None:
+    shown = shown_on_terminal("run", *TINY, cwd=tmp_path)
+    assert "rendering" in shown and "100%" in shown
+    assert "100%" not in shown_on_terminal("run", *TINY, "-noprogress", cwd=tmp_path)
+    assert "100%" not in shell("run", *TINY, cwd=tmp_path).stderr
+
+
+def test_the_short_way_and_typers_make_the_same_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A plain run goes past Typer, for speed."""
+    files = []
+    for name in ("short", "typer"):
+        (tmp_path / name).mkdir()
+        monkeypatch.chdir(tmp_path / name)
+        if name == "short":
+            assert cli_main.main(["run", *TINY, "--quiet"]) == 0
+        else:
+            cli_main.app(args=["run", *TINY, "--quiet"], prog_name="nbnumba", standalone_mode=False)
+        files.append({path.name: path.read_bytes() for path in (tmp_path / name).iterdir()})
+    assert files[0] == files[1] and "floatimage.bin" in files[0]
+
+
+def test_what_gets_lost_is_told_unless_it_is_the_interrupt(capsys: pytest.CaptureFixture[str]) -> None:
+    """Python reports what is raised where nobody can catch it; an interrupt is noticed later."""
+    from nbnumba.cli import interrupt
+
+    told: list[BaseException | None] = []
+    hook, sys.unraisablehook = sys.unraisablehook, lambda lost: told.append(lost.exc_value)
+    try:
+        with interrupt.handled():
+            for error in (KeyboardInterrupt(), ZeroDivisionError("of a callback")):
+
+                class Lost:
+                    def __del__(self, error: BaseException = error) -> None:
+                        raise error
+
+                Lost()
+    finally:
+        sys.unraisablehook = hook
+    assert [str(error) for error in told] == ["of a callback"]
+
+
+def test_a_negative_width_in_a_header_is_none_given(tmp_path: Path) -> None:
+    """As in the reference."""
+    for width, expected in ((0.5, 0.5), (-1.0, None)):
+        header = (
+            "{\nHEADER_BYTES=512;\nTYPE=unsigned_short;\nBYTE_ORDER=little_endian;\nSIZE1=4;\nSIZE2=3;\n"
+            f"DISTANCE=90;\nPHI=7;\nOSC_RANGE={width};\n}}\n"
+        )
+        (tmp_path / "a.img").write_bytes(header.encode().ljust(512) + bytes(24))
+        scan = build(parse([*CELL, "-img", str(tmp_path / "a.img")]))[0].scan
+        assert (scan.phi_deg, scan.osc_deg) == (7, expected)
+
+
+def test_an_empty_word_is_no_file() -> None:
+    with pytest.raises(ConfigError, match="-floatfile needs the name of a file, got an empty word"):
+        parse([*CELL, "-floatfile", ""])

@@ -251,3 +251,15 @@ def test_picture_of_any_image(kind: str, golden_images, tmp_path: Path) -> None:
 def test_picture_that_cannot_be_written(tmp_path: Path, image: np.ndarray) -> None:
     with pytest.raises(FileError, match="does not exist"):
         save_comparison(tmp_path / "none" / "picture.png", compare_images(image, image))
+
+
+def test_a_constant_factor_beside_noise_is_named(golden_images) -> None:
+    """Noise keeps B from being A times anything, but no other change comes closer."""
+    a = golden_images["shape_gauss_fudge"].astype(float)
+    noise = np.random.default_rng(2).normal(0, 0.1 * np.sqrt(np.mean(a * a)), a.shape)
+    comparison = compare_images(a, 1.5 * a + noise)
+    found = re.search(r"B is about A times (\S+); the rest differs by (\S+) of B", comparison.explanation)
+    assert found is not None, comparison.explanation
+    assert float(found[1]) == pytest.approx(1.5, rel=0.02)
+    b = 1.5 * a + noise
+    assert float(found[2]) == pytest.approx(np.linalg.norm(noise) / np.linalg.norm(b), rel=0.1)

@@ -305,3 +305,20 @@ def test_worked_example(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys:
         # libraries of other machines round the 15th digit otherwise, and the image is float32
         bar = 1e-5 if key == "floatimage_accumulated" else 1e-10
         assert text == wanted or [float(word) for word in text.split()] == pytest.approx(list(wanted), rel=bar), key
+
+
+def test_phi_steps_that_one_log_lacks_are_told(tmp_path: Path) -> None:
+    shorter = "\n".join(line for line in PY_LOG.splitlines() if "phi_tic=1" not in line)
+    (comparison,) = compare_traces(*logs(tmp_path, PY_LOG, shorter))
+    assert comparison.first is None
+    assert "2 phi steps in A, 1 in B: only those of both are compared" in comparison.notes
+
+
+def test_the_first_phi_step_that_differs_is_named_beside_a_cause(tmp_path: Path) -> None:
+    wrong = PY_LOG.replace("hkl_frac -6.8795206024501", "hkl_frac -6.9").replace(
+        "F_latt=1.09860741704356", "F_latt=2.5"
+    )
+    (comparison,) = compare_traces(*logs(tmp_path, PY_LOG, wrong))
+    text = verdict(comparison)
+    assert text.startswith("first divergence: hkl_frac")
+    assert "first phi step that differs: phi 1: F_latt: 1.09860741704356 in A, 2.5 in B" in text

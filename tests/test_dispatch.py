@@ -363,3 +363,20 @@ def test_the_public_function_on_a_device():
         NUMBA_DISABLE_JIT="1",
     )
     assert done.stdout.strip() == "good", done.stderr
+
+
+def test_tables_beyond_32_bits_go_to_the_general_kernel():
+    inputs = build_inputs(resolve(small()))
+    cell = inputs.cell._replace(h_range=1300, k_range=1300, l_range=1300, has_hkl=1)
+    assert gpu_inputs.choose_variant(replace(inputs, cell=cell), "auto") == (
+        "general",
+        "more structure factors than the fast kernels can number",
+    )
+
+
+def test_cuda_packages_that_are_not_there_have_no_version(monkeypatch):
+    def missing(package):
+        raise devices.PackageNotFoundError(package)
+
+    monkeypatch.setattr(devices, "version", missing)
+    assert devices.toolkit_version() == ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import signal
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -151,3 +152,26 @@ def test_foreign_image_that_claims_too_much_ends(tmp_path: Path) -> None:
     (tmp_path / "a.edf").write_bytes(header.ljust(510).encode() + b"}\n" + bytes(60))
     with pytest.raises(FileError, match=r"a\.edf is in no format that can be read"):
         read_image(tmp_path / "a.edf")
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        (
+            "import os, signal; os.kill(os.getpid(), signal.SIGKILL)",
+            r"its reader crashed \(status -9\); the file is damaged",
+        ),
+        ("import sys; sys.exit(7)", r"its reader crashed \(status 7\)"),
+    ],
+)
+@pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals")
+def test_foreign_image_whose_reader_crashes(tmp_path: Path, monkeypatch, code: str, message: str) -> None:
+    monkeypatch.setattr(foreign, "_COMMAND", code)
+    with pytest.raises(FileError, match=rf"a\.tif is in no format that can be read: {message}"):
+        read_image(tiff(tmp_path / "a.tif"))
+
+
+def test_foreign_image_without_a_process(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(foreign.sys, "executable", str(tmp_path / "no python"))
+    with pytest.raises(FileError, match=r"cannot start a process to read .*a\.tif: "):
+        foreign.read_foreign(tiff(tmp_path / "a.tif"))

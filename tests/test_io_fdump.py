@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -82,3 +84,9 @@ def test_malformed(tmp_path):
         read_fdump(tmp_path / "none.bin")
     with pytest.raises(FileError, match=r"cannot read the dump file .*: it is a folder"):
         read_fdump(tmp_path)
+
+
+@pytest.mark.skipif(not Path("/dev/zero").exists(), reason="needs a device that can be read without end")
+def test_what_has_no_end_is_not_read():
+    with pytest.raises(FileError, match="cannot read the dump file /dev/zero: it is not a regular file"):
+        read_fdump("/dev/zero")

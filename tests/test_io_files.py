@@ -200,3 +200,18 @@ def test_reading(tmp_path):
     text.write_bytes(b"abc\0def")
     with pytest.raises(FileError, match=r"the file .* is not a text file: byte 3 is 0x00"):
         read_text(text, "file")
+
+
+def test_a_name_that_cannot_be_taken_at_the_end(tmp_path, monkeypatch):
+    """The old file stays, and nothing else is left."""
+    target = tmp_path / "a.bin"
+    target.write_bytes(b"old")
+
+    def refuse(source, destination):
+        raise PermissionError(13, "Permission denied", destination)
+
+    monkeypatch.setattr(files.os, "replace", refuse)
+    with pytest.raises(FileError, match=r"cannot write .*a\.bin: "), atomic_write(target) as file:
+        file.write(b"new")
+    assert target.read_bytes() == b"old"
+    assert names(tmp_path) == ["a.bin"]
