@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from pathlib import Path
 
@@ -263,3 +264,16 @@ def test_a_constant_factor_beside_noise_is_named(golden_images) -> None:
     assert float(found[1]) == pytest.approx(1.5, rel=0.02)
     b = 1.5 * a + noise
     assert float(found[2]) == pytest.approx(np.linalg.norm(noise) / np.linalg.norm(b), rel=0.1)
+
+
+def test_a_folder_that_cannot_be_written(tmp_path: Path, image: np.ndarray, monkeypatch, capsys) -> None:
+    monkeypatch.chdir(tmp_path)
+    np.save("a.npy", image)
+    assert main(["compare", "a.npy", "a.npy", "--out", "a.npy/b"]) == 1
+    assert "cannot make the folder a.npy/b: " in capsys.readouterr().err
+    monkeypatch.setattr(
+        "nbnumba.cli.compare.os.access", lambda path, mode, **how: mode != os.W_OK
+    )  # root may write anywhere
+    assert main(["compare", "a.npy", "a.npy", "--out", "b"]) == 1
+    assert "the folder b is write-protected: give another one with --out" in capsys.readouterr().err
+    assert not list((tmp_path / "b").iterdir())

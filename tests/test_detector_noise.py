@@ -326,3 +326,17 @@ def test_what_headers_cannot_say_is_said(tmp_path: Path) -> None:
     names: dict[str, Any] = {key: tmp_path / key for key in ("floatfile", "intfile", "noisefile", "pgmfile")}
     outputs = Outputs(**names, smv="adsc")
     assert "image_0001" in write_outputs(result(), outputs).notes[0]
+
+
+def test_panels_of_different_width_stand_below_one_another(tmp_path: Path) -> None:
+    """Beside the narrower one nothing is measured: -1, as everywhere."""
+    axes = {"fast_axis": (1.0, 0.0, 0.0), "slow_axis": (0.0, -1.0, 0.0), "pixel_mm": 0.4}
+    panels = tuple(
+        Panel(pix0_mm=(-2.0, y, 50.0), fpixels=fpixels, spixels=spixels, **axes)
+        for y, fpixels, spixels in ((4.0, 9, 6), (1.0, 7, 5))
+    )
+    write(tmp_path, result(detector=Detector(convention="XDS", panels=panels)))
+    counts = read_npy(tmp_path / "a.npy")
+    assert counts.shape == (11, 9)
+    assert (counts[6:, 7:] == -1).all()
+    assert counts[:6].min() >= 0 and counts[6:, :7].min() >= 0

@@ -395,3 +395,30 @@ def test_a_sample_of_the_campaign(tmp_path: Path) -> None:
         f"{x.kind}, {x.task.name}, {x.note}: {x.problems}" for x in campaign(lab, 12, seed=1, quick=True) if x.problems
     ]
     assert found == []
+
+
+@pytest.mark.parametrize(
+    ("platform", "variables", "place"),
+    [
+        ("linux", {}, "{home}/.cache/nbnumba"),
+        ("linux", {"XDG_CACHE_HOME": "/x"}, "/x/nbnumba"),
+        ("darwin", {}, "{home}/Library/Caches/nbnumba"),
+        ("win32", {"LOCALAPPDATA": "/local"}, "/local/nbnumba"),
+        ("win32", {}, "{home}/nbnumba"),
+        ("darwin", {"NUMBA_CACHE_DIR": "/n"}, "/n"),
+    ],
+)
+def test_kernels_are_kept_where_the_system_has_caches(
+    platform: str, variables: dict[str, str], place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("NUMBA_CACHE_DIR", "XDG_CACHE_HOME", "LOCALAPPDATA"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(_cache.sys, "platform", platform)
+    assert str(_cache.cache_root()) == place.format(home=Path.home())
+
+
+def test_systems_without_user_numbers_have_no_private_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(os, "geteuid", raising=False)
+    assert _cache._private_folder() is None

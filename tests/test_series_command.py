@@ -17,7 +17,7 @@ import pytest
 
 from nbnumba.cli.main import main
 from nbnumba.config import Scan
-from nbnumba.errors import ConfigError, FileError
+from nbnumba.errors import ConfigError, FileError, ResourceError
 from nbnumba.outputs import Outputs
 from nbnumba.series import NOWHERE
 from nbnumba.series_folder import MANIFEST, Folder
@@ -180,3 +180,46 @@ def test_an_input_file_that_cannot_be_read(tmp_path: Path) -> None:
     recipe = series(images=1, simulation=replace(SIMULATION, structure_factors=factors))
     with pytest.raises(FileError, match=f"cannot read {re.escape(str(tmp_path))}: "):
         run_series(recipe, tmp_path / "out", workers=1)
+
+
+def test_a_cluster_that_gives_up_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Dask's own error, after as many dead workers as it allows; what was asked of it is taken back."""
+    distributed = pytest.importorskip("distributed", reason="dask.distributed is not installed")
+    error = pytest.importorskip("distributed.scheduler").KilledWorker("make", SimpleNamespace(address="tcp://x"), 3)
+    cancelled: list[Any] = []
+
+    def refuse(futures: Any) -> Iterator[Any]:
+        raise error
+        yield
+
+    monkeypatch.setattr(distributed, "as_completed", refuse)
+    client = SimpleNamespace(
+        submit=lambda *_, **__: None,
+        nthreads=lambda: {"tcp://x": 1},
+        map=lambda function, batches, **_: list(batches),
+        cancel=cancelled.extend,
+    )
+    with pytest.raises(ResourceError, match="Dask gave up: the workers that got an image died"):
+        run_series(series(images=3), tmp_path, client=client)
+    assert sorted(number for batch in cancelled for number in batch) == [1, 2, 3]
+
+
+def test_a_part_of_the_truth_that_lacks_columns(tmp_path: Path) -> None:
+    """Parts are made again when they are removed, which is what the message says."""
+    images = 2
+    run_series(series(images=images), tmp_path / "whole", workers=1)
+    folder = Folder(tmp_path / "s", series(images=images))
+
+    def stop(complete: int, total: int) -> None:
+        if complete == 1:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_series(series(images=images), folder.path, workers=1, progress=stop)
+    assert folder.part(1).exists()
+    np.savez(folder.part(1), photons=np.zeros(3))
+    with pytest.raises(FileError, match=r"000001\.npz lacks spot\..*: remove it and run the series again"):
+        run_series(series(images=images), folder.path, workers=1)
+    folder.part(1).unlink()
+    run_series(series(images=images), folder.path, workers=1)
+    assert content(folder.path) == content(tmp_path / "whole")

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import nbnumba
 from nbnumba.cli.build import build
 from nbnumba.cli.main import main
 from nbnumba.cli.parse import parse
@@ -23,7 +24,7 @@ from nbnumba.experiment import Experiment, resolve
 from nbnumba.factors import ALIASES, FACTORS
 from nbnumba.inputs import build_inputs
 from nbnumba.io.raw import read_float_image
-from nbnumba.trace import MAX_TERMS, interpolation_state, pixel_record, trace
+from nbnumba.trace import MAX_TERMS, _commit, interpolation_state, pixel_record, trace
 from nbnumba.trace_text import format_value, trace_lines
 from tests.conftest import CASES, GOLDEN
 
@@ -370,3 +371,13 @@ def test_real_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert ours == pytest.approx(float(factors["I_before_scaling"]), rel=1e-12)
     assert sum(terms) == pytest.approx(943654.80923755, rel=1e-9)
     assert float(factors["I_pixel_final"]) * sum(terms) / ours == pytest.approx(2.88139542684698e-07, rel=1e-9)
+
+
+def test_the_commit_of_a_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """None where the package is installed, or git is missing or fails."""
+    monkeypatch.setattr(nbnumba, "__file__", str(tmp_path / "nbnumba" / "__init__.py"))
+    assert _commit() is None
+    (tmp_path / ".git").mkdir()
+    assert _commit() is None  # no repository
+    monkeypatch.setenv("PATH", "")
+    assert _commit() is None
