@@ -42,4 +42,4 @@ docs: $(STAMP) ## the documentation as a site: site/index.html
 	$(BIN)/python -m sphinx -W --keep-going --quiet docs site
 
 clean: ## remove what the commands above made
-	rm -rf $(VENV) build dist demo site *.egg-info .coverage .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build dist demo site *.egg-info .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache .hypothesis

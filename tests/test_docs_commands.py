@@ -30,7 +30,7 @@ NEEDS = re.compile(
 )
 #: Programs that are not run where they stand, and where they are.
 ELSEWHERE = {
-    "make": "by .ci/run",
+    "make": "by .ci/run, or takes minutes",
     "pip": "by .ci/run, which installs the package in an environment of its own",
     "python -m pip": "as pip",
     "python -m bench.": "takes minutes; tests/ holds its parts",
