@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import threading
@@ -20,8 +21,9 @@ received: list[int] = []
 completed: list[Path] = []
 #: Seconds after a signal in which further ones raise nothing: cleaning up is not to be interrupted.
 PATIENCE_S = 2.0
-#: Seconds until a signal that came in the middle of an import is tried again.
+#: Seconds until a signal that came in the middle of an import, or of LLVM, is tried again.
 RETRY_S = 0.02
+_LLVM = os.path.join("llvmlite", "binding", "")
 _last = -PATIENCE_S
 _has_timer = hasattr(signal, "setitimer")
 
@@ -37,9 +39,12 @@ def _try_again(number: int, frame: FrameType | None) -> None:
 
 
 def _raise_or_wait(frame: FrameType | None) -> None:
-    """Raise KeyboardInterrupt, but not into an import: what libraries load from C loses it, or prints it."""
+    """Raise KeyboardInterrupt, but not where it does harm.
+
+    What libraries load from C while they are imported loses it, or prints it; LLVM's objects would be freed twice.
+    """
     global _last
-    if _has_timer and _importing(frame):
+    if _has_timer and _is_delicate(frame):
         signal.setitimer(signal.ITIMER_REAL, RETRY_S)
         return
     now = time.monotonic()
@@ -48,9 +53,10 @@ def _raise_or_wait(frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
 
-def _importing(frame: FrameType | None) -> bool:
+def _is_delicate(frame: FrameType | None) -> bool:
     while frame is not None:
-        if frame.f_code.co_filename.startswith("<frozen importlib"):
+        file = frame.f_code.co_filename
+        if file.startswith("<frozen importlib") or _LLVM in file:
             return True
         frame = frame.f_back
     return False

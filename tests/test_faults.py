@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import llvmlite.binding
 import numba
 import pytest
 
@@ -422,3 +423,16 @@ def test_kernels_are_kept_where_the_system_has_caches(
 def test_systems_without_user_numbers_have_no_private_folder(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(os, "geteuid", raising=False)
     assert _cache._private_folder() is None
+
+
+@POSIX
+def test_ctrl_c_waits_until_llvm_is_left() -> None:
+    """In the middle of its bookkeeping objects were freed twice: a traceback, or a crash when the process ended."""
+    source = "def close():\n    signal.raise_signal(signal.SIGINT)\n    time.sleep(0.1)\n    left.append(len(interrupt.received))"
+    left: list[int] = []
+    names: dict[str, Any] = {"signal": signal, "time": time, "interrupt": interrupt, "left": left}
+    exec(compile(source, llvmlite.binding.ffi.__file__, "exec"), names)
+    with interrupt.handled(), pytest.raises(KeyboardInterrupt):
+        names["close"]()
+        time.sleep(10)
+    assert left == [1], "it was noticed at once, and raised later"
