@@ -159,11 +159,10 @@ def _detector_axes(detector: Detector, notes: list[str]) -> tuple[Array, Array, 
     fdet, sdet = unit(detector.fdet_vector or axes.fdet), unit(detector.sdet_vector or axes.sdet)
     given = np.array(detector.odet_vector or axes.odet)
     length = math.sqrt(given[0] * given[0] + given[1] * given[1] + given[2] * given[2])
-    odet = given / length
+    odet, normal = given / length, np.cross(fdet, sdet)
+    if np.abs(normal).max() < 1e-9:
+        raise ConfigError("-fdet_vector and -sdet_vector are parallel: give two different axes")
     if length != 1.0:  # the reference compares exactly, too
-        normal = np.cross(fdet, sdet)
-        if not normal.any():
-            raise ConfigError("-fdet_vector and -sdet_vector are parallel: give two different axes")
         odet = unit(normal)
         if detector.odet_vector is not None and np.abs(odet - given / length).max() > 1e-6:
             notes.append("-odet_vector is not of length 1: replaced by fdet x sdet")

@@ -11,6 +11,7 @@ import re
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 
@@ -465,12 +466,13 @@ def test_a_pixel_that_would_take_years_is_remarked_upon_and_can_be_stopped(
             ("-samplesize", "1e60", "-beamsize", "1e60"),
             "a crystal of 1e+60, 1e+60, 1e+60 mm has 2e+65 cells along an axis",
         ),
+        ("-fdet_vector 0 0 1 -sdet_vector 0 0 -1".split(), "-fdet_vector and -sdet_vector are parallel: give two"),
         (("-cell", "50", "60", "1e-80"), "crystal.cell: edges are 0.001 to 1e+06 Å long, got (50.0, 60.0, 1e-80)"),
     ],
 )
 @pytest.mark.parametrize("shape", ["-square_xtal", "-gauss_xtal"])
-def test_crystals_and_samplings_beyond_all_measure_are_refused(
-    words: tuple[str, ...], message: str, shape: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_crystals_detectors_and_samplings_that_cannot_be_are_refused(
+    words: Sequence[str], message: str, shape: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run = ["run", "-cell", "50", "60", "70", "-default_F", "10", "-detpixels", "8", "-distance", "50", shape, *words]
     assert cli_main.main([*run, "-floatfile", str(tmp_path / "image.bin")]) == 1
