@@ -145,7 +145,7 @@ class Folder:
 def _names(folder: Path) -> set[str]:
     try:
         return set(os.listdir(folder))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):  # the latter is told where the folder is made
         return set()
 
 
