@@ -92,7 +92,7 @@ def calculate_reflections(
     if not dmin_A:
         raise ConfigError(f"--model {path} needs a resolution: give --dmin in A")
     # indices within the sphere of radius 1/dmin: its volume times that of the cell
-    expected = 4 / 3 * np.pi * found.cell.volume / dmin_A**3
+    expected = 4 / 3 * np.pi * found.cell.volume / dmin_A / dmin_A / dmin_A  # a power overflows
     if not expected < LARGEST:
         raise ConfigError(f"--model {path} has some {expected:.1g} reflections to {dmin_A:g} A: give a larger --dmin")
     miller = np.array(gemmi.make_miller_array(found.cell, found.spacegroup, dmin_A))
