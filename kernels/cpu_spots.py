@@ -24,7 +24,7 @@ from numba import prange
 
 from nbnumba.kernels._jit import device, kernel
 from nbnumba.kernels.spots_paint import BAND, paint_spots
-from nbnumba.kernels.spots_shell import S0, S1, prepare_shell, shell_lines, walk_line
+from nbnumba.kernels.spots_shell import S0, S1, line_axes, prepare_shell, shell_lines, walk_line
 
 #: lattice points near the sphere in a batch, about
 BATCH = 1e6
@@ -36,10 +36,11 @@ def walk_shell(found, at, room, pair, panel, cell, sources, vectors, stars, cone
     i, m = pair // vectors.shape[0], pair % vectors.shape[0]
     source = (sources[i, 0], sources[i, 1], sources[i, 2], sources[i, 3])
     lines = shell_lines(source, vectors, m, cone, radius)
+    axes = line_axes(stars, m, lines)
     n = 0
     for u in range(lines[0], lines[1] + 1):
         for w in range(lines[2], lines[3] + 1):
-            n = walk_line(found, at, n, room, pair, u, w, lines, panel, cell, source, stars, m, radius, F2)
+            n = walk_line(found, at, n, room, pair, u, w, lines, axes, panel, cell, source, radius, F2)
     return n
 
 

@@ -33,7 +33,21 @@ from nbnumba.kernels.gpu_fast import TILE, correction, is_rendered, ray, weigh
 from nbnumba.kernels.gpu_ops import quotient, remainder
 from nbnumba.kernels.lattice import GAUSS_WIDTH, TOPHAT_EDGE
 from nbnumba.kernels.spots_paint import background
-from nbnumba.kernels.spots_shell import F0, F1, PAIR, S0, S1, SPOT_END, H, K, L, radius_sqr, shell_lines, walk_line
+from nbnumba.kernels.spots_shell import (
+    F0,
+    F1,
+    PAIR,
+    S0,
+    S1,
+    SPOT_END,
+    H,
+    K,
+    L,
+    line_axes,
+    radius_sqr,
+    shell_lines,
+    walk_line,
+)
 from nbnumba.kernels.vec import dot
 
 #: Threads of a block: of those that find and fill; of those that paint and close, a pixel each.
@@ -71,11 +85,12 @@ def find_spots(
     i, m = quotient(pair, cells.shape[0]), remainder(pair, cells.shape[0])
     source = (sources[i, 0], sources[i, 1], sources[i, 2], sources[i, 3])
     lines = shell_lines(source, cells, m, cone, radius)
+    axes = line_axes(stars, m, lines)
     wide = int32(max(lines[3] - lines[2] + 1, 0))
     at, n = thread * room, 0
     for number in range(int32(thread % parts), int32(max(lines[1] - lines[0] + 1, 0) * wide), int32(parts)):
         u, w = lines[0] + quotient(number, wide), lines[2] + remainder(number, wide)
-        n = walk_line(found, at, n, room, pair, u, w, lines, panel, cell, source, stars, m, radius, F2)
+        n = walk_line(found, at, n, room, pair, u, w, lines, axes, panel, cell, source, radius, F2)
     if n > room:
         cuda.atomic.max(tallies, tallies.shape[0] - 1, int32(n))
     counts[thread] = min(n, room)

@@ -190,19 +190,31 @@ def shell_lines(source, vectors, m, cone, radius):
 
 
 @device(forceinline=True)
-def walk_line(found, at, n, room, pair, u, w, lines, panel, cell, source, stars, m, radius, F2):
+def line_axes(stars, m, lines):
+    """Reciprocal vectors of o, p and q: read once for a pair, for a compiler cannot know that they stay as they are."""
+    o, p, q = lines[6], lines[7], lines[8]
+    return (
+        (stars[m, o], stars[m, o + 1], stars[m, o + 2]),
+        (stars[m, p], stars[m, p + 1], stars[m, p + 2]),
+        (stars[m, q], stars[m, q + 1], stars[m, q + 2]),
+    )
+
+
+@device(forceinline=True)
+def walk_line(found, at, n, room, pair, u, w, lines, axes, panel, cell, source, radius, F2):
     """Footprints on line (u, w) of a pair: ``n`` and their number; up to ``room`` of all are written from ``at`` on.
 
-    ``source``: incident unit vector and wavelength; ``lines``: from :func:`shell_lines`.
+    ``source``: incident unit vector and wavelength; ``lines``, ``axes``: from :func:`shell_lines` and
+    :func:`line_axes`.
     """
-    _, _, _, _, low_q, high_q, o, p, q = lines
+    _, _, _, _, low_q, high_q, o, p, _ = lines
     wavelength = source[3]
     R = 1.0 / wavelength
-    v = (stars[m, q], stars[m, q + 1], stars[m, q + 2])
+    along_o, along_p, v = axes
     vv = dot(v, v)
-    x = source[0] * R + u * stars[m, o] + w * stars[m, p]
-    y = source[1] * R + u * stars[m, o + 1] + w * stars[m, p + 1]
-    z = source[2] * R + u * stars[m, o + 2] + w * stars[m, p + 2]
+    x = source[0] * R + u * along_o[0] + w * along_p[0]
+    y = source[1] * R + u * along_o[1] + w * along_p[1]
+    z = source[2] * R + u * along_o[2] + w * along_p[2]
     cc, cv = x * x + y * y + z * z, x * v[0] + y * v[1] + z * v[2]
     enter, leave = shell_roots(cc, cv, vv, R + radius)
     if enter > leave:
