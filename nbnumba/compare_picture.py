@@ -16,7 +16,7 @@ import numpy as np
 
 from nbnumba.compare import Comparison
 from nbnumba.io.files import atomic_write
-from nbnumba.preview import GreyScale, grey_scale, shrink
+from nbnumba.preview import GreyScale, any_letters, grey_scale, shrink
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -59,7 +59,8 @@ def save_comparison(
     FigureCanvasAgg(figure)
     state = "the same within the bars" if comparison.passed else "NOT the same"
     figure.text(0.035, 0.962, f"Two images compared: {state}", fontsize=17, fontweight="bold", color=_INK)
-    figure.text(0.035, 0.934, f"A: {_shorter(name_a)}      B: {_shorter(name_b)}", fontsize=11, color=_FAINT)
+    names = f"A: {_shorter(name_a)}      B: {_shorter(name_b)}"
+    figure.text(0.035, 0.934, names, fontsize=11, color=_FAINT, parse_math=False)
     left, width, gap = 0.042, 0.215, 0.119
     columns = [left + i * (width + gap) for i in range(3)]
     _draw_images(figure, comparison, columns, width, unit)
@@ -67,7 +68,8 @@ def save_comparison(
     _draw_scatter(figure.add_axes((columns[1] + 0.012, 0.075, width + 0.02, 0.325)), comparison, unit)
     _write_summary(figure, columns[2] - 0.008, comparison)
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=_DPI)
+    with any_letters():
+        figure.savefig(buffer, format="png", dpi=_DPI)
     with atomic_write(path) as handle:
         handle.write(buffer.getvalue())
 

@@ -10,6 +10,9 @@ higher than it is by about its scatter.
 from __future__ import annotations
 
 import io
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -231,9 +234,18 @@ def save_preview(
     _dress(axes, bar_axes, title, _facts(distance_mm, pixel_mm, wavelength_A, image.shape))
 
     content = io.BytesIO()
-    FigureCanvasAgg(figure).print_png(content, metadata={"Title": title, "Software": "nbnumba"})
+    with any_letters():
+        FigureCanvasAgg(figure).print_png(content, metadata={"Title": title, "Software": "nbnumba"})
     with atomic_write(path) as file:
         file.write(content.getvalue())
+
+
+@contextmanager
+def any_letters() -> Iterator[None]:
+    """Draw names whatever they hold: a letter that the font lacks is a box, and not worth a warning."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph ")
+        yield
 
 
 def _frame(shape: tuple[int, ...], enlarge: bool) -> tuple[Figure, Axes, Axes]:
@@ -340,7 +352,9 @@ def _dress(axes: Axes, bar_axes: Axes, title: str, facts: str) -> None:
     axes.set_xlabel("fast axis / pixels", color=_INK)
     axes.set_ylabel("slow axis / pixels", color=_INK)
     above: dict[str, Any] = {"xycoords": "axes fraction", "textcoords": "offset points", "annotation_clip": False}
-    axes.annotate(title, (0, 1), (0, 27), color=_INK, fontsize=13, fontweight="bold", va="bottom", **above)
+    axes.annotate(
+        title, (0, 1), (0, 27), parse_math=False, color=_INK, fontsize=13, fontweight="bold", va="bottom", **above
+    )
     axes.annotate(facts, (0, 1), (0, 10), color=_FAINT, fontsize=9.5, va="bottom", **above)
     for part in (axes, bar_axes):
         part.tick_params(colors=_INK, labelsize=9, width=0.8, direction="out")

@@ -277,3 +277,12 @@ def test_a_folder_that_cannot_be_written(tmp_path: Path, image: np.ndarray, monk
     assert main(["compare", "a.npy", "a.npy", "--out", "b"]) == 1
     assert "the folder b is write-protected: give another one with --out" in capsys.readouterr().err
     assert not list((tmp_path / "b").iterdir())
+
+
+def test_names_in_a_picture_may_hold_any_letter(tmp_path: Path, image: np.ndarray, monkeypatch, capsys) -> None:
+    """A tab, a letter that no font has, and what would be a broken formula: warnings are errors in these tests."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("a\tb$x^$.npy", "\U000e0001$_$.npy"):
+        np.save(name, image)
+    assert main(["compare", "a\tb$x^$.npy", "\U000e0001$_$.npy"]) == 0
+    assert (tmp_path / "comparison.png").stat().st_size > 10000 and not capsys.readouterr().err
