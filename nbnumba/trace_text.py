@@ -136,7 +136,7 @@ def read_traces(path: Path | str) -> list[TraceLog]:
     text = read_text(path, "trace")
     logs = _from_json(text, path) if text.lstrip().startswith("{") else _from_log(text, path)
     if not any(log.factors or log.phi for log in logs):
-        if re.search(r"(?m)^\s*\d+\s+\d+ : stol = ", text):
+        if re.search(r"(?m)^[ \t]{0,9}\d{1,9}[ \t]{1,9}\d{1,9} : stol = ", text):
             raise FileError(
                 f"{path} holds what nanoBragg prints for -printout_pixel, not TRACE_C lines: "
                 "docs/trace.md has a table to compare it by eye"
