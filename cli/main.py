@@ -16,7 +16,7 @@ from typing import Annotated
 import typer
 
 import nbnumba
-from nbnumba.cli import interrupt, report, start, usage
+from nbnumba.cli import interrupt, start, usage
 from nbnumba.cli.bench_flags import BENCH_FLAGS, BenchRequest, parse_bench
 from nbnumba.cli.command import flag_command
 from nbnumba.cli.compare_flags import FLAGS_KEY, CompareCommand, CompareOptions
@@ -24,7 +24,7 @@ from nbnumba.cli.flag_table import FLAGS
 from nbnumba.cli.parse import Invocation, parse
 from nbnumba.cli.series_flags import SERIES_FLAGS, SeriesRequest, parse_series
 from nbnumba.cli.trace_flags import TRACE_FLAGS, TraceRequest, parse_trace
-from nbnumba.errors import NbnumbaError, UsageError
+from nbnumba.errors import NbnumbaError, UsageError, first_line, one_line
 from nbnumba.io.files import cause
 from nbnumba.threads import is_left_running
 
@@ -311,7 +311,7 @@ def _explain(error: Exception, debug: bool, words: Sequence[str]) -> int:
     if isinstance(error, MemoryError):
         return _fail(f"not enough memory for this image: {error}".rstrip(": ") + "; fewer pixels need less of it")
     if _is_shortage(error):
-        return _fail(f"not enough memory, or too many processes: {_first_line(error)} (ulimit -a shows the limits)")
+        return _fail(f"not enough memory, or too many processes: {first_line(error)} (ulimit -a shows the limits)")
     if isinstance(error, OSError) and error.filename is not None:
         return _fail(f"{error.strerror}: {error.filename}")
     if isinstance(error, FileNotFoundError) and not _has_place():
@@ -319,7 +319,7 @@ def _explain(error: Exception, debug: bool, words: Sequence[str]) -> int:
     if isinstance(error, OSError) and error.errno in (errno.EPIPE, errno.ENOSPC, errno.EIO, errno.EBADF):
         return _output_failed(error)  # files are named, streams are not
     hint = "" if debug else "; run again with --debug to see where, and please report it"
-    return _fail(f"unexpected {type(error).__name__}: {_first_line(error)}{hint}")
+    return _fail(f"unexpected {type(error).__name__}: {first_line(error)}{hint}")
 
 
 def _output_failed(error: OSError) -> int:
@@ -345,12 +345,8 @@ def _is_shortage(error: Exception) -> bool:
     return getattr(error, "errno", None) in (errno.ENOMEM, errno.EAGAIN) or any(sign in text for sign in signs)
 
 
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).splitlines()), "")
-
-
 def _fail(message: str, code: int = 1) -> int:
-    _say(f"nbnumba: error: {report.one_line(message)}")
+    _say(f"nbnumba: error: {one_line(message)}")
     return code
 
 
@@ -366,5 +362,5 @@ def _stopped() -> int:
     written = interrupt.complete_files()
     number = interrupt.received[-1] if interrupt.received else signal.SIGINT
     what = f"complete files: {', '.join(map(str, written))}" if written else "no file was written"
-    _say("\n" + report.one_line(f"interrupted; {what}"))
+    _say("\n" + one_line(f"interrupted; {what}"))
     return 128 + number

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from nbnumba.cli.parse import Invocation
+from nbnumba.errors import one_line
 
 log = logging.getLogger("nbnumba")
 
@@ -119,11 +120,6 @@ def file_lines(files: Iterable[Path]) -> list[str]:
     """One line that names the files written."""
     names = ", ".join(map(str, files))
     return [_line("wrote", names)] if names else []
-
-
-def one_line(text: str) -> str:
-    """``text`` with escapes in place of line ends and other control characters: names of files may hold any."""
-    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
 
 
 def plain_line(label: str, text: str) -> str:

@@ -11,11 +11,21 @@
 """
 
 
+def one_line(text: str) -> str:
+    """``text`` with escapes in place of line ends and other control characters: names of files may hold any."""
+    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
+
+
+def first_line(error: BaseException) -> str:
+    """The first line with a word in it of what an exception says; the name of its class where it says nothing."""
+    return next((line for line in str(error).strip().splitlines() if line.strip()), type(error).__name__)
+
+
 class NbnumbaError(Exception):
     """Base of all errors whose message is meant for the user: one line, whatever names and values it quotes."""
 
     def __str__(self) -> str:
-        return "".join(c if c.isprintable() else repr(c)[1:-1] for c in super().__str__())
+        return one_line(super().__str__())
 
 
 class ConfigError(NbnumbaError, ValueError):

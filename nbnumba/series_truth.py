@@ -26,7 +26,7 @@ import numpy as np
 import nbnumba
 from nbnumba.config import Background
 from nbnumba.crystal import RTD
-from nbnumba.errors import ConfigError, FileError
+from nbnumba.errors import ConfigError, FileError, first_line
 from nbnumba.experiment import Experiment
 from nbnumba.geometry import rotate_axis
 from nbnumba.inputs import orientations
@@ -370,4 +370,4 @@ def read_truth(path: Path | str) -> dict[str, dict[str, np.ndarray]]:
     except FileError:
         raise
     except (OSError, RuntimeError, ValueError, TypeError, KeyError, AttributeError) as error:
-        raise FileError(f"cannot read the truth {path}: {str(error).splitlines()[0]}") from error
+        raise FileError(f"cannot read the truth {path}: {first_line(error)}") from error

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from nbnumba.errors import FileError
+from nbnumba.errors import FileError, first_line
 from nbnumba.io.npy import parse_npy
 
 #: Processor time for an image, and memory: so much, and so many times the file's size.
@@ -69,7 +69,7 @@ def serve(path: str, seconds: int) -> int:
         output.write(memory.getbuffer())
         output.close()
     except Exception as error:  # fabio's readers raise whatever their parsing comes upon
-        print(next(iter(str(error).splitlines()), "") or type(error).__name__, file=sys.stderr)
+        print(first_line(error), file=sys.stderr)
         return _REFUSED
     return 0
 

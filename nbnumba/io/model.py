@@ -20,7 +20,7 @@ from pathlib import Path
 import gemmi
 import numpy as np
 
-from nbnumba.errors import ConfigError, FileError
+from nbnumba.errors import ConfigError, FileError, first_line
 from nbnumba.io.files import read_bytes
 from nbnumba.io.reflections import Reflections, expand_to_p1
 from nbnumba.io.spectrum import EV_A
@@ -104,7 +104,7 @@ def calculate_reflections(
             if solvent_k > 0:
                 real = real + _solvent(found, miller, dmin_A, solvent_k, solvent_B)
     except RuntimeError as error:  # an element without form factors
-        raise FileError(f"no F can be calculated from the {_WHAT} {path}: {str(error).splitlines()[0]}") from error
+        raise FileError(f"no F can be calculated from the {_WHAT} {path}: {first_line(error)}") from error
     if not np.isfinite(real + anomalous).all():
         raise FileError(f"the {_WHAT} {path} gives no finite F: look at the B factors and occupancies of its atoms")
     plus = np.abs(real + 1j * anomalous)
@@ -179,8 +179,7 @@ def _read(path: Path) -> _Model:
     try:
         structure = gemmi.read_structure(str(path))
     except (RuntimeError, ValueError, OSError, LookupError) as error:
-        reason = next(iter(str(error).splitlines()), "")
-        raise FileError(f"{what} cannot be read as mmCIF or PDB: {reason}") from error
+        raise FileError(f"{what} cannot be read as mmCIF or PDB: {first_line(error)}") from error
     structure.setup_entities()
     if len(structure) == 0 or structure[0].count_atom_sites() == 0:
         raise FileError(f"{what} holds no atoms")

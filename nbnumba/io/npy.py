@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from nbnumba.errors import FileError
+from nbnumba.errors import FileError, first_line
 from nbnumba.io.files import atomic_write, read_bytes
 
 #: The header is a Python literal, which is parsed with all that can go wrong with one.
@@ -61,7 +61,7 @@ def parse_npy(content: bytes, where: str) -> np.ndarray:
     except KeyError:
         raise FileError(f"{where} is of a version of the format that only tables need: it holds no array") from None
     except _HEADER_ERRORS as error:
-        raise FileError(f"cannot read {where}: its header is broken: {_reason(error)}") from error
+        raise FileError(f"cannot read {where}: its header is broken: {first_line(error)}") from error
     if dtype.kind not in "biufcSU" or dtype.itemsize == 0:
         raise FileError(f"{where} holds no numbers, but {dtype}")
     start, needed = file.tell(), dtype.itemsize * math.prod(shape)
@@ -70,8 +70,3 @@ def parse_npy(content: bytes, where: str) -> np.ndarray:
         raise FileError(f"{where} is cut off: {shape} of {dtype} need {needed} bytes, {len(content) - start} are there")
     flat = np.frombuffer(content, dtype, math.prod(shape), start)
     return flat.reshape(shape, order="F" if fortran else "C").copy(order="K")
-
-
-def _reason(error: BaseException) -> str:
-    """The first line of what an exception says."""
-    return next(iter(str(error).splitlines()), "") or type(error).__name__

@@ -19,7 +19,7 @@ from pathlib import Path
 import gemmi
 import numpy as np
 
-from nbnumba.errors import FileError
+from nbnumba.errors import FileError, first_line
 from nbnumba.io.fdump import MAX_INDEX
 from nbnumba.io.files import read_bytes
 
@@ -224,12 +224,6 @@ def _content(path: Path, what: str, limit: int | None = None) -> bytes:
     return unpacked
 
 
-def _first_line(error: Exception) -> str:
-    """What gemmi complains about, in one line."""
-    lines = [line for line in str(error).strip().splitlines() if line.strip()]
-    return lines[0] if lines else type(error).__name__
-
-
 def _checked(table: _Table) -> _Table:
     """The table, if its reflections can be expanded at all."""
     where = f"{table.what} {table.path}"
@@ -250,7 +244,7 @@ def _read_mtz(path: Path) -> _Table:
     try:
         mtz = _load_mtz(path, data)
     except (RuntimeError, ValueError, OSError, MemoryError) as error:
-        raise FileError(f"{what} {path} is broken: {_first_line(error)}") from error
+        raise FileError(f"{what} {path} is broken: {first_line(error)}") from error
     if len(mtz.batches):
         raise FileError(f"{what} {path} holds unmerged reflections: merge them first (dials.merge, AIMLESS)")
     try:
@@ -281,7 +275,7 @@ def _read_cif(path: Path) -> _Table:
         document = gemmi.cif.read_string(text)
         blocks = gemmi.as_refln_blocks(document)
     except (RuntimeError, ValueError) as error:
-        raise FileError(f"{what} {path} is broken: {_first_line(error)}") from error
+        raise FileError(f"{what} {path} is broken: {first_line(error)}") from error
     merged = [block for block in blocks if block.is_merged() and block.default_loop is not None]
     if not merged:
         hint = "only unmerged ones: merge them first" if any(block.is_unmerged() for block in blocks) else "none"
@@ -304,7 +298,7 @@ def _read_cif(path: Path) -> _Table:
     try:
         miller = np.array(block.make_miller_array())
     except (RuntimeError, ValueError) as error:
-        raise FileError(f"{what} {path} has no whole numbers h k l: {_first_line(error)}") from error
+        raise FileError(f"{what} {path} has no whole numbers h k l: {first_line(error)}") from error
     return _checked(_Table(path, what, miller, kinds, column, block.cell, block.spacegroup))
 
 
