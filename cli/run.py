@@ -52,7 +52,7 @@ def run(invocation: Invocation) -> tuple[Experiment, RunOptions]:
             progress=progress,
         )
     report.warn(message for message in result.warnings if message not in experiment.warnings)
-    if not any(image.any() for image in result.images):
+    if result.statistics.max <= 0 and not any(image.any() for image in result.images):
         report.warn(["every pixel is 0: no reflection of the file shines here; turn the crystal (-misset, -osc)"])
     report.say(report.result_lines(result.facts()))
     with together():
@@ -132,7 +132,8 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
     """
     text = json.dumps(_plain(content), indent=1, ensure_ascii=False, allow_nan=False)
     with atomic_write(path) as handle:
-        handle.write(f"{text}\n".encode())
+        # a name may hold bytes that are no text: JSON's own escapes for them give the name back
+        handle.write(f"{text}\n".encode("utf-8", "backslashreplace"))
 
 
 def _plain(value: Any) -> Any:

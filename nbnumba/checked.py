@@ -54,3 +54,5 @@ class Checked:
         for key in keys:
             value = getattr(self, key)
             check(self, key, "a vector of non-zero length", value is None or any(v != 0 for v in value))
+            # squares of components must neither vanish nor overflow
+            check(self, key, "1e-100 to 1e100 long", value is None or 1e-100 <= math.hypot(*value) <= 1e100)

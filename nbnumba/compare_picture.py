@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nbnumba.compare import Comparison
+from nbnumba.errors import one_line
 from nbnumba.io.files import atomic_write
 from nbnumba.preview import GreyScale, any_letters, grey_scale, shrink
 
@@ -75,7 +76,8 @@ def save_comparison(
 
 
 def _shorter(name: str, most: int = 70) -> str:
-    return name if len(name) <= most else "..." + name[-most:]
+    shown = one_line(name)
+    return shown if len(shown) <= most else "..." + shown[-most:]
 
 
 def _number(value: float) -> str:

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
+from nbnumba.errors import one_line
 from nbnumba.io.files import atomic_write
+from nbnumba.preview import any_letters
 
 
 def save_contact_sheet(path: Path, pictures: np.ndarray, numbers: np.ndarray, title: str) -> None:
@@ -33,7 +35,7 @@ def save_contact_sheet(path: Path, pictures: np.ndarray, numbers: np.ndarray, ti
     rows = math.ceil(len(pictures) / columns)
     figure = Figure(figsize=(1.4 * columns + 0.2, 1.55 * rows + 0.4), dpi=110, layout="constrained")
     FigureCanvasAgg(figure)
-    figure.suptitle(title, fontsize=9)
+    figure.suptitle(one_line(title), fontsize=9, parse_math=False)
     axes = figure.subplots(rows, columns, squeeze=False).ravel()
     # square roots show weak spots beside strong ones, and strong ones may saturate
     brightness = np.sqrt(np.maximum(pictures, 0.0))
@@ -48,6 +50,7 @@ def save_contact_sheet(path: Path, pictures: np.ndarray, numbers: np.ndarray, ti
         axis.imshow(picture, cmap="gray_r", vmin=0.0, vmax=limit, interpolation="antialiased")
         axis.set_title(str(number), fontsize=7, pad=2)
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", metadata={"Software": None})
+    with any_letters():
+        figure.savefig(buffer, format="png", metadata={"Software": None})
     with atomic_write(path) as handle:
         handle.write(buffer.getvalue())

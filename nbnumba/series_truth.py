@@ -293,12 +293,17 @@ def gather(path: Path, parts: list[Path], attributes: dict[str, Any]) -> None:
 
 
 def _write_shots(group: Any, records: list[dict[str, Any]], counts: list[int]) -> None:
+    import h5py
+
     ends = np.cumsum(counts)
     columns: dict[str, Any] = {key: np.array([record[key] for record in records]) for key in records[0]}
     columns["first_spot"], columns["n_spots"] = ends - counts, np.array(counts)
     columns["shot"] = np.arange(1, len(records) + 1, dtype=np.int32)
     for key, values in columns.items():
-        data = values.astype("S") if values.dtype.kind == "U" else values
+        data = values
+        if values.dtype.kind == "U":  # names of files may be no text at all
+            data = np.char.encode(values, "utf-8", "surrogateescape")
+            data = data.view(h5py.string_dtype("utf-8", data.itemsize))
         group.create_dataset(key, data=data).attrs["meaning"] = _MEANING.get(key, key.replace("_", " "))
 
 

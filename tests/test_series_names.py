@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from nbnumba.cli.main import main
 from nbnumba.cli.series_flags import parse_series
 from nbnumba.cli.trace_flags import parse_trace
 from nbnumba.errors import UsageError
+from nbnumba.series_truth import read_truth
 
 FLAGS = """series --stills 2 -cell 40 50 60 -N 8 -default_F 100 -distance 60 -detpixels 24 -pixel 0.8 -fluence 1e26
 -oversample 1 -seed 7 --device cpu --quiet --physics correct""".split()
@@ -70,3 +72,12 @@ def test_options_of_a_command_are_suggested_before_flags(
     with pytest.raises(UsageError) as caught:
         read(line.split())
     assert str(caught.value) == f"unknown option {word}; did you mean {meant}?"
+
+
+@pytest.mark.parametrize("name", ["\u5b57a$x^$", "\u00e4", "no\udce4text"])
+def test_files_may_be_called_anything(name: str, tmp_path: Path) -> None:
+    """A letter that the font lacks (warnings are errors in these tests) in a broken formula, an umlaut, a wrong byte."""
+    assert main([*FLAGS, "--out", str(tmp_path), "-noisefile", name + ".img"]) == 0
+    assert (tmp_path / f"{name}.png").stat().st_size > 2000
+    written = read_truth(tmp_path / f"{name}_truth.h5")["shots"]["file"]
+    assert [os.fsdecode(file) for file in written] == [f"{name}_0001.img", f"{name}_0002.img"]
