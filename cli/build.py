@@ -130,7 +130,8 @@ def build(invocation: Invocation) -> tuple[Simulation, Outputs, RunOptions]:
         values.put(dest, Path(value) if dest in _PATHS else value, invocation.spelled[dest])
     if mask is not None:
         _check_mask(mask.data, values)
-    _spare_inputs(values)
+    outputs = _outputs(values)
+    _spare_inputs(values, outputs)
     if (matrix := invocation.values.get("input.matrix")) is not None:
         values.put("crystal.A_matrix", tuple(read_matrix(Path(matrix))), f"-mat {matrix}")
     _no_sensor_without_absorption(values)
@@ -151,7 +152,7 @@ def build(invocation: Invocation) -> tuple[Simulation, Outputs, RunOptions]:
         mask=None if mask is None else mask.data,
         **values.part("simulation"),
     )
-    return simulation, _outputs(values), values.make(RunOptions, "run")
+    return simulation, outputs, values.make(RunOptions, "run")
 
 
 Part = TypeVar("Part")
@@ -323,13 +324,13 @@ def _check_mask(mask: np.ndarray, values: _Values) -> None:
         )
 
 
-def _spare_inputs(values: _Values) -> None:
+def _spare_inputs(values: _Values, outputs: Outputs) -> None:
     """Raise ConfigError if a file of the run would take the place of one that it reads."""
     inputs = {os.path.abspath(path): key for key in _READ if (path := values.get(key)) is not None}
-    outputs: dict[str, Any] = {f"outputs.{key}": path for key, path in vars(_outputs(values)).items()}
+    written: dict[str, Any] = {f"outputs.{key}": path for key, path in vars(outputs).items()}
     if values.get("structure_factors.hkl") is not None:
-        outputs["structure_factors.dump"] = values.get("structure_factors.dump") or StructureFactors.dump
-    for key, path in outputs.items():
+        written["structure_factors.dump"] = values.get("structure_factors.dump") or StructureFactors.dump
+    for key, path in written.items():
         read = inputs.get(os.path.abspath(path)) if isinstance(path, Path) else None
         if read is not None:
             flag = values.source.get(key) or f"-{key.rpartition('.')[2]}"

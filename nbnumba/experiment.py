@@ -211,27 +211,27 @@ def resolve(simulation: Simulation) -> Experiment:
         fluence=_fluence(simulation),
         warnings=(),
     )
+    _check_steps(experiment)
     warnings = (*notes, *_endless(experiment), *_reference_rules(experiment))
     return Experiment(**{**vars(experiment), "warnings": warnings})
 
 
-def _endless(experiment: Experiment) -> list[str]:
-    """A sentence for an image that nobody would wait for: mostly one with far too many sub-pixels.
+def _check_steps(experiment: Experiment) -> None:
+    """Raise ConfigError if a pixel has more steps than an integer of a kernel can count."""
+    if experiment.steps * experiment.detector.layers >= 2**62:
+        n = experiment.sampling.oversample
+        raise ConfigError(
+            f"{n:.2g} x {n:.2g} sub-pixels are more than can be counted: give -oversample 1, or fewer cells"
+        )
 
-    Raises
-    ------
-    ConfigError
-        A pixel has more steps than an integer of a kernel can count.
-    """
+
+def _endless(experiment: Experiment) -> list[str]:
+    """A sentence for an image that nobody would wait for: mostly one with far too many sub-pixels."""
     pixels = sum(panel.shape[0] * panel.shape[1] for panel in experiment.detector.panels)
     steps = float(experiment.steps) * experiment.detector.layers * pixels
     if steps < MANY_STEPS:
         return []
     n = experiment.sampling.oversample
-    if experiment.steps * experiment.detector.layers >= 2**62:
-        raise ConfigError(
-            f"{n:.2g} x {n:.2g} sub-pixels are more than can be counted: give -oversample 1, or fewer cells"
-        )
     return [
         f"all pixels together have {steps:.1e} steps, some {steps / STEPS_PER_HOUR:.1g} hours for 16 cores: {n} x {n} "
         f"sub-pixels, {len(experiment.sources.wavelengths)} sources, {experiment.scan.phisteps} phi steps, "

@@ -12,6 +12,19 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 
+def shell(*words: str, cwd: Path = ROOT, **environment: str) -> subprocess.CompletedProcess[str]:
+    """``python -m nbnumba`` in its own process."""
+    return subprocess.run(
+        [sys.executable, "-m", "nbnumba", *words],
+        cwd=cwd,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "80", **environment},
+        capture_output=True,
+        check=False,
+        text=True,
+        timeout=120,
+    )
+
+
 def shown_on_terminal(*words: str, cwd: Path) -> str:
     """What ``nbnumba`` writes on stderr, if that is a terminal."""
     pty = pytest.importorskip("pty", reason="no terminals on this system")

@@ -30,7 +30,8 @@ ROOT = Path(__file__).resolve().parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
 PACKAGES = {"nbnumba": "nbnumba", "kernels": "nbnumba/kernels", "cli": "nbnumba/cli", "data": "nbnumba/data"}
 #: Tests that look at the installed package, not at the checkout.
-TESTS = "test_golden test_api test_cli_run test_data test_io_smv test_io_reflections test_structure_factors".split()
+TESTS = """test_golden test_api test_cli_build test_cli_help test_cli_run test_data test_io_smv
+test_io_reflections test_structure_factors""".split()
 #: Commands that need an extra, and what their one sentence must say.
 MISSING = {
     "cuda": ("run -cell 50 -default_F 1 -detpixels 8 --device cuda", "nbnumba[cuda]"),
