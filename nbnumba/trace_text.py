@@ -193,7 +193,8 @@ def _from_json(text: str, path: Path) -> list[TraceLog]:
         content = json.loads(text)
         logs = []
         for entry in content["traces"]:
-            log = TraceLog(path, tuple(map(int, entry["pixel"])))  # type: ignore[arg-type]
+            slow, fast = map(int, entry["pixel"])
+            log = TraceLog(path, (slow, fast))
             for key, value in entry["factors"].items():
                 log.add(key, _json_values(value))
             for step in entry.get("phi", ()):
