@@ -11,7 +11,7 @@ Footprints are sorted into bands of rows. A thread owns a band and adds its foot
 orientation and index, so that neither the number of threads nor the region of interest changes a bit of a pixel. Pairs
 are taken in batches, so that the list of footprints stays small. Gaussian spots end at 7e-13 of their peak.
 
-Cost: a float64 sum for every pixel of the region, and 40 bytes for each of up to a million footprints. Misuse: a curved
+Cost: a float64 sum for every pixel of the region, and 70 bytes for each of up to a million footprints. Misuse: a curved
 panel, axes that are not at right angles, or spots wider than :data:`nbnumba.kernels.spots_shell.WIDEST`; ``variants.choose_variant`` takes the tiles
 of :mod:`nbnumba.kernels.fast_tiles` for those.
 """
@@ -24,24 +24,104 @@ from numba import prange
 
 from nbnumba.kernels._jit import device, kernel
 from nbnumba.kernels.spots_paint import BAND, paint_spots
-from nbnumba.kernels.spots_shell import S0, S1, line_axes, prepare_shell, shell_lines, walk_line
+from nbnumba.kernels.spots_shell import (
+    F0,
+    F1,
+    PAIR,
+    S0,
+    S1,
+    H,
+    K,
+    L,
+    footprint,
+    indices,
+    is_bright,
+    line_axes,
+    line_ends,
+    line_start,
+    prepare_shell,
+    shell_lines,
+)
 
 #: lattice points near the sphere in a batch, about
 BATCH = 1e6
+#: lattice points whose footprints are looked for together
+POINTS = 256
+#: parts of the list that are sorted side by side
+SHARES = 64
+
+
+@device(forceinline=True)
+def lay_down(found, at, n, room, pair, points, boxes, count, lines, axes, panel, cell, source, radius, F2):
+    """Footprints of ``count`` lattice points: ``n`` and their number; up to ``room`` of all are written from ``at`` on.
+
+    ``points``: two numbers of a line and a number along it, as floats; ``boxes``: for the footprints. Both have room
+    for seven points more, which are looked at with the last ones.
+    """
+    v = axes[2]
+    for j in range((count + 7) >> 3 << 3):
+        x, y, z = line_start(source, axes, points[0, j], points[1, j])
+        t = points[2, j]
+        f0, f1, s0, s1 = footprint(panel, x + t * v[0], y + t * v[1], z + t * v[2], source[3], radius)
+        boxes[0, j], boxes[1, j], boxes[2, j], boxes[3, j] = f0, f1, s0, s1
+    for j in range(count):
+        if boxes[0, j] >= boxes[1, j]:
+            continue
+        h, k, l = indices(lines, int(points[0, j]), int(points[1, j]), int(points[2, j]))
+        if not is_bright(F2, cell, h, k, l):
+            continue
+        if n < room:
+            row = at + n
+            found[row, PAIR], found[row, H], found[row, K], found[row, L] = pair, h, k, l
+            found[row, F0], found[row, F1] = boxes[0, j], boxes[1, j]
+            found[row, S0], found[row, S1] = boxes[2, j], boxes[3, j]
+        n += 1
+    return n
 
 
 @device
 def walk_shell(found, at, room, pair, panel, cell, sources, vectors, stars, cone, radius, F2):
-    """Footprints of a pair: their number; the first ``room`` are written from row ``at`` on."""
+    """Footprints of a pair: their number; the first ``room`` are written from row ``at`` on.
+
+    Lines are looked at eight at a time, and points some hundred at a time, in loops that vectorize.
+    """
     i, m = pair // vectors.shape[0], pair % vectors.shape[0]
     source = (sources[i, 0], sources[i, 1], sources[i, 2], sources[i, 3])
     lines = shell_lines(source, vectors, m, cone, radius)
-    axes = line_axes(stars, m, lines)
-    n = 0
+    axes, low, high = line_axes(stars, m, lines), float(lines[4]), float(lines[5])
+    ends, points, boxes = np.empty((4, 8)), np.zeros((3, POINTS + 8)), np.empty((4, POINTS + 8), np.int32)
+    n = count = 0
     for u in range(lines[0], lines[1] + 1):
-        for w in range(lines[2], lines[3] + 1):
-            n = walk_line(found, at, n, room, pair, u, w, lines, axes, panel, cell, source, radius, F2)
-    return n
+        for w in range(lines[2], lines[3] + 1, 8):
+            for j in range(8):
+                first, last, after, end = line_ends(source, axes, float(u), float(w + j), low, high, radius)
+                ends[0, j], ends[1, j], ends[2, j], ends[3, j] = first, last, after, end
+            for j in range(min(8, lines[3] + 1 - w)):
+                for side in range(2):
+                    t = ends[2 * side, j]
+                    while t <= ends[2 * side + 1, j]:
+                        points[0, count], points[1, count], points[2, count] = u, w + j, t
+                        t, count = t + 1.0, count + 1
+                        if count == POINTS:
+                            n = lay_down(
+                                found,
+                                at,
+                                n,
+                                room,
+                                pair,
+                                points,
+                                boxes,
+                                count,
+                                lines,
+                                axes,
+                                panel,
+                                cell,
+                                source,
+                                radius,
+                                F2,
+                            )
+                            count = 0
+    return lay_down(found, at, n, room, pair, points, boxes, count, lines, axes, panel, cell, source, radius, F2)
 
 
 @kernel()
@@ -60,31 +140,38 @@ def find_spots(found, counts, first, panel, cell, sources, vectors, stars, cone,
         counts[j] = walk_shell(found, j * room, room, first + j, panel, cell, sources, vectors, stars, cone, radius, F2)
 
 
-@kernel(parallel=False)
+@kernel()
 def sort_spots(found, counts, s0, n_bands):
-    """Rows of ``found`` that touch each band, band by band.
+    """The footprints that touch each band, band by band.
 
     Returns
     -------
     starts : (n_bands + 1,) int64
-    sorted_ : (starts[-1],) int64
-        Those of band b are ``sorted_[starts[b] : starts[b + 1]]``, in the order of ``found``.
+    spots : (starts[-1], 8) int32
+        Those of band b are ``spots[starts[b] : starts[b + 1]]``, in the order of ``found``.
     """
-    room = found.shape[0] // counts.shape[0]
-    starts = np.zeros(n_bands + 1, np.int64)
-    for j in range(counts.shape[0]):
-        for row in range(j * room, j * room + counts[j]):
-            for band in range((found[row, S0] - s0) // BAND, (found[row, S1] - 1 - s0) // BAND + 1):
-                starts[band + 1] += 1
+    n_pairs = counts.shape[0]
+    room, parts = found.shape[0] // n_pairs, min(SHARES, n_pairs)
+    places, starts = np.zeros((parts, n_bands), np.int64), np.zeros(n_bands + 1, np.int64)
+    for part in prange(parts):
+        for j in range(part * n_pairs // parts, (part + 1) * n_pairs // parts):
+            for row in range(j * room, j * room + counts[j]):
+                for band in range((found[row, S0] - s0) // BAND, (found[row, S1] - 1 - s0) // BAND + 1):
+                    places[part, band] += 1
     for band in range(n_bands):
-        starts[band + 1] += starts[band]
-    sorted_, place = np.empty(starts[-1], np.int64), starts.copy()
-    for j in range(counts.shape[0]):
-        for row in range(j * room, j * room + counts[j]):
-            for band in range((found[row, S0] - s0) // BAND, (found[row, S1] - 1 - s0) // BAND + 1):
-                sorted_[place[band]] = row
-                place[band] += 1
-    return starts, sorted_
+        starts[band + 1] = starts[band]
+        for part in range(parts):
+            count = places[part, band]
+            places[part, band] = starts[band + 1]
+            starts[band + 1] += count
+    spots = np.empty((starts[n_bands], 8), np.int32)
+    for part in prange(parts):
+        for j in range(part * n_pairs // parts, (part + 1) * n_pairs // parts):
+            for row in range(j * room, j * room + counts[j]):
+                for band in range((found[row, S0] - s0) // BAND, (found[row, S1] - 1 - s0) // BAND + 1):
+                    spots[places[part, band]] = found[row]
+                    places[part, band] += 1
+    return starts, spots
 
 
 def render_spots(image, panel, crystal, cell, beam, sources, cells, F2, mask, row0, row1, progress=None):
@@ -114,6 +201,6 @@ def render_spots(image, panel, crystal, cell, beam, sources, cells, F2, mask, ro
                 find_spots(found, counts, first, *geometry)
         lists = sort_spots(found, counts, panel.s0, n_bands)
         last = first + batch >= n_pairs
-        paint_spots(image, total, found, *lists, panel, crystal, cell, beam, sources, cells, F2, mask, first == 0, last)
+        paint_spots(image, total, *lists, panel, crystal, cell, beam, sources, cells, F2, mask, first == 0, last)
         if progress is not None:
             progress(min(1.0, (first + batch) / max(n_pairs, 1)))

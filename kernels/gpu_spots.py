@@ -43,10 +43,14 @@ from nbnumba.kernels.spots_shell import (
     H,
     K,
     L,
+    footprint,
+    indices,
+    is_bright,
     line_axes,
+    line_ends,
+    line_start,
     radius_sqr,
     shell_lines,
-    walk_line,
 )
 from nbnumba.kernels.vec import dot
 
@@ -56,6 +60,30 @@ FINDERS, PAINTERS = 128, TILE * TILE
 STAGED = 64
 # columns of the staged numbers: cell vectors over the wavelength, incident beam, indices, F^2 and resolution limit
 INCIDENT, INDEX, VALUE, LIMIT, NUMBERS = 9, 12, 15, 16, 17
+
+
+@cuda_device
+def walk_line(found, at, n, room, pair, u, w, lines, axes, panel, cell, source, radius, F2):
+    """Footprints on line (u, w) of a pair: ``n`` and their number; up to ``room`` of all are written from ``at`` on.
+
+    ``source``: incident unit vector and wavelength; ``lines``, ``axes``: from ``spots_shell.shell_lines`` and
+    ``line_axes``.
+    """
+    start, v = line_start(source, axes, u, w), axes[2]
+    ends = line_ends(source, axes, u, w, lines[4], lines[5], radius)
+    for side in range(2):
+        for t in range(int32(ends[2 * side]), int32(ends[2 * side + 1]) + 1):
+            x, y, z = start[0] + t * v[0], start[1] + t * v[1], start[2] + t * v[2]
+            f0, f1, s0, s1 = footprint(panel, x, y, z, source[3], radius)
+            h, k, l = indices(lines, u, w, t)
+            if f0 >= f1 or not is_bright(F2, cell, h, k, l):
+                continue
+            if n < room:
+                row = at + n
+                found[row, PAIR], found[row, H], found[row, K], found[row, L] = pair, h, k, l
+                found[row, F0], found[row, F1], found[row, S0], found[row, S1] = f0, f1, s0, s1
+            n += 1
+    return n
 
 
 @cuda_kernel(threads=FINDERS, blocks=3)

@@ -17,7 +17,7 @@ from nbnumba.kernels.lattice import GAUSS_WIDTH, TOPHAT_EDGE
 from nbnumba.kernels.pixel import subpixel_ray
 from nbnumba.kernels.polarization import beam_frame, polarization_factor
 from nbnumba.kernels.solid_angle import omega_pixel
-from nbnumba.kernels.spots_shell import F0, F1, PAIR, S0, S1, SPOT_END, H, K, L, radius_sqr
+from nbnumba.kernels.spots_shell import F0, F1, PAIR, S0, S1, SPOT_END, H, K, L, metric_sqr, radius_sqr
 from nbnumba.kernels.vec import dot, norm, scaled
 
 #: rows of a band
@@ -50,29 +50,37 @@ def is_cut(beam, sources, i, d):
 
 
 @device(forceinline=True)
-def paint_row(sums, s, f0, f1, panel, beam, sources, i, vectors, m, form, index, value, gauss, sub):
-    """Add a reflection to the sub-pixels of a part of a row, eight at a time and some beyond its end."""
-    layer, subS, subF = sub
-    inverse, end = 1.0 / sources[i, 3], SPOT_END if gauss else TOPHAT_EDGE
-    limit = (sources[i, 3] / beam.dmin) ** 2 if beam.dmin > 0.0 else math.inf
-    incident = (sources[i, 0], sources[i, 1], sources[i, 2])
+def paint_box(sums, top, box, panel, beam, source, vectors, m, form, index, value, gauss, depth, subS, subF):
+    """Add a reflection to one sub-pixel of every pixel of a box, eight at a time and some beyond the end of a row.
+
+    Positions are linear along a row, and so are the indices of the ray times its length: the length's square root is
+    all that is left to do for a pixel.
+    """
+    f0, f1, s0, s1 = box
+    inverse, end = 1.0 / source[3], SPOT_END if gauss else TOPHAT_EDGE
+    limit = (source[3] / beam.dmin) ** 2 if beam.dmin > 0.0 else math.inf
+    incident, along = (source[0], source[1], source[2]), (panel.fdet_x, panel.fdet_y, panel.fdet_z)
     a = (vectors[m, 0] * inverse, vectors[m, 1] * inverse, vectors[m, 2] * inverse)
     b = (vectors[m, 3] * inverse, vectors[m, 4] * inverse, vectors[m, 5] * inverse)
     c = (vectors[m, 6] * inverse, vectors[m, 7] * inverse, vectors[m, 8] * inverse)
-    Sdet = subpixel_coordinate(s, subS, panel.oversample, panel.pixel_size)
-    depth = panel.first_depth + layer * panel.layer_step
-    for start in range(f0, f1, 8):
-        for j in range(8):
-            Fdet = subpixel_coordinate(start + j, subF, panel.oversample, panel.pixel_size)
-            x, y, z = pixel_position(panel, Fdet, Sdet, depth)
-            airpath = math.sqrt(x * x + y * y + z * z)
-            scale = 1.0 / airpath
-            d = (x * scale, y * scale, z * scale)
-            q = (d[0] - incident[0], d[1] - incident[1], d[2] - incident[2])
-            r = radius_sqr(a, b, c, index, q, form)
-            inside = (r < end) & (dot(q, q) <= limit)
+    ha, hb, hc = dot(a, incident) + index[0], dot(b, incident) + index[1], dot(c, incident) + index[2]
+    fa, fb, fc, fi, ff = dot(a, along), dot(b, along), dot(c, along), dot(incident, along), dot(along, along)
+    for s in range(s0, s1):
+        Sdet = subpixel_coordinate(s, subS, panel.oversample, panel.pixel_size)
+        edge = pixel_position(panel, 0.0, Sdet, depth)
+        ea, eb, ec, ei = dot(a, edge), dot(b, edge), dot(c, edge), dot(incident, edge)
+        ee, ef = dot(edge, edge), 2.0 * dot(edge, along)
+        row = sums[s - top]
+        for j in range((f1 - f0 + 7) >> 3 << 3):
+            Fdet = subpixel_coordinate(f0 + j, subF, panel.oversample, panel.pixel_size)
+            scale = 1.0 / math.sqrt(ee + Fdet * (ef + Fdet * ff))
+            dh = (ea + Fdet * fa) * scale - ha
+            dk = (eb + Fdet * fb) * scale - hb
+            dl = (ec + Fdet * fc) * scale - hc
+            r = metric_sqr(dh, dk, dl, form)
+            inside = (r < end) & (2.0 - 2.0 * (ei + Fdet * fi) * scale <= limit)
             term = value * exp64(-2.0 / GAUSS_WIDTH * r) if gauss else value
-            sums[np.uint64(start - panel.f0) + np.uint64(j)] += term if inside else 0.0
+            row[np.uint64(f0 - panel.f0) + np.uint64(j)] += term if inside else 0.0
 
 
 @device
@@ -144,22 +152,44 @@ def background(panel, beam, sources, s, f):
 
 
 @device
-def paint(sums, top, rows, row, found, panel, crystal, cell, beam, sources, vectors, F2, form):
+def paint(sums, top, rows, spot, panel, crystal, cell, beam, sources, vectors, F2, form):
     """Add a footprint to the ``rows`` rows from ``top`` on."""
-    h, k, l, f0, f1 = found[row, H], found[row, K], found[row, L], found[row, F0], found[row, F1]
+    h, k, l = spot[H], spot[K], spot[L]
     peak, gauss, n = (crystal.Na * crystal.Nb * crystal.Nc) ** 2, crystal.shape == GAUSS, panel.oversample
     value = peak * F2_at(F2, cell, h - cell.h_min, k - cell.k_min, l - cell.l_min)
-    i, m = found[row, PAIR] // vectors.shape[0], found[row, PAIR] % vectors.shape[0]
+    i, m = spot[PAIR] // vectors.shape[0], spot[PAIR] % vectors.shape[0]
     index = (float(h), float(k), float(l))
-    for s in range(max(found[row, S0], top), min(found[row, S1], top + rows)):
-        for step in range(panel.layers * n * n):
-            sub = (step // (n * n), step // n % n, step % n)
-            if beam.per_term:
-                paint_weighted(
-                    sums[s - top], s, f0, f1, panel, beam, sources, i, vectors, m, form, index, value, gauss, sub
-                )
-            else:
-                paint_row(sums[s - top], s, f0, f1, panel, beam, sources, i, vectors, m, form, index, value, gauss, sub)
+    source = (sources[i, 0], sources[i, 1], sources[i, 2], sources[i, 3])
+    f0, f1, s0, s1 = spot[F0], spot[F1], max(spot[S0], top), min(spot[S1], top + rows)
+    for layer in range(panel.layers):
+        depth = panel.first_depth + layer * panel.layer_step
+        for subS in range(n):
+            for subF in range(n):
+                if beam.per_term:
+                    for s in range(s0, s1):
+                        sub = (layer, subS, subF)
+                        paint_weighted(
+                            sums[s - top],
+                            s,
+                            f0,
+                            f1,
+                            panel,
+                            beam,
+                            sources,
+                            i,
+                            vectors,
+                            m,
+                            form,
+                            index,
+                            value,
+                            gauss,
+                            sub,
+                        )
+                else:
+                    box = (f0, f1, s0, s1)
+                    paint_box(
+                        sums, top, box, panel, beam, source, vectors, m, form, index, value, gauss, depth, subS, subF
+                    )
 
 
 @device
@@ -187,15 +217,15 @@ def close_row(image, sums, s, panel, beam, sources, mask):
 
 
 @kernel()
-def paint_spots(
-    image, total, found, starts, sorted_, panel, crystal, cell, beam, sources, vectors, F2, mask, first, last
-):
+def paint_spots(image, total, starts, spots, panel, crystal, cell, beam, sources, vectors, F2, mask, first, last):
     """Add all footprints to the sums, in parallel over bands of rows.
 
     Parameters
     ----------
     image : (spixels, fpixels) float32
         Written with the ``last`` batch of footprints.
+    starts, spots
+        As :func:`nbnumba.kernels.cpu_spots.sort_spots` returns them.
     total : (bands or threads, BAND, columns + 8) float64
         Sums, begun with the ``first`` batch. Where one batch is first and last, a band for each thread will do.
     """
@@ -208,7 +238,7 @@ def paint_spots(
         if first:
             sums[:rows] = 0.0 if beam.per_term else beam.I_bg
         for place in range(starts[band], starts[band + 1]):
-            paint(sums, top, rows, sorted_[place], found, panel, crystal, cell, beam, sources, vectors, F2, form)
+            paint(sums, top, rows, spots[place], panel, crystal, cell, beam, sources, vectors, F2, form)
         if last:
             for row in range(rows):
                 close_row(image, sums[row], top + row, panel, beam, sources, mask)

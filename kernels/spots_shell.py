@@ -100,16 +100,6 @@ def viewing_cone(panel):
 
 
 @device
-def shell_roots(cc, cv, vv, R):
-    """Where the line c + t v enters and leaves a sphere of radius R about 0; the first beyond the second if nowhere."""
-    square = cv * cv - vv * (cc - R * R)
-    if square < 0.0:
-        return 1.0, 0.0
-    root = math.sqrt(square)
-    return (-cv - root) / vv, (-cv + root) / vv
-
-
-@device
 def index_range(axis, middle, cosine, incident, inverse, margin):
     """Lowest and highest index along ``axis`` (m) among the rays of a cone about ``middle``, ``margin`` included."""
     length = norm(axis)
@@ -120,45 +110,48 @@ def index_range(axis, middle, cosine, incident, inverse, margin):
     return int(math.ceil(low)), int(math.floor(high))
 
 
-@device
+@device(forceinline=True)
 def footprint(panel, x, y, z, wavelength, radius):
     """Box of pixels (f0, f1, s0, s1), ends excluded, that can be within ``radius`` of a lattice point; empty if none.
 
     (x, y, z): the lattice point seen from the sphere's middle (1/m). A ray at the angle g from it is the farther away
     from the lattice point the larger g is; the rays within ``radius`` are a cone, and the cone meets the plane
     at most D sin g / (cos t cos(t + g)) from its middle ray, t being that ray's angle to the normal.
+
+    There is no branch, so that loops over lattice points vectorize.
     """
     length = norm((x, y, z)) * wavelength
     near = (wavelength * radius) ** 2 - (length - 1.0) ** 2
-    if near <= 0.0:
-        return 0, 0, 0, 0
-    sine_half = math.sqrt(near / (4.0 * length))
+    sine_half = math.sqrt(max(near, 0.0) / (4.0 * length))
     scale = wavelength / length
     x, y, z = x * scale, y * scale, z * scale
     sin_g = 2.0 * sine_half * math.sqrt(max(1.0 - sine_half * sine_half, 0.0))
     cos_g = 1.0 - 2.0 * sine_half * sine_half
     cos_t = x * panel.odet_x + y * panel.odet_y + z * panel.odet_z
     sin_t = math.sqrt(max(1.0 - cos_t * cos_t, 0.0))
-    cos_far = cos_t * cos_g - sin_t * sin_g
-    if cos_t <= 0.0 and cos_t * cos_g + sin_t * sin_g <= 0.0:
-        return 0, 0, 0, 0
-    if cos_far < 0.01:  # grazing rays: the whole panel
-        return panel.f0, panel.f1, panel.s0, panel.s1
+    cos_far, cos_near = cos_t * cos_g - sin_t * sin_g, cos_t * cos_g + sin_t * sin_g
+    empty = (near <= 0.0) | ((cos_t <= 0.0) & (cos_near <= 0.0))
+    grazing = cos_far < 0.01  # the whole panel
     to_corner = (panel.pix0_x, panel.pix0_y, panel.pix0_z)
     front = dot(to_corner, (panel.odet_x, panel.odet_y, panel.odet_z)) + panel.first_depth
     back = front + (panel.layers - 1) * panel.layer_step
-    reach = back * sin_g / (cos_t * cos_far) / panel.pixel_size + 1e-6
-    along_f = x * panel.fdet_x + y * panel.fdet_y + z * panel.fdet_z
-    along_s = x * panel.sdet_x + y * panel.sdet_y + z * panel.sdet_z
+    cosine = 1.0 if grazing else cos_t
+    reach = back * sin_g / (cosine * (1.0 if grazing else cos_far)) / panel.pixel_size + 1e-6
+    along_f = (x * panel.fdet_x + y * panel.fdet_y + z * panel.fdet_z) / cosine
+    along_s = (x * panel.sdet_x + y * panel.sdet_y + z * panel.sdet_z) / cosine
     corner_f = dot(to_corner, (panel.fdet_x, panel.fdet_y, panel.fdet_z))
     corner_s = dot(to_corner, (panel.sdet_x, panel.sdet_y, panel.sdet_z))
-    f_front, f_back = along_f / cos_t * front - corner_f, along_f / cos_t * back - corner_f
-    s_front, s_back = along_s / cos_t * front - corner_s, along_s / cos_t * back - corner_s
+    f_front, f_back = along_f * front - corner_f, along_f * back - corner_f
+    s_front, s_back = along_s * front - corner_s, along_s * back - corner_s
     f0 = max(math.floor(min(f_front, f_back) / panel.pixel_size - reach), float(panel.f0))
     f1 = min(math.floor(max(f_front, f_back) / panel.pixel_size + reach) + 1.0, float(panel.f1))
     s0 = max(math.floor(min(s_front, s_back) / panel.pixel_size - reach), float(panel.s0))
     s1 = min(math.floor(max(s_front, s_back) / panel.pixel_size + reach) + 1.0, float(panel.s1))
-    return int(f0), int(f1), int(s0), int(s1)
+    f0, f1 = float(panel.f0) if grazing else f0, float(panel.f1) if grazing else f1
+    s0, s1 = float(panel.s0) if grazing else s0, float(panel.s1) if grazing else s1
+    missed = empty | (f0 >= f1) | (s0 >= s1)
+    f0, f1 = 0.0 if missed else f0, 0.0 if missed else f1
+    return np.int32(f0), np.int32(f1), np.int32(s0), np.int32(s1)
 
 
 @device
@@ -201,47 +194,59 @@ def line_axes(stars, m, lines):
 
 
 @device(forceinline=True)
-def walk_line(found, at, n, room, pair, u, w, lines, axes, panel, cell, source, radius, F2):
-    """Footprints on line (u, w) of a pair: ``n`` and their number; up to ``room`` of all are written from ``at`` on.
+def line_start(source, axes, u, w):
+    """The point of line (u, w) whose index along the line is 0, seen from the sphere's middle (1/m)."""
+    R = 1.0 / source[3]
+    along_o, along_p, _ = axes
+    return (
+        source[0] * R + u * along_o[0] + w * along_p[0],
+        source[1] * R + u * along_o[1] + w * along_p[1],
+        source[2] * R + u * along_o[2] + w * along_p[2],
+    )
 
-    ``source``: incident unit vector and wavelength; ``lines``, ``axes``: from :func:`shell_lines` and
-    :func:`line_axes`.
+
+@device(forceinline=True)
+def line_ends(source, axes, u, w, low, high, radius):
+    """First and last index on line (u, w) where it goes into the shell, and where it comes out of it, as floats.
+
+    A line that misses the inner sphere comes out where it went in. A last index below the first: no point. ``low``,
+    ``high``: what indices are asked for. There is no branch, so that loops over lines vectorize.
     """
-    _, _, _, _, low_q, high_q, o, p, _ = lines
-    wavelength = source[3]
-    R = 1.0 / wavelength
-    along_o, along_p, v = axes
-    vv = dot(v, v)
-    x = source[0] * R + u * along_o[0] + w * along_p[0]
-    y = source[1] * R + u * along_o[1] + w * along_p[1]
-    z = source[2] * R + u * along_o[2] + w * along_p[2]
-    cc, cv = x * x + y * y + z * z, x * v[0] + y * v[1] + z * v[2]
-    enter, leave = shell_roots(cc, cv, vv, R + radius)
-    if enter > leave:
-        return n
-    inner_enter, inner_leave = shell_roots(cc, cv, vv, R - radius)
-    if inner_enter > inner_leave:
-        inner_enter = inner_leave = leave
-    for side in range(2):
-        first = max(int(math.ceil(enter if side == 0 else inner_leave)), low_q)
-        last = min(int(math.floor(inner_enter if side == 0 else leave)), high_q)
-        if side == 1 and inner_leave >= leave:
-            break
-        for t in range(first, last + 1):
-            f0, f1, s0, s1 = footprint(panel, x + t * v[0], y + t * v[1], z + t * v[2], wavelength, radius)
-            if f0 >= f1 or s0 >= s1:
-                continue
-            h = u if o == 0 else (w if p == 0 else t)
-            k = u if o == 3 else (w if p == 3 else t)
-            l = u if o == 6 else (w if p == 6 else t)
-            if not is_bright(F2, cell, h, k, l):
-                continue
-            if n < room:
-                row = at + n
-                found[row, PAIR], found[row, H], found[row, K], found[row, L] = pair, h, k, l
-                found[row, F0], found[row, F1], found[row, S0], found[row, S1] = f0, f1, s0, s1
-            n += 1
-    return n
+    R = 1.0 / source[3]
+    start, v = line_start(source, axes, u, w), axes[2]
+    inverse, cc, cv = 1.0 / dot(v, v), dot(start, start), dot(start, v)
+    outer = cv * cv - dot(v, v) * (cc - (R + radius) * (R + radius))
+    inner = cv * cv - dot(v, v) * (cc - (R - radius) * (R - radius))
+    half_outer, half_inner = math.sqrt(max(outer, 0.0)) * inverse, math.sqrt(max(inner, 0.0)) * inverse
+    middle = -cv * inverse
+    leave = middle + half_outer
+    first = max(math.ceil(middle - half_outer), low)
+    last = min(math.floor(middle - half_inner if inner >= 0.0 else leave), high)
+    after = max(math.ceil(middle + half_inner), low)
+    end = min(math.floor(leave), high)
+    return (
+        first,
+        last if outer >= 0.0 else low - 1.0,
+        max(after, last + 1.0),
+        end if (outer >= 0.0) & (inner >= 0.0) else low - 1.0,
+    )
+
+
+@device(forceinline=True)
+def indices(lines, u, w, t):
+    """h, k, l of point t of line (u, w)."""
+    o, p = lines[6], lines[7]
+    h = u if o == 0 else (w if p == 0 else t)
+    k = u if o == 3 else (w if p == 3 else t)
+    l = u if o == 6 else (w if p == 6 else t)
+    return h, k, l
+
+
+@device(forceinline=True)
+def metric_sqr(dh, dk, dl, form):
+    """Squared distance from a reflection, in the units in which spots end; ``form`` as of :func:`radius_sqr`."""
+    r = form[0] * dh * dh + form[1] * dk * dk + form[2] * dl * dl
+    return r + (form[3] * dh * dk + form[4] * dh * dl + form[5] * dk * dl)
 
 
 @device(forceinline=True)
@@ -252,5 +257,4 @@ def radius_sqr(a, b, c, index, q, form):
     h, k, l of the reflection; ``form``: the first two of :func:`nbnumba.kernels.fast_tiles.spot_metric`.
     """
     dh, dk, dl = dot(a, q) - index[0], dot(b, q) - index[1], dot(c, q) - index[2]
-    r = form[0] * dh * dh + form[1] * dk * dk + form[2] * dl * dl
-    return r + (form[3] * dh * dk + form[4] * dh * dl + form[5] * dk * dl)
+    return metric_sqr(dh, dk, dl, form)
