@@ -43,12 +43,10 @@ from nbnumba.kernels.bounds import (
 from nbnumba.kernels.cpu_fast import PAIRED_BELOW, pair_up, scratch
 from nbnumba.kernels.fast_rays import (
     CHUNK,
-    FRACTION,
     OMEGA,
     QX,
     QY,
     QZ,
-    REST,
     TOTAL,
     WEIGHT,
     begin_source,
@@ -58,7 +56,7 @@ from nbnumba.kernels.fast_rays import (
     number_pixels,
     open_tile,
 )
-from nbnumba.kernels.fast_tiles import NEAR, WHOLE, add_round, fetch_corners, flush, square_far, square_near
+from nbnumba.kernels.fast_tiles import NEAR, add_round, fetch_corners, flush, hold_index, square_far, square_near
 
 #: columns and rows of a tile: the smaller, the tighter the bound, and the more bounds
 WIDTH, HEIGHT = TILE = (8, 8)
@@ -69,17 +67,10 @@ MARGIN = 1.0001
 @device(forceinline=True)
 def anchor_chosen(phases, single, terms, chosen, first, count, cell):
     """As ``fast_tiles.anchor``, for chosen terms whose indices are known."""
-    real = phases.dtype.type
     low = (float(cell.h_min), float(cell.k_min), float(cell.l_min))
     for axis in range(3):
         for i in range(count):
-            index = terms[axis * GROUP + chosen[first + i]]
-            nearest = np.rint(index)
-            fraction = index - nearest
-            held = real(fraction)
-            phases[FRACTION + axis * CHUNK + i] = held
-            phases[REST + axis * CHUNK + i] = fraction - held
-            single[WHOLE + axis * CHUNK + i] = nearest - low[axis]
+            hold_index(phases, single, axis * CHUNK + i, terms[axis * GROUP + chosen[first + i]], low[axis])
 
 
 @device(forceinline=True)

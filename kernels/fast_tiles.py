@@ -39,25 +39,30 @@ NUMBER, NEAREST, SECOND, NUMBERS = 0, LARGEST, LARGEST + 3 * CHUNK, LARGEST + 6 
 
 
 @device(forceinline=True)
+def hold_index(phases, single, place, index, low):
+    """Put an index into rows FRACTION, REST and WHOLE: its fraction in two parts, and its whole part from ``low`` on."""
+    nearest = np.rint(index)
+    fraction = index - nearest
+    held = phases.dtype.type(fraction)
+    phases[FRACTION + place] = held
+    phases[REST + place] = fraction - held
+    single[WHOLE + place] = nearest - low
+
+
+@device(forceinline=True)
 def anchor(phases, single, columns, first, last, middle, cell):
     """Fraction of h, k, l at the tile's middle, and their whole part counted from the corner of the box.
 
     ``middle``: the scattering vector (1/m). Into rows FRACTION and REST of ``phases`` and WHOLE of ``single``.
     """
     low = (float(cell.h_min), float(cell.k_min), float(cell.l_min))
-    real = phases.dtype.type
     x, y, z = middle
     for axis in range(3):
         for i in range(last - first):
             m = np.uint64(first) + np.uint64(i)
             index = columns[3 * axis, m] * x + columns[3 * axis + 1, m] * y + columns[3 * axis + 2, m] * z
             index += columns[9 + axis, m]
-            nearest = np.rint(index)
-            fraction = index - nearest
-            held = real(fraction)
-            phases[FRACTION + axis * CHUNK + i] = held
-            phases[REST + axis * CHUNK + i] = fraction - held
-            single[WHOLE + axis * CHUNK + i] = nearest - low[axis]
+            hold_index(phases, single, axis * CHUNK + i, index, low[axis])
 
 
 @device(forceinline=True)
