@@ -39,8 +39,9 @@ ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "bench" / "results"
 #: Steps that the general kernel may take to check a result; beyond, a part of the rows is checked.
 CHECKED_STEPS = 2e8
-#: Renderings that are timed at a time, between two runs of the reference; one before them wakes threads and memory.
-BURST = 3
+#: Renderings that are timed between two runs of the reference, at least so many and so many seconds of them: virtual
+#: machines change their speed from one second to the next. One before them wakes threads and memory.
+BURST, BURST_SECONDS = 3, 0.5
 
 
 def prepare(workload: Workload) -> KernelInputs:
@@ -79,6 +80,15 @@ def reference_command(binary: str, workload: Workload) -> list[str]:
     return [binary, *shlex.split(workload.flags), *quiet.split()]
 
 
+def burst(renderer: Renderer, image: np.ndarray) -> list[float]:
+    """Seconds of some renderings in a row."""
+    render_seconds(renderer, image)
+    found: list[float] = []
+    while len(found) < BURST or sum(found) < BURST_SECONDS:
+        found.append(render_seconds(renderer, image))
+    return found
+
+
 def measure(
     workload: Workload, repeat: int, threads: int, folder: Path, binary: str | None, cold: bool, kernel: Any = None
 ) -> dict[str, Any]:
@@ -95,8 +105,7 @@ def measure(
     ours: list[float] = []
     theirs: list[float] = []
     for _ in range(repeat):
-        render_seconds(renderer, image)
-        ours += [render_seconds(renderer, image) for _ in range(BURST)]
+        ours += burst(renderer, image)
         if binary:
             command = reference_command(binary, workload)
             full, _ = wall(command, folder, OMP_NUM_THREADS=str(threads))
