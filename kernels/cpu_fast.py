@@ -136,19 +136,6 @@ def _render(real, image, panel, crystal, cell, beam, sources, cells, F2, mask, r
 
 
 @device(forceinline=True)
-def add_pairs(rows, n, width, pairs, middle, pending, sample, square, round_, compact):
-    """Add all pairs of one scattering vector to the sums of a tile of ``n`` pixels; returns what row SUM holds."""
-    chord = half_chord(rows[1], n, width)
-    if square is not None:
-        pending = add_square(rows, n, chord, pairs, middle, pending, sample)
-    elif round_ is not None:
-        add_round(rows, n, pairs[0], pairs[1], middle, sample)
-    elif compact is not None:
-        add_compact(rows, n, chord, pairs, middle, sample)
-    return pending
-
-
-@device(forceinline=True)
 def sum_tile(rows, n, width, corner, panel, beam, sources, separate, pairs, sample, square, round_, compact):
     """Sums of the ``n`` pixels of the tile whose first row and column are ``corner``, in row TOTAL."""
     work, phases, single, _ = rows
@@ -161,10 +148,16 @@ def sum_tile(rows, n, width, corner, panel, beam, sources, separate, pairs, samp
         middle = begin_step(work, phases, n, width, panel, beam, corner, step)
         for i in range(sources.shape[0] if separate else 1):
             q = begin_source(work, phases, n, beam, middle, sources, i, step, separate)
-            pending = add_pairs(rows, n, width, pairs, q, pending, sample, square, round_, compact)
-            if square is not None and weighted:
-                flush(work, single, n, peak)
-                pending = np.int64(0)
+            chord = half_chord(phases, n, width)
+            if square is not None:
+                pending = add_square(rows, n, chord, pairs, q, pending, sample)
+                if weighted:
+                    flush(work, single, n, peak)
+                    pending = np.int64(0)
+            elif round_ is not None:
+                add_round(rows, n, pairs[0], pairs[1], q, sample)
+            elif compact is not None:
+                add_compact(rows, n, chord, pairs, q, sample)
     if square is not None:
         flush(work, single, n, peak)
     close_tile(work, n, beam)
