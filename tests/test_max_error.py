@@ -23,6 +23,7 @@ from nbnumba.kernels.bounds import BOUND, LEVELS, TERMS, choose_terms, corner_ma
 from nbnumba.kernels.cpu_fast import render_fast64
 from nbnumba.kernels.fast_math import sinc3_sqr
 from nbnumba.simulate import simulate
+from tests.compiled import from_python
 from tests.test_kernel_fast import NO_MASK, Case
 from tests.test_physics import BASE, CRYSTAL, resolve, thick
 
@@ -30,6 +31,8 @@ from tests.test_physics import BASE, CRYSTAL, resolve, thick
 ROUNDING = 2e-6
 #: So small a budget that only terms of nothing are left out.
 NOTHING = 1e-300
+transform, transform_bound = from_python(sinc3_sqr), from_python(sphere_bound)
+choose, level = from_python(choose_terms), from_python(level_of)
 FLAT = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
@@ -144,7 +147,7 @@ def test_many_terms_are_taken_in_groups() -> None:
 def test_bound_of_the_sphere(radius: float, further: float) -> None:
     """At and beyond a radius the transform stays below the bound; 1e-9 covers the polynomials of the sines."""
     x = radius + further
-    assert sinc3_sqr(min(x, 1e4)) <= sphere_bound(min(radius, 1e4) ** 2) * (1 + 1e-9) + 1e-30
+    assert transform(min(x, 1e4)) <= transform_bound(min(radius, 1e4) ** 2) * (1 + 1e-9) + 1e-30
 
 
 @settings(deadline=None)
@@ -152,12 +155,12 @@ def test_bound_of_the_sphere(radius: float, further: float) -> None:
 def test_what_is_left_out_fits_the_budget_and_nothing_small_is_kept(bounds: list[float], budget: float) -> None:
     terms, chosen = np.zeros(TERMS), np.zeros(len(bounds), np.int64)
     terms[BOUND : BOUND + len(bounds)] = bounds
-    count = choose_terms(terms, len(bounds), budget, np.zeros(LEVELS), chosen)
+    count = choose(terms, len(bounds), budget, np.zeros(LEVELS), chosen)
     kept = set(chosen[:count].tolist())
     assert chosen[:count].tolist() == sorted(kept)
     left_out = [bound for i, bound in enumerate(bounds) if i not in kept]
     assert sum(left_out) <= budget * (1 + 1e-12)
-    levels = {i: level_of(bound, budget) if bound <= budget else LEVELS for i, bound in enumerate(bounds)}
+    levels = {i: level(bound, budget) if bound <= budget else LEVELS for i, bound in enumerate(bounds)}
     lowest = min((levels[i] for i in kept), default=LEVELS)
     assert all(levels[i] <= lowest for i in levels.keys() - kept)
     spare = budget - sum(left_out)

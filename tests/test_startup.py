@@ -13,6 +13,7 @@ import pytest
 from nbnumba.kernels._jit import plain
 from nbnumba.kernels.polarization import beam_frame
 from nbnumba.kernels.vec import unit
+from tests.compiled import from_python
 
 ROOT = Path(__file__).parents[1]
 RUN = "run -cell 50 60 70 -default_F 10 -N 5 -detpixels 16 -distance 50 -oversample 1 -nonoise --quiet --device cpu"
@@ -100,8 +101,17 @@ def test_plain_functions() -> None:
     found = plain(beam_frame)((0.6, 0.0, 0.8), (0.1, 1.0, 0.2))
     assert [list(getattr(function, "signatures", ())) for function in called] == before
     # a product and a sum may be contracted in compiled code: one rounding each
-    np.testing.assert_allclose(found, beam_frame((0.6, 0.0, 0.8), (0.1, 1.0, 0.2)), rtol=0, atol=1e-15)
+    np.testing.assert_allclose(found, from_python(beam_frame)((0.6, 0.0, 0.8), (0.1, 1.0, 0.2)), rtol=0, atol=1e-15)
     assert plain(len) is len
+
+
+def test_python_cannot_call_what_is_compiled_for_kernels() -> None:
+    """Not even where the same types were compiled for a kernel: there would be nothing to call."""
+    arguments = ((0.6, 0.0, 0.8), (0.1, 1.0, 0.2))
+    for _ in range(2):
+        with pytest.raises(TypeError, match="beam_frame is compiled for kernels only"):
+            beam_frame(*arguments)
+        from_python(beam_frame)(*arguments)
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid"), reason="folders are closed otherwise on this system")
