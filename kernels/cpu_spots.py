@@ -52,12 +52,13 @@ SHARES = 64
 
 
 @device(forceinline=True)
-def lay_down(found, at, n, room, pair, points, boxes, count, lines, axes, panel, cell, source, radius, F2):
+def lay_down(found, at, n, room, pair, points, boxes, count, shell, panel, cell, F2):
     """Footprints of ``count`` lattice points: ``n`` and their number; up to ``room`` of all are written from ``at`` on.
 
     ``points``: two numbers of a line and a number along it, as floats; ``boxes``: for the footprints. Both have room
-    for seven points more, which are looked at with the last ones.
+    for seven points more, which are looked at with the last ones. ``shell``: lines, axes, source and radius.
     """
+    lines, axes, source, radius = shell
     v = axes[2]
     for j in range((count + 7) >> 3 << 3):
         x, y, z = line_start(source, axes, points[0, j], points[1, j])
@@ -89,6 +90,7 @@ def walk_shell(found, at, room, pair, panel, cell, sources, vectors, stars, cone
     source = (sources[i, 0], sources[i, 1], sources[i, 2], sources[i, 3])
     lines = shell_lines(source, vectors, m, cone, radius)
     axes, low, high = line_axes(stars, m, lines), float(lines[4]), float(lines[5])
+    shell = (lines, axes, source, radius)
     ends, points, boxes = np.empty((4, 8)), np.zeros((3, POINTS + 8)), np.empty((4, POINTS + 8), np.int32)
     n = count = 0
     for u in range(lines[0], lines[1] + 1):
@@ -103,25 +105,9 @@ def walk_shell(found, at, room, pair, panel, cell, sources, vectors, stars, cone
                         points[0, count], points[1, count], points[2, count] = u, w + j, t
                         t, count = t + 1.0, count + 1
                         if count == POINTS:
-                            n = lay_down(
-                                found,
-                                at,
-                                n,
-                                room,
-                                pair,
-                                points,
-                                boxes,
-                                count,
-                                lines,
-                                axes,
-                                panel,
-                                cell,
-                                source,
-                                radius,
-                                F2,
-                            )
+                            n = lay_down(found, at, n, room, pair, points, boxes, count, shell, panel, cell, F2)
                             count = 0
-    return lay_down(found, at, n, room, pair, points, boxes, count, lines, axes, panel, cell, source, radius, F2)
+    return lay_down(found, at, n, room, pair, points, boxes, count, shell, panel, cell, F2)
 
 
 @kernel()

@@ -50,13 +50,16 @@ def is_cut(beam, sources, i, d):
 
 
 @device(forceinline=True)
-def paint_box(sums, top, box, panel, beam, source, vectors, m, form, index, value, gauss, depth, subS, subF):
+def paint_box(sums, top, box, panel, beam, source, vectors, m, form, spot, depth, subS, subF):
     """Add a reflection to one sub-pixel of every pixel of a box, eight at a time and some beyond the end of a row.
+
+    ``spot``: h, k, l as floats, F^2 times the peak, and whether the crystal is a Gaussian one.
 
     Positions are linear along a row, and so are the indices of the ray times its length: the length's square root is
     all that is left to do for a pixel.
     """
     f0, f1, s0, s1 = box
+    index, value, gauss = spot
     inverse, end = 1.0 / source[3], SPOT_END if gauss else TOPHAT_EDGE
     limit = (source[3] / beam.dmin) ** 2 if beam.dmin > 0.0 else math.inf
     incident, along = (source[0], source[1], source[2]), (panel.fdet_x, panel.fdet_y, panel.fdet_z)
@@ -84,9 +87,10 @@ def paint_box(sums, top, box, panel, beam, source, vectors, m, form, index, valu
 
 
 @device
-def paint_weighted(sums, s, f0, f1, panel, beam, sources, i, vectors, m, form, index, value, gauss, sub):
-    """As :func:`paint_row`, every term with its own weight."""
+def paint_weighted(sums, s, f0, f1, panel, beam, sources, i, vectors, m, form, spot, sub):
+    """As :func:`paint_box`, for a part of a row, every term with its own weight."""
     layer, subS, subF = sub
+    index, value, gauss = spot
     inverse, end = 1.0 / sources[i, 3], SPOT_END if gauss else TOPHAT_EDGE
     a = (vectors[m, 0] * inverse, vectors[m, 1] * inverse, vectors[m, 2] * inverse)
     b = (vectors[m, 3] * inverse, vectors[m, 4] * inverse, vectors[m, 5] * inverse)
@@ -152,44 +156,26 @@ def background(panel, beam, sources, s, f):
 
 
 @device
-def paint(sums, top, rows, spot, panel, crystal, cell, beam, sources, vectors, F2, form):
+def paint(sums, top, rows, found, panel, crystal, cell, beam, sources, vectors, F2, form):
     """Add a footprint to the ``rows`` rows from ``top`` on."""
-    h, k, l = spot[H], spot[K], spot[L]
-    peak, gauss, n = (crystal.Na * crystal.Nb * crystal.Nc) ** 2, crystal.shape == GAUSS, panel.oversample
+    h, k, l = found[H], found[K], found[L]
+    peak, n = (crystal.Na * crystal.Nb * crystal.Nc) ** 2, panel.oversample
     value = peak * F2_at(F2, cell, h - cell.h_min, k - cell.k_min, l - cell.l_min)
-    i, m = spot[PAIR] // vectors.shape[0], spot[PAIR] % vectors.shape[0]
-    index = (float(h), float(k), float(l))
+    spot = ((float(h), float(k), float(l)), value, crystal.shape == GAUSS)
+    i, m = found[PAIR] // vectors.shape[0], found[PAIR] % vectors.shape[0]
     source = (sources[i, 0], sources[i, 1], sources[i, 2], sources[i, 3])
-    f0, f1, s0, s1 = spot[F0], spot[F1], max(spot[S0], top), min(spot[S1], top + rows)
+    f0, f1, s0, s1 = found[F0], found[F1], max(found[S0], top), min(found[S1], top + rows)
     for layer in range(panel.layers):
         depth = panel.first_depth + layer * panel.layer_step
         for subS in range(n):
             for subF in range(n):
-                if beam.per_term:
-                    for s in range(s0, s1):
-                        sub = (layer, subS, subF)
-                        paint_weighted(
-                            sums[s - top],
-                            s,
-                            f0,
-                            f1,
-                            panel,
-                            beam,
-                            sources,
-                            i,
-                            vectors,
-                            m,
-                            form,
-                            index,
-                            value,
-                            gauss,
-                            sub,
-                        )
-                else:
+                if not beam.per_term:
                     box = (f0, f1, s0, s1)
-                    paint_box(
-                        sums, top, box, panel, beam, source, vectors, m, form, index, value, gauss, depth, subS, subF
-                    )
+                    paint_box(sums, top, box, panel, beam, source, vectors, m, form, spot, depth, subS, subF)
+                    continue
+                sub = (layer, subS, subF)
+                for s in range(s0, s1):
+                    paint_weighted(sums[s - top], s, f0, f1, panel, beam, sources, i, vectors, m, form, spot, sub)
 
 
 @device
