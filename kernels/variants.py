@@ -78,7 +78,8 @@ FEWEST_STEPS = 1e7
 #: there, odd ones leave 1 / N^2 of a peak: axes with fewer cells than this keep float64
 FEWEST_ODD = 16
 #: Off the peaks an index is rounded to 2^-25, whatever the tile. Where an image has no peak beside which that is nothing,
-#: because it shows fewer reflections than this, float32 is taken only if what 1 to 6 such errors come to is below ...
+#: because it shows fewer reflections than this, float32 is taken only if what 1 to 6 such errors come to, averaged over no
+#: more than FEWEST_TERMS terms (between reflections a few orientations outshine hundreds of others), is below ...
 FEWEST_REFLECTIONS = 30
 #: ... this share of the maximum
 LARGEST_OFF_PEAK = 2e-6
@@ -161,9 +162,8 @@ def choose_variant(inputs, precision="auto"):
         return "fast64", small[0] if small else MEDIUM, "float64 phases: few terms"
     if few_cells(crystal, cell):
         return "fast64", tile, "float64 phases: an axis with few cells is bright between reflections"
-    if 6.0 * max(crystal.Na, crystal.Nb, crystal.Nc) * 2.0**-25 / terms**0.5 > LARGEST_OFF_PEAK and not shows_peaks(
-        inputs
-    ):
+    off_peak = 6.0 * max(crystal.Na, crystal.Nb, crystal.Nc) * 2.0**-25 / FEWEST_TERMS**0.5
+    if off_peak > LARGEST_OFF_PEAK and not shows_peaks(inputs):
         return "fast64", tile, "float64 phases: perhaps no Bragg peak is seen"
     if error > LARGEST_ERROR:
         return "fast64", tile, f"float64 phases: float32 would be wrong by up to {error:.1e} in N h"
