@@ -6,7 +6,6 @@ that no spot is lost (``nbnumba.preview``).
 
 from __future__ import annotations
 
-import io
 import math
 import textwrap
 from pathlib import Path
@@ -16,8 +15,7 @@ import numpy as np
 
 from nbnumba.compare import Comparison
 from nbnumba.errors import one_line
-from nbnumba.io.files import atomic_write
-from nbnumba.preview import GreyScale, any_letters, grey_scale, shrink
+from nbnumba.preview import GreyScale, grey_scale, save_png, shrink
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -53,11 +51,9 @@ def save_comparison(
     FileError
         It cannot be written.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(WIDTH_PX / _DPI, HEIGHT_PX / _DPI), dpi=_DPI, facecolor="white")
-    FigureCanvasAgg(figure)
     state = "the same within the bars" if comparison.passed else "NOT the same"
     figure.text(0.035, 0.962, f"Two images compared: {state}", fontsize=17, fontweight="bold", color=_INK)
     names = f"A: {_shorter(name_a)}      B: {_shorter(name_b)}"
@@ -68,11 +64,7 @@ def save_comparison(
     _draw_histogram(figure.add_axes((columns[0] + 0.012, 0.075, width + 0.02, 0.325)), comparison, unit)
     _draw_scatter(figure.add_axes((columns[1] + 0.012, 0.075, width + 0.02, 0.325)), comparison, unit)
     _write_summary(figure, columns[2] - 0.008, comparison)
-    buffer = io.BytesIO()
-    with any_letters():
-        figure.savefig(buffer, format="png", dpi=_DPI)
-    with atomic_write(path) as handle:
-        handle.write(buffer.getvalue())
+    save_png(path, figure)
 
 
 def _shorter(name: str, most: int = 70) -> str:

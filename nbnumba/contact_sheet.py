@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import io
 import math
 from pathlib import Path
 
 import numpy as np
 
 from nbnumba.errors import one_line
-from nbnumba.io.files import atomic_write
-from nbnumba.preview import any_letters
+from nbnumba.preview import save_png
 
 
 def save_contact_sheet(path: Path, pictures: np.ndarray, numbers: np.ndarray, title: str) -> None:
@@ -28,13 +26,11 @@ def save_contact_sheet(path: Path, pictures: np.ndarray, numbers: np.ndarray, ti
     FileError
         It cannot be written.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg  # slow to load
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure  # slow to load
 
     columns = min(len(pictures), max(1, math.ceil(math.sqrt(len(pictures) * 1.5))))
     rows = math.ceil(len(pictures) / columns)
     figure = Figure(figsize=(1.4 * columns + 0.2, 1.55 * rows + 0.4), dpi=110, layout="constrained")
-    FigureCanvasAgg(figure)
     figure.suptitle(one_line(title), fontsize=9, parse_math=False)
     axes = figure.subplots(rows, columns, squeeze=False).ravel()
     # square roots show weak spots beside strong ones, and strong ones may saturate
@@ -49,8 +45,4 @@ def save_contact_sheet(path: Path, pictures: np.ndarray, numbers: np.ndarray, ti
         axis.spines[:].set(color="0.8", linewidth=0.5)
         axis.imshow(picture, cmap="gray_r", vmin=0.0, vmax=limit, interpolation="antialiased")
         axis.set_title(str(number), fontsize=7, pad=2)
-    buffer = io.BytesIO()
-    with any_letters():
-        figure.savefig(buffer, format="png", metadata={"Software": None})
-    with atomic_write(path) as handle:
-        handle.write(buffer.getvalue())
+    save_png(path, figure, {"Software": None})

@@ -11,8 +11,6 @@ from __future__ import annotations
 
 import io
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -200,7 +198,6 @@ def save_preview(
     FileError
         If the file cannot be written.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.colors import FuncNorm
 
     image = np.asarray(image)
@@ -233,19 +230,25 @@ def save_preview(
     _dress_bar(bar, scale, label)
     _dress(axes, bar_axes, title, _facts(distance_mm, pixel_mm, wavelength_A, image.shape))
 
+    save_png(path, figure, {"Title": title, "Software": "nbnumba"})
+
+
+def save_png(path: Path | str, figure: Figure, metadata: dict[str, str | None] | None = None) -> None:
+    """Write a figure; a letter of a name that the font lacks is drawn as a box, and not worth a warning.
+
+    Raises
+    ------
+    FileError
+        It cannot be written.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg  # slow to load
+
     content = io.BytesIO()
-    with any_letters():
-        FigureCanvasAgg(figure).print_png(content, metadata={"Title": title, "Software": "nbnumba"})
-    with atomic_write(path) as file:
-        file.write(content.getvalue())
-
-
-@contextmanager
-def any_letters() -> Iterator[None]:
-    """Draw names whatever they hold: a letter that the font lacks is a box, and not worth a warning."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph ")
-        yield
+        FigureCanvasAgg(figure).print_png(content, metadata=metadata)
+    with atomic_write(path) as file:
+        file.write(content.getvalue())
 
 
 def _frame(shape: tuple[int, ...], enlarge: bool) -> tuple[Figure, Axes, Axes]:
