@@ -25,20 +25,14 @@ from numba import prange
 from nbnumba.kernels._jit import device, kernel
 from nbnumba.kernels.spots_paint import BAND, paint_spots
 from nbnumba.kernels.spots_shell import (
-    F0,
-    F1,
-    PAIR,
     S0,
     S1,
-    H,
-    K,
-    L,
     footprint,
     indices,
-    is_bright,
     line_axes,
     line_ends,
     line_start,
+    list_spot,
     prepare_shell,
     shell_lines,
 )
@@ -66,17 +60,9 @@ def lay_down(found, at, n, room, pair, points, boxes, count, shell, panel, cell,
         f0, f1, s0, s1 = footprint(panel, x + t * v[0], y + t * v[1], z + t * v[2], source[3], radius)
         boxes[0, j], boxes[1, j], boxes[2, j], boxes[3, j] = f0, f1, s0, s1
     for j in range(count):
-        if boxes[0, j] >= boxes[1, j]:
-            continue
-        h, k, l = indices(lines, int(points[0, j]), int(points[1, j]), int(points[2, j]))
-        if not is_bright(F2, cell, h, k, l):
-            continue
-        if n < room:
-            row = at + n
-            found[row, PAIR], found[row, H], found[row, K], found[row, L] = pair, h, k, l
-            found[row, F0], found[row, F1] = boxes[0, j], boxes[1, j]
-            found[row, S0], found[row, S1] = boxes[2, j], boxes[3, j]
-        n += 1
+        index = indices(lines, int(points[0, j]), int(points[1, j]), int(points[2, j]))
+        box = (boxes[0, j], boxes[1, j], boxes[2, j], boxes[3, j])
+        n = list_spot(found, at, n, room, pair, index, box, cell, F2)
     return n
 
 

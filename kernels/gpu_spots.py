@@ -45,10 +45,10 @@ from nbnumba.kernels.spots_shell import (
     L,
     footprint,
     indices,
-    is_bright,
     line_axes,
     line_ends,
     line_start,
+    list_spot,
     radius_sqr,
     shell_lines,
 )
@@ -74,15 +74,8 @@ def walk_line(found, at, n, room, pair, u, w, lines, axes, panel, cell, source, 
     for side in range(2):
         for t in range(int32(ends[2 * side]), int32(ends[2 * side + 1]) + 1):
             x, y, z = start[0] + t * v[0], start[1] + t * v[1], start[2] + t * v[2]
-            f0, f1, s0, s1 = footprint(panel, x, y, z, source[3], radius)
-            h, k, l = indices(lines, u, w, t)
-            if f0 >= f1 or not is_bright(F2, cell, h, k, l):
-                continue
-            if n < room:
-                row = at + n
-                found[row, PAIR], found[row, H], found[row, K], found[row, L] = pair, h, k, l
-                found[row, F0], found[row, F1], found[row, S0], found[row, S1] = f0, f1, s0, s1
-            n += 1
+            box = footprint(panel, x, y, z, source[3], radius)
+            n = list_spot(found, at, n, room, pair, indices(lines, u, w, t), box, cell, F2)
     return n
 
 

@@ -50,22 +50,30 @@ def is_cut(beam, sources, i, d):
 
 
 @device(forceinline=True)
+def over_wavelength(vectors, m, inverse):
+    """a, b and c of orientation ``m``, times one over the wavelength."""
+    return (
+        (vectors[m, 0] * inverse, vectors[m, 1] * inverse, vectors[m, 2] * inverse),
+        (vectors[m, 3] * inverse, vectors[m, 4] * inverse, vectors[m, 5] * inverse),
+        (vectors[m, 6] * inverse, vectors[m, 7] * inverse, vectors[m, 8] * inverse),
+    )
+
+
+@device(forceinline=True)
 def paint_box(sums, top, box, panel, beam, source, vectors, m, form, spot, depth, subS, subF):
     """Add a reflection to one sub-pixel of every pixel of a box, eight at a time and some beyond the end of a row.
 
-    ``spot``: h, k, l as floats, F^2 times the peak, and whether the crystal is a Gaussian one.
-
     Positions are linear along a row, and so are the indices of the ray times its length: the length's square root is
     all that is left to do for a pixel.
+
+    ``spot``: h, k, l as floats, F^2 times the peak, and whether the crystal is a Gaussian one.
     """
     f0, f1, s0, s1 = box
     index, value, gauss = spot
     inverse, end = 1.0 / source[3], SPOT_END if gauss else TOPHAT_EDGE
     limit = (source[3] / beam.dmin) ** 2 if beam.dmin > 0.0 else math.inf
     incident, along = (source[0], source[1], source[2]), (panel.fdet_x, panel.fdet_y, panel.fdet_z)
-    a = (vectors[m, 0] * inverse, vectors[m, 1] * inverse, vectors[m, 2] * inverse)
-    b = (vectors[m, 3] * inverse, vectors[m, 4] * inverse, vectors[m, 5] * inverse)
-    c = (vectors[m, 6] * inverse, vectors[m, 7] * inverse, vectors[m, 8] * inverse)
+    a, b, c = over_wavelength(vectors, m, inverse)
     ha, hb, hc = dot(a, incident) + index[0], dot(b, incident) + index[1], dot(c, incident) + index[2]
     fa, fb, fc, fi, ff = dot(a, along), dot(b, along), dot(c, along), dot(incident, along), dot(along, along)
     for s in range(s0, s1):
@@ -92,9 +100,7 @@ def paint_weighted(sums, s, f0, f1, panel, beam, sources, i, vectors, m, form, s
     layer, subS, subF = sub
     index, value, gauss = spot
     inverse, end = 1.0 / sources[i, 3], SPOT_END if gauss else TOPHAT_EDGE
-    a = (vectors[m, 0] * inverse, vectors[m, 1] * inverse, vectors[m, 2] * inverse)
-    b = (vectors[m, 3] * inverse, vectors[m, 4] * inverse, vectors[m, 5] * inverse)
-    c = (vectors[m, 6] * inverse, vectors[m, 7] * inverse, vectors[m, 8] * inverse)
+    a, b, c = over_wavelength(vectors, m, inverse)
     for f in range(f0, f1):
         airpath, d = subpixel_ray(panel, s, f, layer, subS, subF)
         q = (d[0] - sources[i, 0], d[1] - sources[i, 1], d[2] - sources[i, 2])

@@ -154,10 +154,21 @@ def footprint(panel, x, y, z, wavelength, radius):
     return np.int32(f0), np.int32(f1), np.int32(s0), np.int32(s1)
 
 
-@device
-def is_bright(F2, cell, h, k, l):
-    """Whether a reflection has a structure factor at all."""
-    return F2_at(F2, cell, h - cell.h_min, k - cell.k_min, l - cell.l_min) != 0.0
+@device(forceinline=True)
+def list_spot(found, at, n, room, pair, index, box, cell, F2):
+    """Add a footprint to a list, unless it is empty or its reflection has no structure factor.
+
+    ``n`` of a pair were added before, from row ``at`` on; their number now is returned. Beyond ``room`` they are
+    counted only.
+    """
+    h, k, l = index
+    if box[0] >= box[1] or F2_at(F2, cell, h - cell.h_min, k - cell.k_min, l - cell.l_min) == 0.0:
+        return n
+    if n < room:
+        row = at + n
+        found[row, PAIR], found[row, H], found[row, K], found[row, L] = pair, h, k, l
+        found[row, F0], found[row, F1], found[row, S0], found[row, S1] = box
+    return n + 1
 
 
 @device
