@@ -22,6 +22,7 @@ import pickle
 import stat
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -147,6 +148,9 @@ class Careful:
 
     def __init__(self, py_func: Any) -> None:
         super().__init__(py_func)  # type: ignore[call-arg]
+        self._check_files()
+
+    def _check_files(self) -> None:
         plain = self._cache_file
         checked = type("CheckedFile", (_Checked, type(plain)), {})
         self._cache_file = checked(plain._cache_path, plain._index_name.removesuffix(".nbi"), plain._source_stamp)
@@ -162,6 +166,64 @@ class Careful:
         """Keep a compiled function, if that can be done."""
         with contextlib.suppress(OSError):
             super().save_overload(sig, data)  # type: ignore[misc]
+
+
+class _Told:
+    """In front of a cache of CUDA kernels: says so when a kernel has to be compiled."""
+
+    _tell: Callable[[], None]
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        """The compiled function, or None."""
+        found = super().load_overload(sig, target_context)  # type: ignore[misc]
+        if found is None:
+            self._tell()
+        return found
+
+
+class _Nowhere:
+    """Keeps nothing."""
+
+    def load_overload(self, sig: Any, target_context: Any) -> None:
+        """Nothing."""
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        """Keep nothing."""
+
+
+class _Untold(_Told, _Nowhere):
+    """Keeps nothing, and says so."""
+
+
+def keep_cuda_kernels(compiled: Any, config: Any, package: str, tell: Callable[[], None]) -> Any:
+    """Keep a CUDA kernel's machine code on disk, in a folder of the package that compiles it.
+
+    Parameters
+    ----------
+    compiled
+        Dispatcher of one of the CUDA packages.
+    config
+        That package's module of settings.
+    package : str
+        Name and version of the package.
+    tell : callable
+        Called when a kernel is not found and will be compiled.
+    """
+    if CACHE_DIR is None or not hasattr(compiled, "enable_caching"):
+        compiled._cache = _Untold()
+        compiled._cache._tell = tell
+        return compiled
+    previous, config.CACHE_DIR = config.CACHE_DIR, str(CACHE_DIR / package)
+    try:
+        compiled.enable_caching()
+    finally:
+        config.CACHE_DIR = previous
+    plain = compiled._cache
+    careful: Any = type("CudaKernelCache", (_Told, Careful, type(plain)), {})
+    compiled._cache = careful.__new__(careful)
+    vars(compiled._cache).update(vars(plain), _tell=tell)
+    compiled._cache._check_files()
+    return compiled
 
 
 class _Place:

@@ -1,7 +1,8 @@
 """What is done to Numba before the first kernel: its start made shorter, and its compiling made known.
 
-Numba tells of every function that it compiles, and not of those that it fetches from the cache. So the line that asks
-for patience appears exactly when there is something to wait for.
+Numba tells of every function that it compiles for the CPU, and not of those that it fetches from the cache; of CUDA
+kernels their caches tell (:func:`nbnumba.kernels._cache.keep_cuda_kernels`). So the line that asks for patience appears
+exactly when there is something to wait for.
 """
 
 from __future__ import annotations
@@ -16,7 +17,6 @@ from nbnumba.kernels._cache import CACHE_DIR, cache_root
 log = logging.getLogger("nbnumba")
 
 _told = False
-_watched: set[str] = set()
 
 
 def tell_compiling(event: ModuleType) -> None:
@@ -25,19 +25,21 @@ def tell_compiling(event: ModuleType) -> None:
     Parameters
     ----------
     event : module
-        Numba's module of events; numba-cuda has its own.
+        Numba's module of events.
     """
-    if event.__name__ in _watched:
-        return
-    _watched.add(event.__name__)
-    kind = "numba:compile" if event.__name__ == "numba.core.event" else "numba-cuda:compile"
-    event.register(kind, type("Teller", (event.Listener,), {"on_start": _tell, "on_end": _ignore})())
+    event.register("numba:compile", type("Teller", (event.Listener,), {"on_start": _tell, "on_end": _ignore})())
 
 
 def _tell(listener: Any, event: Any) -> None:
-    global _told
     module = getattr(event.data["dispatcher"].py_func, "__module__", None) or ""
-    if _told or not module.startswith("nbnumba."):
+    if module.startswith("nbnumba."):
+        tell_once()
+
+
+def tell_once() -> None:
+    """Log the line that asks for patience, unless this process has done so."""
+    global _told
+    if _told:
         return
     _told = True
     if CACHE_DIR is None:

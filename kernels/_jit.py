@@ -1,7 +1,7 @@
-"""The only place that names jit options; compiled kernels are kept by :mod:`nbnumba.kernels._cache`.
+"""The only place that names jit options for the CPU; compiled kernels are kept by :mod:`nbnumba.kernels._cache`.
 
 Misuse: a function decorated with ``numba.njit(cache=True)`` elsewhere would fall into the traps described there; use the
-decorators below.
+decorators below, or those of :mod:`nbnumba.kernels._cuda`.
 """
 
 from __future__ import annotations
@@ -10,21 +10,17 @@ from collections.abc import Callable
 from types import FunctionType
 from typing import Any, TypeVar
 
-import numba
 from numba import njit
 from numba.core import event
 
-from nbnumba.kernels._cache import CACHE_DIR, Careful, KernelCache, is_cold
+from nbnumba.kernels._cache import CACHE_DIR, KernelCache, is_cold
 from nbnumba.kernels._compiler import postpone_scipy, tell_compiling
 
 __all__ = [
     "CACHE_DIR",
     "FASTMATH",
     "ORDERED",
-    "SIMULATED",
     "STRICT",
-    "cuda_device",
-    "cuda_kernel",
     "device",
     "is_cold",
     "kernel",
@@ -37,8 +33,6 @@ F = TypeVar("F", bound=Callable[..., Any])
 FASTMATH = {"contract", "reassoc", "nsz", "arcp"}
 #: The same without changes of the order in which terms are added: where float32 must cancel exactly.
 ORDERED = {"contract", "nsz", "arcp"}
-#: Whether CUDA kernels run in the simulator, as plain Python.
-SIMULATED = bool(numba.config.ENABLE_CUDASIM)  # type: ignore[attr-defined]
 #: For results that must not depend on how the compiler groups a sum (the reference's order, exact noise).
 STRICT: set[str] = set()
 
@@ -110,41 +104,3 @@ def plain(function: Callable[..., Any]) -> Callable[..., Any]:
     known = body.__globals__
     called = {name: plain(known[name]) for name in body.__code__.co_names if name in known}
     return FunctionType(body.__code__, known | called, body.__name__, body.__defaults__, body.__closure__)
-
-
-def cuda_device(function: F) -> Any:
-    """Compile a function that only CUDA kernels call, into each of them.
-
-    No fastmath: its reassociation would undo the rounding of ``gpu_ops.MAGIC``; products and sums are contracted anyway.
-    """
-    if SIMULATED:
-        return function
-    from numba import cuda
-
-    return cuda.jit(device=True, forceinline=True)(function)
-
-
-def cuda_kernel(*, threads: int, blocks: int) -> Callable[[F], Any]:
-    """Compile a CUDA kernel for blocks of ``threads``, ``blocks`` of them a multiprocessor; kept on disk."""
-
-    def wrap(f: F) -> Any:
-        from numba import cuda
-
-        if SIMULATED:
-            return cuda.jit(f)
-        from numba.cuda.core import config, event  # numba-cuda has its own
-
-        config.CUDA_LOW_OCCUPANCY_WARNINGS = 0  # small images have small grids; nothing that users could change
-        tell_compiling(event)
-        compiled = cuda.jit(launch_bounds=(threads, blocks))(f)
-        if CACHE_DIR is not None and hasattr(compiled, "enable_caching"):
-            previous, config.CACHE_DIR = config.CACHE_DIR, str(CACHE_DIR)
-            try:
-                compiled.enable_caching()
-                plain = type(compiled._cache)
-                compiled._cache = type("CudaKernelCache", (Careful, plain), {})(compiled.py_func)
-            finally:
-                config.CACHE_DIR = previous
-        return compiled
-
-    return wrap

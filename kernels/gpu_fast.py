@@ -24,9 +24,7 @@ import math
 from functools import cache
 from typing import Any
 
-from numba import cuda, float32, float64, int32
-
-from nbnumba.kernels._jit import SIMULATED, cuda_device, cuda_kernel
+from nbnumba.kernels._cuda import SIMULATED, cuda, cuda_device, cuda_kernel, float32, float64, int32
 from nbnumba.kernels.absorption import capture_fraction
 from nbnumba.kernels.geometry import bend, pixel_position, subpixel_coordinate
 from nbnumba.kernels.gpu_ops import quotient, remainder

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from numba import cuda
-
-from nbnumba.kernels._jit import cuda_kernel
+from nbnumba.kernels._cuda import cuda, cuda_kernel
 from nbnumba.kernels.gpu_fast import TILE, is_rendered
 from nbnumba.kernels.pixel import pixel_value
 

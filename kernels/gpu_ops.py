@@ -1,15 +1,14 @@
 """The few operations of the CUDA kernels that the CPU has no word for, each with a twin for the simulator.
 
-The twins are plain Python: CUDA's simulator runs kernels as such, and knows neither inline assembly nor libdevice.
+The twins are plain Python: CUDA's simulator runs kernels as such, and knows no libdevice. Unsigned numbers are compared
+by a conditional: ``min`` of numba-cuda-mlir 0.6 takes them for signed ones.
 """
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
-from nbnumba.kernels._jit import SIMULATED, cuda_device
+from nbnumba.kernels._cuda import SIMULATED, cuda_device, float32, int32, libdevice, uint32
 
 #: Added to a float32 below 2^22 and taken away again it rounds to the nearest whole number, which stands in the low bits
 #: of the sum meanwhile: the sum's bits less :data:`MAGIC_BITS`.
@@ -17,10 +16,6 @@ MAGIC = np.float32(1.5 * 2**23)
 MAGIC_BITS = 0x4B400000
 
 if SIMULATED:
-
-    def reciprocal(x):
-        """1 / x for a normal float32."""
-        return np.float32(1) / x
 
     def fused(a, b, c):
         """a b + c of float32, rounded once."""
@@ -51,38 +46,7 @@ if SIMULATED:
         """What :func:`quotient` leaves."""
         return int(a) % int(b)
 
-    def read_only(array, index):
-        """``array[index]``, for an array that no kernel writes meanwhile."""
-        return array[index]
-
 else:
-    from llvmlite import ir
-    from numba import float32, int32, types, uint32
-    from numba.cuda import libdevice
-    from numba.cuda.extending import intrinsic
-
-    @intrinsic
-    def reciprocal(typingctx: Any, x: Any) -> Any:
-        """1 / x for a normal float32, wrong by one unit in the last place at most."""
-
-        def codegen(context, builder, signature, args):
-            one = ir.FunctionType(ir.FloatType(), [ir.FloatType()])
-            return builder.call(ir.InlineAsm(one, "rcp.approx.ftz.f32 $0, $1;", "=f,f"), args)
-
-        return types.float32(types.float32), codegen
-
-    @intrinsic
-    def read_only(typingctx: Any, array: Any, index: Any) -> Any:
-        """``array[index]`` through the read-only cache: a float32 array that no kernel writes meanwhile."""
-
-        def codegen(context, builder, signature, args):
-            data = context.make_array(signature.args[0])(context, builder, args[0]).data
-            wide = ir.IntType(64)
-            address = builder.ptrtoint(builder.gep(data, [builder.sext(args[1], wide)]), wide)
-            load = ir.FunctionType(ir.FloatType(), [wide])
-            return builder.call(ir.InlineAsm(load, "ld.global.nc.f32 $0, [$1];", "=f,l"), [address])
-
-        return types.float32(array, types.int32), codegen
 
     @cuda_device
     def fused(a, b, c):
@@ -100,12 +64,14 @@ else:
 
         A negative number is a large unsigned one: sum and both comparisons are a single instruction on newer devices.
         """
-        return min(uint32(libdevice.float_as_int(t) + base), uint32(n))
+        i, end = uint32(libdevice.float_as_int(t) + base), uint32(n)
+        return i if i < end else end
 
     @cuda_device
     def clamped_index(i, n):
         """``i`` if in 0 .. n, else ``n``."""
-        return min(uint32(i), uint32(n))
+        whole, end = uint32(i), uint32(n)
+        return whole if whole < end else end
 
     @cuda_device
     def place(i, j, m, nj, nm):

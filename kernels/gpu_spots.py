@@ -24,9 +24,7 @@ import math
 from functools import cache
 from typing import Any
 
-from numba import cuda, float64, int32
-
-from nbnumba.kernels._jit import cuda_device, cuda_kernel
+from nbnumba.kernels._cuda import cuda, cuda_device, cuda_kernel, float64, int32
 from nbnumba.kernels.blocks import GAUSS
 from nbnumba.kernels.fast_tiles import F2_at
 from nbnumba.kernels.gpu_fast import TILE, correction, is_rendered, ray, weigh

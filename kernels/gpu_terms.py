@@ -9,9 +9,8 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from numba import float32, float64, int32
 
-from nbnumba.kernels._jit import cuda_device
+from nbnumba.kernels._cuda import cuda_device, float32, float64, int32, read_only, reciprocal
 from nbnumba.kernels.blocks import GAUSS
 from nbnumba.kernels.fast_math import SMALLEST_SQR
 from nbnumba.kernels.gpu_ops import (
@@ -23,8 +22,6 @@ from nbnumba.kernels.gpu_ops import (
     nearest32,
     place,
     quotient,
-    read_only,
-    reciprocal,
     remainder,
 )
 from nbnumba.kernels.lattice import GAUSS_WIDTH, SPHERE, sinc3, spot_radius_sqr

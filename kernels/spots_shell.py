@@ -231,6 +231,7 @@ def line_ends(source, axes, u, w, low, high, radius):
     half_outer, half_inner = math.sqrt(max(outer, 0.0)) * inverse, math.sqrt(max(inner, 0.0)) * inverse
     middle = -cv * inverse
     leave = middle + half_outer
+    low, high = float(low), float(high)  # one type, whether ceil() gives whole numbers or floats
     first = max(math.ceil(middle - half_outer), low)
     last = min(math.floor(middle - half_inner if inner >= 0.0 else leave), high)
     after = max(math.ceil(middle + half_inner), low)

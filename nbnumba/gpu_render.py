@@ -17,13 +17,13 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from numba import cuda
 
 from nbnumba.devices import Device
 from nbnumba.errors import DeviceError
 from nbnumba.gpu_inputs import TILE, framed_sources, padded_F2, square_units
 from nbnumba.gpu_spots import SpotsPainter, batch_bytes
 from nbnumba.inputs import KernelInputs
+from nbnumba.kernels._cuda import cuda
 from nbnumba.kernels.blocks import CellBlock
 from nbnumba.kernels.gpu import find_grid, find_kernel, threads_of
 

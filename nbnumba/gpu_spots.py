@@ -13,11 +13,11 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numba import cuda
 
 from nbnumba.errors import DeviceError
 from nbnumba.inputs import KernelInputs
 from nbnumba.kernels import gpu_spots
+from nbnumba.kernels._cuda import cuda
 from nbnumba.kernels.blocks import CellBlock
 from nbnumba.kernels.spots_shell import prepare_shell, spot_form, viewing_cone
 

@@ -143,8 +143,7 @@ def time_on_device(renderer: Any, repeat: int) -> tuple[Timing, Timing]:
     renderer : nbnumba.gpu_render.GpuRenderer
         Of several devices the first one does all of it.
     """
-    from numba import cuda
-
+    from nbnumba.kernels._cuda import cuda
     from nbnumba.kernels.gpu import find_grid
 
     state, inputs = renderer.states[0], renderer.inputs

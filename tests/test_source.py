@@ -119,8 +119,12 @@ def test_what_is_harmless_is_not(code):
     assert not list(offences(ast.parse(code)))
 
 
+#: Modules whose decorators compile a function.
+JIT = ("nbnumba.kernels._jit", "nbnumba.kernels._cuda")
+
+
 def test_coverage_leaves_out_compiled_functions_only():
-    """Whatever its patterns for decorators match is decorated by kernels/_jit.py."""
+    """Whatever its patterns for decorators match is decorated by kernels/_jit.py or _cuda.py."""
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["coverage"]["report"]
     (pattern,) = (re.compile(text) for text in settings["exclude_also"] if "@" in text)
     decorators = {"device", "kernel", "cuda_device", "cuda_kernel"}
@@ -131,7 +135,7 @@ def test_coverage_leaves_out_compiled_functions_only():
         imported = {
             alias.name
             for node in ast.walk(ast.parse(text))
-            if isinstance(node, ast.ImportFrom) and node.module == "nbnumba.kernels._jit"
+            if isinstance(node, ast.ImportFrom) and node.module in JIT
             for alias in node.names
             if alias.asname is None
         }

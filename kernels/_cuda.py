@@ -1,0 +1,79 @@
+"""The CUDA compiler: one face for numba-cuda, numba-cuda-mlir and numba's simulator.
+
+The kernels name neither package, but take from here ``cuda`` (the module with its threads, shared memory and atomics),
+the number types, ``libdevice``, and the decorators. The adapters are ``_cuda_numba``, ``_cuda_mlir`` and
+``_cuda_simulator``; :mod:`nbnumba.kernels._cuda_choice` chooses. Importing this imports the package and touches no device.
+
+An adapter has
+
+========================  ==========================================================================================
+``cuda``                  the package's module of that name
+``float32`` and so on     its number types, which are also casts inside kernels
+``libdevice``             its module of NVIDIA's functions; None in the simulator
+``reciprocal``            1 / x of a normal float32, wrong by one unit in the last place at most
+``read_only``             ``array[index]`` of a float32 array through the read-only cache
+``compile_device(f)``     the function as a device function
+``compile_kernel(f, t, b)``  the function as a kernel for blocks of t threads, b of them a multiprocessor
+``Launch``                a kernel with its arguments in place, to be started many times
+========================  ==========================================================================================
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any, TypeVar
+
+from nbnumba.kernels._cuda_choice import SIMULATOR, find_package
+
+__all__ = [
+    "PACKAGE",
+    "SIMULATED",
+    "Launch",
+    "cuda",
+    "cuda_device",
+    "cuda_kernel",
+    "float32",
+    "float64",
+    "int32",
+    "int64",
+    "libdevice",
+    "read_only",
+    "reciprocal",
+    "uint32",
+]
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_found = find_package()
+if _found is None:
+    raise ImportError("neither numba-cuda nor numba-cuda-mlir is installed")
+#: The package that is taken.
+PACKAGE = _found
+#: Whether kernels run in numba's simulator, as plain Python.
+SIMULATED = PACKAGE is SIMULATOR
+
+_adapter: Any = import_module(f"nbnumba.kernels.{PACKAGE.adapter}")
+cuda: Any = _adapter.cuda
+libdevice: Any = _adapter.libdevice
+float32, float64 = _adapter.float32, _adapter.float64
+int32, int64, uint32 = _adapter.int32, _adapter.int64, _adapter.uint32
+reciprocal, read_only = _adapter.reciprocal, _adapter.read_only
+Launch: Any = _adapter.Launch
+
+
+def cuda_device(function: F) -> Any:
+    """Compile a function that only CUDA kernels call, into each of them.
+
+    No fastmath: its reassociation would undo the rounding of ``gpu_ops.MAGIC``; products and sums are contracted anyway.
+    """
+    return _adapter.compile_device(function)
+
+
+def cuda_kernel(*, threads: int, blocks: int) -> Callable[[F], Any]:
+    """Compile a CUDA kernel for blocks of ``threads``, ``blocks`` of them a multiprocessor; kept on disk."""
+
+    def wrap(function: F) -> Any:
+        return _adapter.compile_kernel(function, threads, blocks)
+
+    return wrap

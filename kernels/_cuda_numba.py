@@ -1,0 +1,119 @@
+"""numba-cuda: see :mod:`nbnumba.kernels._cuda`.
+
+numba-cuda up to 0.30 asks NumPy for ``row_stack``, which NumPy 2.5 has no more; it is given back before the first import.
+
+Problem: numba packs all arguments of a kernel at every call, field by field of every parameter block: 650 us for those of
+the fast kernels, more than they compute. Choice: :class:`Launch` packs them once, with numba's own function, and hands the
+driver their addresses; an argument that changes is packed anew in its place. That takes a few private attributes; where
+one is missing, the kernel is called as numba means it to be, only slower.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+if not hasattr(np, "row_stack"):
+    np.row_stack = np.vstack  # type: ignore[attr-defined]
+
+from llvmlite import ir
+from numba import cuda, float32, float64, int32, int64, types, uint32
+from numba.cuda import libdevice
+from numba.cuda.core import config
+from numba.cuda.cudadrv.driver import driver
+from numba.cuda.extending import intrinsic
+
+from nbnumba.kernels._cache import keep_cuda_kernels
+from nbnumba.kernels._compiler import tell_once
+from nbnumba.kernels._cuda_choice import NUMBA_CUDA
+
+__all__ = ["Launch", "compile_device", "compile_kernel", "cuda", "float32", "float64", "int32", "int64", "libdevice"]
+__all__ += ["read_only", "reciprocal", "uint32"]
+
+config.CUDA_LOW_OCCUPANCY_WARNINGS = 0  # small images have small grids; nothing that users could change
+
+
+@intrinsic
+def reciprocal(typingctx: Any, x: Any) -> Any:
+    """1 / x for a normal float32, wrong by one unit in the last place at most."""
+
+    def codegen(context, builder, signature, args):
+        one = ir.FunctionType(ir.FloatType(), [ir.FloatType()])
+        return builder.call(ir.InlineAsm(one, "rcp.approx.ftz.f32 $0, $1;", "=f,f"), args)
+
+    return types.float32(types.float32), codegen
+
+
+@intrinsic
+def read_only(typingctx: Any, array: Any, index: Any) -> Any:
+    """``array[index]`` through the read-only cache: a float32 array that no kernel writes meanwhile."""
+
+    def codegen(context, builder, signature, args):
+        data = context.make_array(signature.args[0])(context, builder, args[0]).data
+        wide = ir.IntType(64)
+        address = builder.ptrtoint(builder.gep(data, [builder.sext(args[1], wide)]), wide)
+        load = ir.FunctionType(ir.FloatType(), [wide])
+        return builder.call(ir.InlineAsm(load, "ld.global.nc.f32 $0, [$1];", "=f,l"), [address])
+
+    return types.float32(array, types.int32), codegen
+
+
+def compile_device(function: Callable[..., Any]) -> Any:
+    """The function as a device function."""
+    return cuda.jit(device=True, forceinline=True)(function)
+
+
+def compile_kernel(function: Callable[..., Any], threads: int, blocks: int) -> Any:
+    """The function as a kernel, kept on disk."""
+    return keep_cuda_kernels(cuda.jit(launch_bounds=(threads, blocks))(function), config, NUMBA_CUDA.label, tell_once)
+
+
+class Launch:
+    """A kernel with its arguments in place, compiled and loaded for the current device.
+
+    Parameters
+    ----------
+    kernel
+        From :func:`compile_kernel`.
+    threads : int
+        Threads of a block.
+    arguments : tuple
+        Device arrays, NumPy and Python scalars, tuples of scalars, named or not.
+    """
+
+    def __init__(self, kernel: Any, threads: int, arguments: tuple[Any, ...]) -> None:
+        self.kernel, self.threads, self.arguments = kernel, threads, list(arguments)
+        self._compiled = kernel.compile(tuple(kernel.typeof_pyval(value) for value in arguments))
+        self._compiled.bind()
+        self._function = 0
+        if not hasattr(self._compiled, "_codelibrary") or not hasattr(self._compiled, "_prepare_args"):
+            return
+        self._function = self._compiled._codelibrary.get_cufunc().kernel.handle
+        self._places: list[list[Any]] = [self._pack(i, value) for i, value in enumerate(arguments)]
+        addresses = [ctypes.addressof(place) for places in self._places for place in places]
+        self._addresses = (ctypes.c_void_p * len(addresses))(*addresses)
+        self._start = ctypes.addressof(self._addresses)
+
+    def _pack(self, index: int, value: Any) -> list[Any]:
+        """An argument as the kernel takes it: one object of ctypes for each number."""
+        packed: list[Any] = []
+        self._compiled._prepare_args(self._compiled.argument_types[index], value, 0, [], packed)
+        return [ctypes.c_int64(x) if isinstance(x, int) else x for x in packed]
+
+    def change(self, index: int, value: Any) -> None:
+        """Put another value of the same type into the place of an argument; for all later starts."""
+        self.arguments[index] = value
+        if self._function:
+            for place, packed in zip(self._places[index], self._pack(index, value), strict=True):
+                place.value = packed.value
+
+    def start(self, grid: tuple[int, ...], stream: Any) -> None:
+        """Start the kernel on a grid of blocks, without waiting for it."""
+        if not self._function:
+            self.kernel[grid, self.threads, stream](*self.arguments)
+            return
+        x, y, z = (*grid, 1, 1)[:3]
+        driver.cuLaunchKernel(self._function, x, y, z, self.threads, 1, 1, 0, stream.handle, self._start, 0)

@@ -1,0 +1,49 @@
+"""Numba's simulator, which runs kernels as plain Python: see :mod:`nbnumba.kernels._cuda`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numba import cuda, float32, float64, int32, int64, uint32
+
+__all__ = ["Launch", "compile_device", "compile_kernel", "cuda", "float32", "float64", "int32", "int64", "libdevice"]
+__all__ += ["read_only", "reciprocal", "uint32"]
+
+libdevice = None
+
+
+def reciprocal(x: Any) -> Any:
+    """1 / x for a normal float32."""
+    return np.float32(1) / x
+
+
+def read_only(array: Any, index: Any) -> Any:
+    """``array[index]``, for an array that no kernel writes meanwhile."""
+    return array[index]
+
+
+def compile_device(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function itself."""
+    return function
+
+
+def compile_kernel(function: Callable[..., Any], threads: int, blocks: int) -> Any:
+    """A simulated kernel."""
+    return cuda.jit(function)
+
+
+class Launch:
+    """A kernel with its arguments, as :class:`nbnumba.kernels._cuda_numba.Launch`."""
+
+    def __init__(self, kernel: Any, threads: int, arguments: tuple[Any, ...]) -> None:
+        self.kernel, self.threads, self.arguments = kernel, threads, list(arguments)
+
+    def change(self, index: int, value: Any) -> None:
+        """Put another value into the place of an argument."""
+        self.arguments[index] = value
+
+    def start(self, grid: tuple[int, ...], stream: Any) -> None:
+        """Run the kernel on a grid of blocks."""
+        self.kernel[grid, self.threads, stream](*self.arguments)
