@@ -95,12 +95,16 @@ def signature_of(kernel: str) -> tuple[Any, ...]:
     rows = types.float64[:, ::1]
     if kernel in SPOTS:
         return spots_signature(kernel, block)
-    head = (types.float32[:, ::1], *map(block, (blocks.PanelBlock, blocks.CrystalBlock, blocks.CellBlock)))
+    head = (
+        types.float32[:, ::1],
+        types.UniTuple(types.int64, 4),
+        *map(block, (blocks.PanelBlock, blocks.CrystalBlock, blocks.CellBlock)),
+    )
     head += (block(blocks.BeamBlock), rows, rows)
-    tail = (types.uint8[:, ::1], types.int64, types.int64)
+    mask, control = types.uint8[:, ::1], types.int32[::1]
     if kernel == "general":
-        return (*head, types.float64[:, :, ::1], *tail, types.int64[::1])
-    return (*head, types.float32[::1], *tail, block(SquareUnits, types.int32, types.float32))
+        return (*head, types.float64[:, :, ::1], mask, types.int64[::1], control)
+    return (*head, types.float32[::1], mask, block(SquareUnits, types.int32, types.float32), control)
 
 
 def spots_signature(kernel: str, block: Any) -> tuple[Any, ...]:

@@ -15,7 +15,7 @@ from nbnumba.devices import survey, toolkit_version, try_kernel
 from nbnumba.dispatch import set_threads
 from nbnumba.kernels import _jit
 
-PACKAGES = ("numba", "llvmlite", "numpy", "fabio", "typer", "rich", "matplotlib", "numba-cuda")
+PACKAGES = ("numba", "llvmlite", "numpy", "fabio", "typer", "rich", "matplotlib", "numba-cuda", "numba-cuda-mlir")
 
 
 def facts() -> dict[str, str]:

@@ -230,7 +230,7 @@ def _choice(words: _Words, flag: Flag, word: str) -> str:
 def _device(words: _Words, flag: Flag, word: str) -> str:
     wanted = "auto, cpu, cuda, cuda:N or cuda:all"
     text = words.value(word, wanted)
-    if not re.fullmatch(r"auto|cpu|cuda(:\d+|:all)?", text):
+    if not re.fullmatch(r"auto|cpu|cuda(:\d+(,\d+)*|:all)?", text):
         raise UsageError(f"{word} needs {wanted}, got {text!r}")
     return text
 

@@ -12,6 +12,8 @@ An adapter has
 ``libdevice``             its module of NVIDIA's functions; None in the simulator
 ``reciprocal``            1 / x of a normal float32, wrong by one unit in the last place at most
 ``read_only``             ``array[index]`` of a float32 array through the read-only cache
+``ldcv``                  ``array[index]`` from memory, whatever the caches hold
+``is_done(event)``        whether all is done that was asked for before the event was recorded
 ``compile_device(f)``     the function as a device function
 ``compile_kernel(f, t, b)``  the function as a kernel for blocks of t threads, b of them a multiprocessor
 ``Launch``                a kernel with its arguments in place, to be started many times
@@ -37,6 +39,8 @@ __all__ = [
     "float64",
     "int32",
     "int64",
+    "is_done",
+    "ldcv",
     "libdevice",
     "read_only",
     "reciprocal",
@@ -58,7 +62,8 @@ cuda: Any = _adapter.cuda
 libdevice: Any = _adapter.libdevice
 float32, float64 = _adapter.float32, _adapter.float64
 int32, int64, uint32 = _adapter.int32, _adapter.int64, _adapter.uint32
-reciprocal, read_only = _adapter.reciprocal, _adapter.read_only
+reciprocal, read_only, ldcv = _adapter.reciprocal, _adapter.read_only, _adapter.ldcv
+is_done: Any = _adapter.is_done
 Launch: Any = _adapter.Launch
 
 

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from types import FunctionType
 from typing import Any
 
+from cuda.bindings import driver as bindings
 from numba.core.registry import CPUDispatcher
 from numba_cuda_mlir import cuda, types
 from numba_cuda_mlir._mlir.dialects import arith, llvm, memref
@@ -29,11 +30,12 @@ from nbnumba.kernels._compiler import tell_once
 from nbnumba.kernels._cuda_choice import MLIR
 
 __all__ = ["Launch", "compile_device", "compile_kernel", "cuda", "float32", "float64", "int32", "int64", "libdevice"]
-__all__ += ["read_only", "reciprocal", "uint32"]
+__all__ += ["is_done", "ldcv", "read_only", "reciprocal", "uint32"]
+
+_jit, ldcv = (getattr(cuda, name) for name in ("jit", "ldcv"))  # whose types are not what they take
 
 config.CUDA_LOW_OCCUPANCY_WARNINGS = 0  # small images have small grids; nothing that users could change
 
-_jit: Any = cuda.jit
 _twins: dict[Any, Any] = {}
 
 
@@ -81,6 +83,15 @@ def translated(function: Callable[..., Any]) -> Any:
     copy = FunctionType(code, known | called, function.__name__, function.__defaults__, closure)  # type: ignore[attr-defined]
     copy.__module__, copy.__qualname__, copy.__doc__ = function.__module__, function.__qualname__, function.__doc__
     return copy
+
+
+def is_done(event: Any) -> bool:
+    """Whether everything is done that was asked for before the event was recorded; a failure on the way is raised."""
+    (status,) = bindings.cuEventQuery(event.handle)
+    if status == bindings.CUresult.CUDA_ERROR_NOT_READY:
+        return False
+    event.synchronize()
+    return True
 
 
 def compile_device(function: Callable[..., Any]) -> Any:

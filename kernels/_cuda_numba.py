@@ -19,6 +19,7 @@ import numpy as np
 if not hasattr(np, "row_stack"):
     np.row_stack = np.vstack  # type: ignore[attr-defined]
 
+from cuda.bindings import driver as bindings
 from llvmlite import ir
 from numba import cuda, float32, float64, int32, int64, types, uint32
 from numba.cuda import libdevice
@@ -31,7 +32,9 @@ from nbnumba.kernels._compiler import tell_once
 from nbnumba.kernels._cuda_choice import NUMBA_CUDA
 
 __all__ = ["Launch", "compile_device", "compile_kernel", "cuda", "float32", "float64", "int32", "int64", "libdevice"]
-__all__ += ["read_only", "reciprocal", "uint32"]
+__all__ += ["is_done", "ldcv", "read_only", "reciprocal", "uint32"]
+
+ldcv = cuda.ldcv
 
 config.CUDA_LOW_OCCUPANCY_WARNINGS = 0  # small images have small grids; nothing that users could change
 
@@ -59,6 +62,15 @@ def read_only(typingctx: Any, array: Any, index: Any) -> Any:
         return builder.call(ir.InlineAsm(load, "ld.global.nc.f32 $0, [$1];", "=f,l"), [address])
 
     return types.float32(array, types.int32), codegen
+
+
+def is_done(event: Any) -> bool:
+    """Whether everything is done that was asked for before the event was recorded; a failure on the way is raised."""
+    (status,) = bindings.cuEventQuery(event.handle)
+    if status == bindings.CUresult.CUDA_ERROR_NOT_READY:
+        return False
+    event.synchronize()
+    return True
 
 
 def compile_device(function: Callable[..., Any]) -> Any:

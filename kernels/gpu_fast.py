@@ -27,7 +27,7 @@ from typing import Any
 from nbnumba.kernels._cuda import SIMULATED, cuda, cuda_device, cuda_kernel, float32, float64, int32
 from nbnumba.kernels.absorption import capture_fraction
 from nbnumba.kernels.geometry import bend, pixel_position, subpixel_coordinate
-from nbnumba.kernels.gpu_ops import quotient, remainder
+from nbnumba.kernels.gpu_ops import is_stopped, quotient, remainder, tell_progress
 from nbnumba.kernels.gpu_terms import SQUARE32, SQUARE64, add_square32, add_terms64, peak_of, stage
 from nbnumba.kernels.polarization import polarization_factor
 from nbnumba.kernels.solid_angle import omega_pixel
@@ -39,6 +39,8 @@ TILE, THREADS = 16, 128
 BLOCKS = {SQUARE32: 8, SQUARE64: 6}
 #: Terms in shared memory at a time, and the alignment (bytes) that lets a thread load four numbers at once.
 STAGED, ALIGNMENT = 64, 16
+#: Terms after which a block asks whether it is to stop.
+LOOK = 256 * STAGED
 
 
 @cuda_device
@@ -153,11 +155,12 @@ def correction(panel, curved, separate, beam, sources, s, f):
 
 
 @cuda_device
-def is_rendered(panel, mask, row0, row1, s, f):
-    """Whether a pixel lies in the rendered rows and columns and is not masked."""
-    if s < row0 or s >= row1 or f < panel.f0 or f >= panel.f1:
+def is_rendered(window, mask, s, f):
+    """Whether a pixel lies in the window (row0, row1, f0, f1) and is not masked."""
+    row0, row1, f0, f1 = window
+    if s < row0 or s >= row1 or f < f0 or f >= f1:
         return int32(0)
-    return int32(1) if mask.shape[0] == 0 or mask[s - row0, f - panel.f0] != 0 else int32(0)
+    return int32(1) if mask.shape[0] == 0 or mask[s - row0, f - f0] != 0 else int32(0)
 
 
 @cache
@@ -170,20 +173,21 @@ def fast_kernel(kind: int, curved: int, separate: int) -> Any:
     The kernel's arguments::
 
         image : (row1 - row0, f1 - f0) float32, photons; masked pixels are left as they are
+        window : tuple of 4 int; row0, row1, f0, f1: the rendered rows and columns
         panel, crystal, cell, beam : PanelBlock, CrystalBlock, CellBlock, BeamBlock
         sources : (S, 11) float64; incident unit vector, wavelength (m), relative weight, E and B vector of the beam
         cells : (M, 9) float64; a, b, c (m) of every orientation
         F2 : float32; the padded box of squared structure factors, l fastest
         mask : (row1 - row0, f1 - f0) or (0, 0) uint8
-        row0, row1 : int; rendered rows
         units : SquareUnits
+        control : (2,) or (0,) int32, as of gpu_ops.is_stopped
 
     Blocks of :data:`THREADS` threads; the grid covers the tiles from ``f0 // TILE`` and ``row0 // TILE`` on.
     """
     real_type = float32 if kind == SQUARE32 else float64
 
     @cuda_kernel(threads=THREADS, blocks=4 if separate else BLOCKS.get(kind, 4))
-    def render_fast(image, panel, crystal, cell, beam, sources, cells, F2, mask, row0, row1, units):
+    def render_fast(image, window, panel, crystal, cell, beam, sources, cells, F2, mask, units, control):
         if SIMULATED:  # which knows no alignment, and tells arrays apart by their lines
             real = cuda.shared.array((STAGED, 12), real_type)
             whole = cuda.shared.array((STAGED, 4), int32)
@@ -195,15 +199,19 @@ def fast_kernel(kind: int, curved: int, separate: int) -> Any:
         live = cuda.shared.array((2, THREADS), int32)
         total = cuda.shared.array((2, THREADS), float64)
         tid = int32(cuda.threadIdx.x)
+        row0, f0 = window[0], window[2]
         s = int32(int32(row0 // TILE * TILE) + cuda.blockIdx.y * TILE)
-        f = int32(int32(panel.f0 // TILE * TILE) + cuda.blockIdx.x * TILE)
+        f = int32(int32(f0 // TILE * TILE) + cuda.blockIdx.x * TILE)
+        stop = int32(0)
         if tid == 0:
             middle(panel, curved, s + TILE // 2, f + TILE // 2, origin)
-        cuda.syncthreads()
+            stop = is_stopped(control)
+        if cuda.syncthreads_or(stop) != 0:
+            return
         # two pixels a thread, half a tile apart
         s, f = int32(s + (tid >> 3)), int32(f + (tid & 7))
-        live[0, tid] = is_rendered(panel, mask, row0, row1, s, f)
-        live[1, tid] = is_rendered(panel, mask, row0, row1, s, f + TILE // 2)
+        live[0, tid] = is_rendered(window, mask, s, f)
+        live[1, tid] = is_rendered(window, mask, s, f + TILE // 2)
         n_terms = int32(sources.shape[0] * cells.shape[0])
         size = int32(cells.shape[0]) if separate else n_terms
         if n_terms <= STAGED:
@@ -236,7 +244,9 @@ def fast_kernel(kind: int, curved: int, separate: int) -> Any:
                     low, high = start, end
                     if n_terms > STAGED:
                         low, high = int32(0), int32(min(STAGED, end - start))
-                        cuda.syncthreads()
+                        stop = is_stopped(control) if tid == 0 and start % LOOK == 0 else int32(0)
+                        if cuda.syncthreads_or(stop) != 0:
+                            return
                         if tid < high:
                             term = int32(start + tid)
                             stage(kind, real, whole, tid, term, origin, crystal, cell, sources, cells, units)
@@ -256,7 +266,9 @@ def fast_kernel(kind: int, curved: int, separate: int) -> Any:
         for p in range(2):
             if live[p, tid]:
                 factor = correction(panel, curved, separate, beam, sources, s, f)
-                image[s - row0, f - panel.f0] = total[p, tid] * factor
+                image[s - row0, f - f0] = total[p, tid] * factor
             f = int32(f + TILE // 2)
+        if tid == 0:
+            tell_progress(control)
 
     return render_fast

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from nbnumba.kernels._cuda import cuda, cuda_kernel
 from nbnumba.kernels.gpu_fast import TILE, is_rendered
+from nbnumba.kernels.gpu_ops import is_stopped, tell_progress
 from nbnumba.kernels.pixel import pixel_value
 
 #: Threads of a block, which share a tile of TILE columns and 8 rows; blocks that a multiprocessor should hold.
@@ -12,25 +13,32 @@ ROWS = THREADS // TILE
 
 
 @cuda_kernel(threads=THREADS, blocks=BLOCKS)
-def render_general(image, panel, crystal, cell, beam, sources, cells, Fhkl, mask, row0, row1, fell_out):
-    """Render rows ``row0 <= s < row1`` of one panel.
+def render_general(image, window, panel, crystal, cell, beam, sources, cells, Fhkl, mask, fell_out, control):
+    """Render a window of one panel.
 
     Parameters
     ----------
     image : (row1 - row0, f1 - f0) float32, photons
         Masked pixels are left as they are.
+    window : tuple of 4 int
+        row0, row1, f0, f1: the rendered rows and columns.
     panel, crystal, cell, beam, sources, cells, Fhkl
         As :func:`nbnumba.kernels.pixel.pixel_value` takes them.
     mask : (row1 - row0, f1 - f0) or (0, 0) uint8
     fell_out : (1,) int64
         Lowered to the number ``s * fpixels + f`` of the first pixel in which interpolation ended. Each pixel is rendered
         as if interpolation were still on when it begins; the caller renders again what comes after that pixel.
+    control : (2,) or (0,) int32
+        As of :func:`nbnumba.kernels.gpu_ops.is_stopped`, which is asked before each pixel.
     """
     tid = cuda.threadIdx.x
+    row0, f0 = window[0], window[2]
     s = row0 + cuda.blockIdx.y * ROWS + tid // TILE
-    f = panel.f0 + cuda.blockIdx.x * TILE + tid % TILE
-    if is_rendered(panel, mask, row0, row1, s, f):
+    f = f0 + cuda.blockIdx.x * TILE + tid % TILE
+    if is_rendered(window, mask, s, f) and not is_stopped(control):
         value, interpolating = pixel_value(s, f, panel, crystal, cell, beam, sources, cells, Fhkl, cell.interpolate)
-        image[s - row0, f - panel.f0] = value
+        image[s - row0, f - f0] = value
         if interpolating != cell.interpolate:
             cuda.atomic.min(fell_out, 0, s * panel.fpixels + f)
+    if tid == 0:
+        tell_progress(control)

@@ -8,12 +8,36 @@ from __future__ import annotations
 
 import numpy as np
 
-from nbnumba.kernels._cuda import SIMULATED, cuda_device, float32, int32, libdevice, uint32
+from nbnumba.kernels._cuda import SIMULATED, cuda, cuda_device, float32, int32, ldcv, libdevice, uint32
 
 #: Added to a float32 below 2^22 and taken away again it rounds to the nearest whole number, which stands in the low bits
 #: of the sum meanwhile: the sum's bits less :data:`MAGIC_BITS`.
 MAGIC = np.float32(1.5 * 2**23)
 MAGIC_BITS = 0x4B400000
+
+#: One block in so many tells of its end.
+TOLD = 8
+#: Places in the array ``control``: whether blocks are to stop; the number of the last block that told of its end.
+STOP, DONE = 0, 1
+
+
+@cuda_device
+def is_stopped(control):
+    """Whether the host wants no more: 0 or 1.
+
+    ``control``: (2,) int32 in memory of the host that the device sees, or (0,): then the kernel neither asks nor tells.
+    """
+    return int32(control.shape[0] != 0 and ldcv(control, STOP) != 0)
+
+
+@cuda_device
+def tell_progress(control):
+    """Tell the host that this block is done; blocks start in the order of their numbers, about."""
+    if control.shape[0] != 0:
+        number = (cuda.blockIdx.z * cuda.gridDim.y + cuda.blockIdx.y) * cuda.gridDim.x + cuda.blockIdx.x
+        if number % TOLD == 0:
+            control[DONE] = number
+
 
 if SIMULATED:
 

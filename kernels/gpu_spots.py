@@ -244,7 +244,7 @@ def paint_kernel(per_term: int, single: int) -> Any:
         if begin == end and not first:
             return
         sort_rows(lists, begin, end - begin, found, per_pair, tid)
-        inside = is_rendered(panel, mask, panel.s0, panel.s1, s, f)
+        inside = is_rendered((panel.s0, panel.s1, panel.f0, panel.f1), mask, s, f)
         total = 0.0 if per_term else beam.I_bg
         if inside and not first:
             total = sums[s - panel.s0, f - panel.f0]
@@ -283,7 +283,7 @@ def close_pixels(image, sums, panel, beam, sources, mask):
     tid = int32(cuda.threadIdx.x)
     s = int32(panel.s0 + cuda.blockIdx.y * TILE + (tid >> 4))
     f = int32(panel.f0 + cuda.blockIdx.x * TILE + (tid & 15))
-    if not is_rendered(panel, mask, panel.s0, panel.s1, s, f):
+    if not is_rendered((panel.s0, panel.s1, panel.f0, panel.f1), mask, s, f):
         return
     total = sums[s - panel.s0, f - panel.f0]
     if beam.per_term:

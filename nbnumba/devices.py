@@ -1,4 +1,4 @@
-"""CUDA devices: what is there, what is missing and how to get it, without importing numba.cuda where there is none.
+"""CUDA devices: what is there, what is missing and how to get it, without importing a CUDA package where there is none.
 
 The driver library is asked through ctypes: on a machine without an NVIDIA GPU that is one failed look-up of a library.
 Nothing here makes a context or takes memory on a device.
@@ -7,8 +7,6 @@ Nothing here makes a context or takes memory on a device.
 from __future__ import annotations
 
 import ctypes
-import importlib.util
-import os
 import re
 import sys
 import warnings
@@ -16,9 +14,10 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 
-from nbnumba.errors import ConfigError, DeviceError
+from nbnumba.errors import ConfigError, DeviceError, first_line
+from nbnumba.kernels._cuda_choice import find_package, is_simulated
 
-#: Oldest CUDA version (as the driver counts) that numba-cuda's packages run on, and compute capability of the kernels.
+#: Oldest CUDA version (as the driver counts) that the CUDA packages run on, and compute capability of the kernels.
 OLDEST_DRIVER = 12000
 OLDEST_CAPABILITY = (7, 5)
 INSTALL = "python -m pip install 'nbnumba[cuda]'"
@@ -53,11 +52,6 @@ class Survey:
     toolkit: str = ""
 
 
-def simulated() -> bool:
-    """Whether numba's simulator takes the place of devices."""
-    return os.environ.get("NUMBA_ENABLE_CUDASIM", "0") not in ("", "0")
-
-
 def _load_driver() -> ctypes.CDLL | None:
     names = ["nvcuda.dll"] if sys.platform == "win32" else ["libcuda.so.1", "/usr/lib/wsl/lib/libcuda.so.1"]
     for name in names:
@@ -69,7 +63,7 @@ def _load_driver() -> ctypes.CDLL | None:
 
 
 def toolkit_version() -> str:
-    """Version of the installed CUDA packages that numba-cuda compiles with; empty if there are none."""
+    """Version of the installed CUDA packages that kernels are compiled with; empty if there are none."""
     for package in ("cuda-toolkit", "nvidia-cuda-nvcc-cu12", "cuda-bindings"):
         try:
             return version(package)
@@ -94,7 +88,7 @@ def _described(driver: ctypes.CDLL, index: int) -> Device:
 @cache
 def survey() -> Survey:
     """Look for usable GPUs; asks the driver once in a process."""
-    if simulated():
+    if is_simulated():
         return Survey((Device(0, "simulator", (0, 0), 1 << 34, 1, 1.0),))
     driver = _load_driver()
     if driver is None:
@@ -119,7 +113,12 @@ def survey() -> Survey:
     if number.value < OLDEST_DRIVER:
         problem = f"the NVIDIA driver is too old: it supports CUDA {supported}, needed is 12.0"
         return Survey(problem=problem, cure="install driver 525 or newer", driver=supported)
-    if importlib.util.find_spec("numba_cuda") is None:
+    try:
+        package = find_package()
+    except ValueError as error:
+        problem, _, cure = str(error).partition(": ")
+        return Survey(problem=problem, cure=cure or "name one of the two, or unset it", driver=supported)
+    if package is None:
         return Survey(problem="the package numba-cuda is not installed", cure=INSTALL, driver=supported)
     if toolkit and int(toolkit.split(".")[0]) > number.value // 1000:
         problem = f"the NVIDIA driver supports CUDA {supported} only, but the installed CUDA packages are {toolkit}"
@@ -135,7 +134,7 @@ def survey() -> Survey:
 
 
 def choose_devices(wanted: str) -> tuple[Device, ...]:
-    """The devices that ``cuda``, ``cuda:N`` or ``cuda:all`` mean.
+    """The devices that ``cuda``, ``cuda:N``, ``cuda:N,M`` or ``cuda:all`` mean.
 
     Raises
     ------
@@ -144,28 +143,29 @@ def choose_devices(wanted: str) -> tuple[Device, ...]:
     DeviceError
         There are none, or not that one; the message says what is missing and how to get it.
     """
-    name = re.fullmatch(r"cuda(?::(\d+|all))?", wanted, re.ASCII)
+    name = re.fullmatch(r"cuda(?::(\d+(?:,\d+)*|all))?", wanted, re.ASCII)
     if name is None:
         raise ConfigError(f"--device must be auto, cpu, cuda, cuda:N or cuda:all, got {wanted}")
     found = survey()
     if not found.devices:
-        raise DeviceError(f"device {wanted} is not to be had: {found.problem}; {found.cure}")
+        raise DeviceError(f"device {wanted} is unavailable: {found.problem}; {found.cure}")
     if name[1] == "all":
         return found.devices
-    number = int(name[1] or found.devices[0].index)
-    for device in found.devices:
-        if device.index == number:
-            return (device,)
-    have = ", ".join(str(device) for device in found.devices)
-    raise DeviceError(f"device {wanted} is not to be had: this machine has {have}")
+    numbers = [int(n) for n in (name[1] or str(found.devices[0].index)).split(",")]
+    by_number = {device.index: device for device in found.devices}
+    if not set(numbers) <= set(by_number):
+        have = ", ".join(str(device) for device in found.devices)
+        raise DeviceError(f"device {wanted} is unavailable: this machine has {have}")
+    return tuple(by_number[number] for number in dict.fromkeys(numbers))
 
 
 def try_kernel(device: Device) -> str:
     """Compile and run a tiny kernel on a device; what came of it."""
     import numpy as np
-    from numba import cuda
 
     try:
+        from nbnumba.kernels._cuda import cuda
+
         with cuda.gpus[device.index], warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a single block leaves most of the GPU idle: numba would say so
 
@@ -179,5 +179,8 @@ def try_kernel(device: Device) -> str:
             fill[1, 32](numbers)
             good = np.array_equal(numbers.copy_to_host(), np.arange(32))
     except Exception as error:  # whatever is wrong with compiler or driver is what the user wants to read
-        return f"fails: {type(error).__name__}: {error}".splitlines()[0]
+        from nbnumba.gpu_failures import explained
+
+        told = explained(error, "it")
+        return str(told) if told else f"fails: {type(error).__name__}: {first_line(error)}"
     return "compiles and runs" if good else "gives wrong numbers"

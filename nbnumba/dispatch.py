@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from nbnumba.devices import choose_devices, simulated, survey
+from nbnumba.devices import choose_devices, survey
 from nbnumba.errors import ConfigError, DeviceError
+from nbnumba.gpu_failures import guarded
 from nbnumba.inputs import KernelInputs
+from nbnumba.kernels._cuda_choice import is_simulated
 from nbnumba.kernels.blocks import ROUND, SQUARE, CellBlock
 from nbnumba.threads import answering
 
@@ -67,12 +69,12 @@ def choose_device(device: str) -> tuple[str, str]:
     ConfigError
         No such device name.
     DeviceError
-        The device was asked for by name and is not to be had; the message says what is missing.
+        The device was asked for by name and is unavailable; the message says what is missing.
     """
     if device == "cpu":
         return "cpu", "asked for"
     if device == "auto":
-        if simulated():  # for tests only: no image would ever be finished
+        if is_simulated():  # for tests only: no image would ever be finished
             return "cpu", "the CUDA simulator is taken only when asked for"
         found = survey()
         return (f"cuda:{found.devices[0].index}", found.devices[0].name) if found.devices else ("cpu", found.problem)
@@ -91,7 +93,7 @@ def make_plan(inputs: KernelInputs, device: str = "auto", precision: str = "auto
     ConfigError
         No such precision or device; or ``max_error`` is not for what was asked for.
     DeviceError
-        The device was asked for by name and is not to be had.
+        The device was asked for by name and is unavailable.
     """
     if precision not in ("auto", "double", "mixed"):
         raise ConfigError(f"--precision must be auto, double or mixed, got {precision}")
@@ -140,19 +142,31 @@ def make_renderer(inputs: KernelInputs, device: str = "auto", precision: str = "
     Raises
     ------
     DeviceError
-        The device was asked for by name and is not to be had, or has too little memory.
+        The device was asked for by name and is unavailable, or has too little memory.
     """
     plan = make_plan(inputs, device, precision)
     if plan.device == "cpu":
         return Renderer(inputs, plan)
     try:
-        from nbnumba.gpu_render import GpuRenderer
-
-        return GpuRenderer(inputs, plan, choose_devices("cuda" if device == "auto" else device))
+        return make_gpu_renderer(inputs, plan)
     except DeviceError as error:
         if device != "auto":
             raise
         return fall_back(inputs, precision, error)
+
+
+def make_gpu_renderer(inputs: KernelInputs, plan: Plan) -> GpuRenderer:
+    """The renderer of one panel on the plan's devices.
+
+    Raises
+    ------
+    DeviceError
+        A device fails, or has too little memory.
+    """
+    with guarded(plan.device):
+        from nbnumba.gpu_render import GpuRenderer
+
+        return GpuRenderer(inputs, plan, choose_devices(plan.device))
 
 
 def fall_back(inputs: KernelInputs, precision: str, error: DeviceError) -> Renderer:

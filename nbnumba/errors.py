@@ -7,7 +7,7 @@
     |   +-- UsageError                   a command line that cannot be read; exit code 2
     +-- FileError (also OSError)         a file that cannot be read or written, or says something impossible
     +-- ResourceError (also MemoryError) the machine is too small for what was asked
-    +-- DeviceError (also RuntimeError)  a device that was asked for by name and is not to be had
+    +-- DeviceError (also RuntimeError)  a device that was asked for by name and is unavailable, or fails
 """
 
 
@@ -45,4 +45,4 @@ class ResourceError(NbnumbaError, MemoryError):
 
 
 class DeviceError(NbnumbaError, RuntimeError):
-    """A device asked for by name is not to be had; the message says what is missing and how to get it."""
+    """A device asked for by name is unavailable, or fails; the message says what is missing and how to get it."""

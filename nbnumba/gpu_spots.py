@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from nbnumba.errors import DeviceError
+from nbnumba.gpu_launch import Starter
 from nbnumba.inputs import KernelInputs
 from nbnumba.kernels import gpu_spots
 from nbnumba.kernels._cuda import cuda
@@ -81,7 +82,10 @@ class SpotsPainter:
         squares, products = spot_form(inputs.crystal)
         self.form = (*map(float, squares), *map(float, products))
         single = inputs.panel.layers * inputs.panel.oversample**2 == 1
-        self.paint = gpu_spots.paint_kernel(int(inputs.beam.per_term), int(single))
+        self.paint = Starter(gpu_spots.paint_kernel(int(inputs.beam.per_term), int(single)), gpu_spots.PAINTERS)
+        self.find = Starter(gpu_spots.find_spots, gpu_spots.FINDERS)
+        self.fill = Starter(gpu_spots.fill_lists, gpu_spots.FINDERS)
+        self.close = Starter(gpu_spots.close_pixels, gpu_spots.PAINTERS)
         self.n_pairs = len(inputs.sources) * len(inputs.cells)
         self.limit = self.n_pairs  # pairs of a batch, as far as the lists of the tiles are concerned
 
@@ -118,15 +122,23 @@ class SpotsPainter:
                     room = max(room, most)
                     continue
                 blocks = (panel, self.inputs.crystal, cell, self.inputs.beam, self.form)
-                self.paint[grid, gpu_spots.PAINTERS, stream](
-                    sums, *lists, parts * room, *blocks, self.sources, self.cells, self.table, mask, int(first == 0)
+                self.paint(
+                    grid,
+                    stream,
+                    sums,
+                    *lists,
+                    parts * room,
+                    *blocks,
+                    self.sources,
+                    self.cells,
+                    self.table,
+                    mask,
+                    int(first == 0),
                 )
                 first += max(n, 1)
                 if tell is not None and first < n_pairs:
                     tell(first / n_pairs)
-            gpu_spots.close_pixels[grid, gpu_spots.PAINTERS, stream](
-                band, sums, panel, self.inputs.beam, self.sources, mask
-            )
+            self.close(grid, stream, band, sums, panel, self.inputs.beam, self.sources, mask)
             self.lists.free.record(stream)
 
     def _find(
@@ -159,9 +171,9 @@ class SpotsPainter:
         found, counts = self.lists.found(n_threads * room), self.lists.take("counts", n_threads, np.int32)
         tallies = self.lists.take("tallies", n_tiles + 1, np.int32)
         tallies.copy_to_device(np.zeros(n_tiles + 1, np.int32), stream=stream)
-        gpu_spots.find_spots[blocks, gpu_spots.FINDERS, stream](
-            found, counts, tallies, first, n, parts, room, panel, cell, self.sources, self.cells, self.stars,
-            tuple(map(float, cone)), self.shell.radius, self.table,
+        self.find(
+            (blocks,), stream, found, counts, tallies, first, n, parts, room, panel, cell, self.sources, self.cells, self.stars,
+            tuple(map(float, cone)), float(self.shell.radius), self.table,
         )  # fmt: skip
         host = tallies.copy_to_host(stream=stream)
         stream.synchronize()
@@ -178,5 +190,5 @@ class SpotsPainter:
         size = int(ends[-1]) if n >= self.n_pairs else max(int(ends[-1]), ENTRIES)
         lists = self.lists.take("lists", size, np.int32)
         places.copy_to_device((ends - host[:-1]).astype(np.int32), stream=stream)
-        gpu_spots.fill_lists[blocks, gpu_spots.FINDERS, stream](lists, places, found, counts, n_threads, room, panel)
+        self.fill((blocks,), stream, lists, places, found, counts, n_threads, room, panel)
         return (lists, places, found), room

@@ -32,7 +32,7 @@ def available_bytes() -> int:
 
 
 def require(n_bytes: int, what: str, cure: str) -> None:
-    """Raise ResourceError when ``n_bytes`` for ``what`` are not to be had."""
+    """Raise ResourceError when ``n_bytes`` for ``what`` are unavailable."""
     available = available_bytes()
     if n_bytes > available:
         raise ResourceError(

@@ -132,7 +132,7 @@ def simulate(
     ----------
     simulation : Simulation or Experiment
         What to render; an experiment is a simulation that was resolved before.
-    device : {"auto", "cpu", "cuda", "cuda:N", "cuda:all"}
+    device : {"auto", "cpu", "cuda", "cuda:N", "cuda:N,M", "cuda:all"}
     precision : {"auto", "double", "mixed"}
         ``double`` sums in float64 throughout; ``mixed`` always takes a float32 kernel where one exists; ``auto`` takes
         the fastest whose error bound holds.
@@ -166,13 +166,13 @@ def simulate(
     prepared = time.perf_counter()
     images, ended, failures = [], False, []
     for index, renderer in enumerate(renderers):
-        image = renderer.new_image(panels[index].shape)
 
         def share(done: float, index: int = index) -> None:
             if progress is not None:
                 progress((index + done) / len(panels))
 
         try:
+            image = renderer.new_image(panels[index].shape)
             ended = renderer.render(image, share) or ended
         except DeviceError as error:
             if device != "auto":

@@ -151,13 +151,12 @@ def time_on_device(renderer: Any, repeat: int) -> tuple[Timing, Timing]:
     window = (panel.s0, panel.s1, panel.f0, panel.f1)
     shape = (panel.s1 - panel.s0, panel.f1 - panel.f0)
     kernels, copies = [], []
-    with cuda.gpus[state.device.index]:
-        band, host = cuda.device_array(shape, np.float32), cuda.pinned_array(shape, np.float32)
-        stream, grid = state.streams[0], find_grid(state.name, window)
+    with cuda.gpus[state.device.index], state.lanes.lend() as lane:
+        host, stream, grid = cuda.pinned_array(shape, np.float32), lane.stream, find_grid(state.name, window)
         marks = [cuda.event() for _ in range(3)]
         for _ in range(repeat + 1):  # the first one warms up
             marks[0].record(stream)
-            state.start(grid, stream, band, inputs.cell, state.no_mask, window)
+            band = state.start(grid, lane, window, inputs.cell, state.no_mask)
             marks[1].record(stream)
             band.copy_to_host(host, stream=stream)
             marks[2].record(stream)

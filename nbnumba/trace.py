@@ -18,8 +18,8 @@ import numpy as np
 
 import nbnumba
 from nbnumba.crystal import RTD
-from nbnumba.dispatch import Plan, Renderer, make_plan, set_threads
-from nbnumba.errors import ConfigError
+from nbnumba.dispatch import Plan, Renderer, make_gpu_renderer, make_plan, set_threads
+from nbnumba.errors import ConfigError, DeviceError
 from nbnumba.experiment import R_E_SQR, Experiment
 from nbnumba.factors import Value
 from nbnumba.inputs import KernelInputs, build_inputs, orientations
@@ -104,8 +104,20 @@ def trace(
                 "(fast x slow): give SLOW FAST, counted from 0"
             )
     inputs = replace(build_inputs(experiment), max_error=0.0)  # a trace holds every term
-    plan = make_plan(inputs, device, precision)
-    return [_trace_pixel(experiment, inputs, plan, device, slow, fast) for slow, fast in pixels]
+    try:
+        return _trace_on(device, experiment, inputs, precision, pixels)
+    except DeviceError as error:
+        if device != "auto":
+            raise
+        traces = _trace_on("cpu", experiment, inputs, precision, pixels)
+        return [replace(one, notes=(*one.notes, f"{error}: rendered on the CPU instead")) for one in traces]
+
+
+def _trace_on(
+    device: str, experiment: Experiment, inputs: KernelInputs, precision: str, pixels: Sequence[tuple[int, int]]
+) -> list[PixelTrace]:
+    plans = make_plan(inputs, device, precision), make_plan(inputs, device, "mixed")
+    return [_trace_pixel(experiment, inputs, plans, slow, fast) for slow, fast in pixels]
 
 
 def pixel_record(inputs: KernelInputs, slow: int, fast: int, interpolating: int) -> tuple[float, np.ndarray]:
@@ -120,7 +132,7 @@ def pixel_record(inputs: KernelInputs, slow: int, fast: int, interpolating: int)
 
 
 def _trace_pixel(
-    experiment: Experiment, inputs: KernelInputs, plan: Plan, device: str, slow: int, fast: int
+    experiment: Experiment, inputs: KernelInputs, plans: tuple[Plan, Plan], slow: int, fast: int
 ) -> PixelTrace:
     at_row, at_pixel = interpolation_state(inputs, slow, fast)
     value, record = pixel_record(inputs, slow, fast, at_pixel)
@@ -144,10 +156,10 @@ def _trace_pixel(
         notes.append("the pixel is masked: it is 0 in the image, the trace says what it would be")
     row = replace(inputs, cell=inputs.cell._replace(interpolate=at_row))
     shape = experiment.panel.shape
-    factors |= _rendered("floatimage", value, _render_row(row, plan, device, shape, slow)[slow, fast], plan)
-    mixed = make_plan(inputs, device, "mixed")
+    plan, mixed = plans
+    factors |= _rendered("floatimage", value, _render_row(row, plan, shape, slow)[slow, fast], plan)
     if mixed.precision == "mixed":  # interpolation and -oversample_* have no float32 path
-        pixel = _render_row(row, mixed, device, shape, slow)[slow, fast]
+        pixel = _render_row(row, mixed, shape, slow)[slow, fast]
         factors |= _rendered("I_pixel_mixed", value, pixel, mixed)
     return PixelTrace(slow, fast, factors, _phi_steps(experiment, inputs, terms), _columns(terms), tuple(notes))
 
@@ -301,20 +313,14 @@ def _rendered(name: str, value: float, rendered: np.float32, plan: Plan) -> dict
     }
 
 
-def _render_row(inputs: KernelInputs, plan: Plan, device: str, shape: tuple[int, int], slow: int) -> np.ndarray:
+def _render_row(inputs: KernelInputs, plan: Plan, shape: tuple[int, int], slow: int) -> np.ndarray:
     """An image in which only this row is rendered, as the whole image has it: tiles do not depend on the region."""
     panel = inputs.panel
     if not panel.s0 <= slow < panel.s1:
         return np.zeros(shape, np.float32)
     row = replace(inputs, panel=panel._replace(s0=slow, s1=slow + 1))
     renderer: Any
-    if plan.device == "cpu":
-        renderer = Renderer(row, plan)
-    else:
-        from nbnumba.devices import choose_devices
-        from nbnumba.gpu_render import GpuRenderer
-
-        renderer = GpuRenderer(row, plan, choose_devices("cuda" if device == "auto" else device))
+    renderer = Renderer(row, plan) if plan.device == "cpu" else make_gpu_renderer(row, plan)
     image = renderer.new_image(shape)
     renderer.render(image)
     return image

@@ -11,8 +11,8 @@ import textwrap
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
-import numba
 import numpy as np
 import pytest
 
@@ -23,6 +23,7 @@ from nbnumba.devices import Device, Survey
 from nbnumba.errors import ConfigError, DeviceError
 from nbnumba.experiment import resolve
 from nbnumba.inputs import build_inputs
+from nbnumba.kernels import _cuda_choice
 from nbnumba.kernels.fast_tiles import spot_metric
 from nbnumba.simulate import simulate
 from tests.compiled import from_python
@@ -100,7 +101,7 @@ class Driver:
 )
 def test_what_is_missing_is_said(monkeypatch, driver, package, toolkit, words):
     monkeypatch.setattr(devices, "_load_driver", lambda: driver)
-    monkeypatch.setattr(devices.importlib.util, "find_spec", lambda name: object() if package else None)
+    monkeypatch.setattr(_cuda_choice.importlib.util, "find_spec", lambda name: object() if package else None)
     monkeypatch.setattr(devices, "toolkit_version", lambda: toolkit)
     survey = devices.survey.__wrapped__()
     assert words in survey.problem
@@ -110,7 +111,7 @@ def test_what_is_missing_is_said(monkeypatch, driver, package, toolkit, words):
 
 def test_a_device_is_described(monkeypatch):
     monkeypatch.setattr(devices, "_load_driver", lambda: Driver(version=12080))
-    monkeypatch.setattr(devices.importlib.util, "find_spec", lambda name: object())
+    monkeypatch.setattr(_cuda_choice.importlib.util, "find_spec", lambda name: object())
     monkeypatch.setattr(devices, "toolkit_version", lambda: "12.9")
     survey = devices.survey.__wrapped__()
     assert survey.devices == (Device(0, "NVIDIA Test", (9, 0), 1 << 34, 10, 1.5e9),)
@@ -134,7 +135,9 @@ def test_names(found):
     assert dispatch.choose_device("cpu") == ("cpu", "asked for")
     with pytest.raises(DeviceError, match=r"this machine has cuda:0 \(NVIDIA H200\), cuda:1"):
         dispatch.choose_device("cuda:2")
-    for name in ("gpu", "cuda:x", "cuda0", "cuda:-1"):
+    assert dispatch.choose_device("cuda:1,0") == ("cuda:1,0", "NVIDIA L4 and NVIDIA H200")
+    assert dispatch.choose_device(dispatch.choose_device("cuda:all")[0])[0] == "cuda:0,1"
+    for name in ("gpu", "cuda:x", "cuda0", "cuda:-1", "cuda:0,", "cuda:all,1"):
         with pytest.raises(ConfigError, match="--device must be"):
             dispatch.choose_device(name)
 
@@ -274,7 +277,7 @@ def refuse(place: int) -> int:
     ],
 )
 def test_a_tiny_kernel_tells_whether_a_gpu_works(monkeypatch, grid, words):
-    monkeypatch.setattr(numba, "cuda", OneThreadAfterAnother(grid), raising=False)
+    monkeypatch.setitem(sys.modules, "nbnumba.kernels._cuda", SimpleNamespace(cuda=OneThreadAfterAnother(grid)))
     assert devices.try_kernel(H200) == words
 
 

@@ -82,14 +82,14 @@ def render(
     one_at_a_time = threading.Lock()  # the simulator exchanges the globals of a kernel while it runs
     for state in renderer.states:
 
-        def start(*arguments: Any, state: Any = state, own: Any = state.start) -> None:
+        def start(*arguments: Any, state: Any = state, own: Any = state.start) -> Any:
             with one_at_a_time:
-                own(*arguments)
+                return own(*arguments)
 
-        def launched(*arguments: Any, state: Any = state, own: Any = state.launch) -> Any:
+        def begun(*arguments: Any, state: Any = state, own: Any = state._begin) -> Any:
             return launch(state, lambda: own(*arguments))
 
-        state.start, state.launch = start, launched
+        state.start, state._begin = start, begun
     image = renderer.new_image(SHAPE)
     renderer.render(image, progress)
     return image.copy()

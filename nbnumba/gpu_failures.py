@@ -1,0 +1,68 @@
+"""What can go wrong with a GPU, told in one sentence: foreign exceptions become :class:`nbnumba.errors.DeviceError`.
+
+An exception belongs to CUDA if it arose inside the packages that compile for it or speak to the driver, whatever its
+class: an AttributeError of a package that does not fit its neighbours tells a user as little as the driver's numbers do.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import TracebackType
+
+from nbnumba.errors import DeviceError, first_line
+from nbnumba.kernels._cuda_choice import PACKAGES, SIMULATOR
+
+#: pattern in class and message of an exception -> what it means, and the cure
+_KNOWN = (
+    (r"OUT_OF_MEMORY|MemoryError", "the GPU has too little free memory; close what else uses it, or take --device cpu"),
+    (r"libnvvm|NvvmSupport|nvvm\.so|libNVVM", "the CUDA compiler (libnvvm) was not found; pip install 'nbnumba[cuda]'"),
+    (r"nvjitlink|nvJitLink", "the CUDA linker (nvjitlink) was not found or fails; pip install 'nbnumba[cuda]'"),
+    (
+        r"UNSUPPORTED_PTX_VERSION|NO_BINARY_FOR_GPU|INVALID_PTX|INSUFFICIENT_DRIVER|driver version is insufficient",
+        "the NVIDIA driver is older than the CUDA packages; pip install 'nbnumba[cuda12]', or install a newer driver",
+    ),
+    (
+        r"ModuleNotFoundError|ImportError|AttributeError|TypeError",
+        "the CUDA packages do not fit each other; pip install --upgrade 'nbnumba[cuda]'",
+    ),
+    (
+        r"ILLEGAL_ADDRESS|LAUNCH_FAILED|ECC_UNCORRECTABLE|DEVICES?_UNAVAILABLE|DEVICE_LOST|NOT_PERMITTED|LAUNCH_TIMEOUT",
+        "the GPU was lost on the way; nvidia-smi may tell why",
+    ),
+)
+
+
+def is_of_cuda(error: BaseException) -> bool:
+    """Whether an exception arose in one of the CUDA packages, or is of a class of theirs."""
+    beginnings = tuple(part for package in (*PACKAGES, SIMULATOR) for part in package.frames)
+    places = [kind.__module__ for kind in type(error).__mro__]
+    trace: TracebackType | None = error.__traceback__
+    while trace is not None:
+        places.append(str(trace.tb_frame.f_globals.get("__name__", "")))
+        trace = trace.tb_next
+    if any(f"{place}.".startswith(beginnings) for place in places):
+        return True
+    # a package that is there but cannot be imported, or lacks one of its own
+    return isinstance(error, ImportError) and any(place.startswith("nbnumba.kernels._cuda") for place in places)
+
+
+def explained(error: BaseException, where: object) -> DeviceError | None:
+    """A failure of CUDA as an error for the user; None if it is something else."""
+    if isinstance(error, DeviceError) or not is_of_cuda(error):
+        return None
+    said = f"{type(error).__name__}: {first_line(error)}"
+    meaning = next((text for pattern, text in _KNOWN if re.search(pattern, said)), "")
+    return DeviceError(f"{where} failed: {meaning} ({said})" if meaning else f"{where} failed: {said}")
+
+
+@contextmanager
+def guarded(where: object) -> Iterator[None]:
+    """Turn what CUDA raises in the block into a DeviceError that names ``where``."""
+    try:
+        yield
+    except DeviceError:
+        raise
+    except Exception as error:
+        raise explained(error, where) or error from error
