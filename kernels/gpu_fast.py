@@ -269,6 +269,6 @@ def fast_kernel(kind: int, curved: int, separate: int) -> Any:
                 image[s - row0, f - f0] = total[p, tid] * factor
             f = int32(f + TILE // 2)
         if tid == 0:
-            tell_progress(control)
+            tell_progress(control, cuda.blockIdx.y * cuda.gridDim.x + cuda.blockIdx.x)
 
     return render_fast

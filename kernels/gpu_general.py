@@ -41,4 +41,4 @@ def render_general(image, window, panel, crystal, cell, beam, sources, cells, Fh
         if interpolating != cell.interpolate:
             cuda.atomic.min(fell_out, 0, s * panel.fpixels + f)
     if tid == 0:
-        tell_progress(control)
+        tell_progress(control, cuda.blockIdx.y * cuda.gridDim.x + cuda.blockIdx.x)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from nbnumba.kernels._cuda import SIMULATED, cuda, cuda_device, float32, int32, ldcv, libdevice, uint32
+from nbnumba.kernels._cuda import SIMULATED, cuda_device, float32, int32, ldcv, libdevice, uint32
 
 #: Added to a float32 below 2^22 and taken away again it rounds to the nearest whole number, which stands in the low bits
 #: of the sum meanwhile: the sum's bits less :data:`MAGIC_BITS`.
@@ -31,12 +31,10 @@ def is_stopped(control):
 
 
 @cuda_device
-def tell_progress(control):
-    """Tell the host that this block is done; blocks start in the order of their numbers, about."""
-    if control.shape[0] != 0:
-        number = (cuda.blockIdx.z * cuda.gridDim.y + cuda.blockIdx.y) * cuda.gridDim.x + cuda.blockIdx.x
-        if number % TOLD == 0:
-            control[DONE] = number
+def tell_progress(control, number):
+    """Tell the host that the block of this number is done; blocks start in the order of their numbers, about."""
+    if control.shape[0] != 0 and number % TOLD == 0:
+        control[DONE] = number
 
 
 if SIMULATED:

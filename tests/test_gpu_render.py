@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -45,7 +45,7 @@ def simulate_check(name: str) -> str:
 
 CHECKS = """two_gpus_make_the_image_of_one a_failing_gpu_is_named_and_stops_the_other errors_of_others_stay_what_they_are
 one_gpu_that_fails_is_named ctrl_c_ends_all_threads too_little_memory_is_told nothing_to_render
-auto_never_takes_the_simulator""".split()
+auto_never_takes_the_simulator kernels_tell_how_far_they_are kernels_stop_when_they_are_told""".split()
 
 
 @pytest.mark.parametrize("name", CHECKS)
@@ -202,6 +202,57 @@ def simulated_nothing_to_render() -> None:
     shares: list[float] = []
     assert renderer.render(image, shares.append) is False
     assert (image == -7).all() and not shares
+
+
+@contextmanager
+def long_launches() -> Iterator[None]:
+    """Let every launch be one that may take long."""
+    from nbnumba import gpu_state
+
+    before = dict(gpu_state.LONG)
+    gpu_state.LONG.update(dict.fromkeys(before, 0))
+    try:
+        yield
+    finally:
+        gpu_state.LONG.update(before)
+
+
+def simulated_kernels_tell_how_far_they_are() -> None:
+    """The number of a block, in memory that host and device share; the image is the same."""
+    from nbnumba import gpu_memory, gpu_render
+    from nbnumba.kernels.gpu_ops import DONE, TOLD
+
+    inputs = golden_inputs("shape_square_even_odd")
+    inputs = replace(inputs, panel=inputs.panel._replace(s0=0, s1=36, f0=0, f1=64))  # 3 x 4 blocks, of general 5 x 4
+    for kernel, blocks in (("fast64", 12), ("general", 20)):
+        images, told = [], []
+        for waits in (long_launches, nullcontext):
+            with waits():
+                renderer = gpu_render.GpuRenderer(inputs, replace(PLAN, kernel=kernel), (FIRST,))
+                images.append(renderer.new_image((110, 64)))
+                renderer.render(images[-1])
+            with gpu_memory.lanes_of(0)._lock:
+                told.append(int(gpu_memory.lanes_of(0)._free[-1].control[DONE]))
+        assert images[0].max() > 0
+        np.testing.assert_array_equal(*images)
+        assert 0 < told[0] < blocks and told[0] % TOLD == 0, told
+        assert told[1] == 0
+
+
+def simulated_kernels_stop_when_they_are_told() -> None:
+    """No pixel is written by blocks that start afterwards."""
+    from nbnumba import gpu_render
+    from nbnumba.kernels.gpu_ops import STOP
+
+    for kernel in ("fast64", "general"):
+        renderer = gpu_render.GpuRenderer(window(), replace(PLAN, kernel=kernel), (FIRST,))
+        state = renderer.states[0]
+        for stop in (0, 1):
+            with long_launches(), state.lanes.lend() as lane:
+                lane.control[STOP] = stop
+                lane.band((64, 2)).copy_to_device(np.full((64, 2), -7, np.float32))
+                band = state.start((1, 8), lane, (32, 96, 42, 44), renderer.inputs.cell, state.no_mask)
+                assert (band.copy_to_host() == -7).all() == bool(stop), kernel
 
 
 def simulated_auto_never_takes_the_simulator() -> None:
