@@ -14,6 +14,7 @@ import nbnumba
 from nbnumba.devices import survey, toolkit_version, try_kernel
 from nbnumba.dispatch import set_threads
 from nbnumba.kernels import _jit
+from nbnumba.kernels._cuda_choice import find_package
 
 PACKAGES = ("numba", "llvmlite", "numpy", "fabio", "typer", "rich", "matplotlib", "numba-cuda", "numba-cuda-mlir")
 
@@ -48,6 +49,7 @@ def _gpus() -> dict[str, str]:
     found = {
         "CUDA driver": f"supports CUDA {there.driver}" if there.driver else "none",
         "CUDA packages": toolkit_version() or "not installed",
+        "CUDA compiler": _compiler(),
     }
     for device in there.devices:
         size = f"{device.memory / 2**30:.0f} GiB, {device.processors} multiprocessors"
@@ -56,6 +58,15 @@ def _gpus() -> dict[str, str]:
     if not there.devices:
         found["GPU"] = f"none: {there.problem}; {there.cure}"
     return found
+
+
+def _compiler() -> str:
+    """The package that compiles kernels for CUDA."""
+    try:
+        package = find_package()
+    except ValueError as error:
+        return f"none: {error}"
+    return f"{package.name} {package.version}" if package else "none"
 
 
 def _try_kernel() -> str:

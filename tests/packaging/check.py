@@ -46,6 +46,7 @@ MODULES = {
     "cuda": "numba.cuda",
     "cuda12": "numba.cuda",
     "cuda13": "numba.cuda",
+    "cuda-mlir": "numba_cuda_mlir",
     "cuda-resources": "numba.cuda",
     "cluster": "distributed",
     "test": "pytest, pytest_cov, xdist, hypothesis",
