@@ -311,13 +311,6 @@ _SAMPLING = panel(
         count=4,
     ),
     number("-dmin", "sampling.dmin_A", "Å", "Nothing beyond this resolution.", default="0"),
-    number(
-        "--max-error",
-        "sampling.max_error",
-        "photons",
-        "Leave out what cannot add up to this in any pixel.",
-        default="0",
-    ),
     switch("-coherent", "Add amplitudes; without effect.", note=_UNUSED),
 )
 

@@ -60,7 +60,6 @@ _OPTIONAL = (  # only where the fact is not zero
 _RESULT = (
     ("maximum", "{max} photons at fast {max_I_fast_m:mm}, slow {max_I_slow_m:mm}"),
     ("statistics", "mean {mean}, rms {rms}, rmsd {rmsd}, sum {sum}"),
-    ("left out", "{left_out_percent} % of the terms; no pixel lost more than {max_error} photons"),
 )
 _NOISE = (("noise", "{photons} photons, {overloads} overloaded pixels; seed {seed}, generator {rng}"),)
 _SCALES = {"mm": (1e3, " mm"), "um": (1e6, " µm"), "A": (1e10, " Å"), "mrad": (1e3, " mrad")}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import typer
@@ -40,7 +39,7 @@ def trace_pixels(request: TraceRequest) -> None:
         lines = trace_lines(traces, request.per_phi)
     typer.echo("\n".join(lines))
     if outputs.json is not None:
-        plan = make_plan(replace(build_inputs(experiment), max_error=0.0), options.device, options.precision)
+        plan = make_plan(build_inputs(experiment), options.device, options.precision)
         command = ["nbnumba", "trace", *request.words]
         if "crystal.misset_seed" not in invocation.values and experiment.crystal.misset_seed is not None:
             command += ["-misset_seed", str(experiment.crystal.misset_seed)]

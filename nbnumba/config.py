@@ -51,8 +51,6 @@ class Sampling(Checked):
         ``xmin xmax ymin ymax``, inclusive, x along the fast axis.
     dmin_A : float
         Terms beyond this resolution are left out; 0: none.
-    max_error : float
-        Photons that a pixel may lose to terms that are left out for speed; 0: none. Square and round crystals, CPU.
     """
 
     oversample: int | None = None
@@ -61,10 +59,9 @@ class Sampling(Checked):
     oversample_omega: bool = False
     roi: tuple[int, int, int, int] | None = None
     dmin_A: float = 0.0
-    max_error: float = 0.0
 
     def _validate(self) -> None:
-        self._not_negative("oversample", "dmin_A", "max_error")
+        self._not_negative("oversample", "dmin_A")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,7 +15,7 @@ from nbnumba.errors import ConfigError, DeviceError
 from nbnumba.gpu_failures import guarded
 from nbnumba.inputs import KernelInputs
 from nbnumba.kernels._cuda_choice import is_simulated
-from nbnumba.kernels.blocks import ROUND, SQUARE, CellBlock
+from nbnumba.kernels.blocks import CellBlock
 from nbnumba.threads import answering
 
 if TYPE_CHECKING:
@@ -45,15 +45,12 @@ class Plan:
         Columns and rows of a tile of the fast kernels.
     reason : str
         Why, in one line.
-    max_error : float
-        Photons that a pixel may lose to terms that are left out; 0: none.
     """
 
     device: str
     kernel: Kernel
     tile: tuple[int, int]
     reason: str
-    max_error: float = 0.0
 
     @property
     def precision(self) -> str:
@@ -86,19 +83,17 @@ def make_plan(inputs: KernelInputs, device: str = "auto", precision: str = "auto
     """Choose the kernel for one panel.
 
     The fast kernels know neither interpolation nor the ``-oversample_*`` flags; ``precision="double"`` takes the
-    float64 sums of the general kernel. ``inputs.max_error`` takes the CPU.
+    float64 sums of the general kernel.
 
     Raises
     ------
     ConfigError
-        No such precision or device; or ``max_error`` is not for what was asked for.
+        No such precision or device.
     DeviceError
         The device was asked for by name and is unavailable.
     """
     if precision not in ("auto", "double", "mixed"):
         raise ConfigError(f"--precision must be auto, double or mixed, got {precision}")
-    if inputs.max_error > 0:
-        return _bounded_plan(inputs, device, precision)
     chosen, reason = choose_device(device)
     beam = inputs.beam
     if inputs.cell.interpolate:
@@ -117,23 +112,6 @@ def make_plan(inputs: KernelInputs, device: str = "auto", precision: str = "auto
 
     kernel, tile, why = choose_variant(inputs, precision)
     return Plan(chosen, kernel, tile, f"{reason}; {why}")
-
-
-def _bounded_plan(inputs: KernelInputs, device: str, precision: str) -> Plan:
-    """The plan of a run that may leave out terms (:mod:`nbnumba.kernels.bounded`)."""
-    if device not in ("auto", "cpu"):
-        raise ConfigError(f"--max-error works on the CPU only, not on {device}: leave it out, or give --device cpu")
-    plan = make_plan(replace(inputs, max_error=0.0), "cpu", precision)
-    why = plan.reason.removeprefix("asked for; ")
-    if plan.kernel == "general":
-        raise ConfigError(f"--max-error is not for this run ({why}): leave it out, or what needs that kernel")
-    if inputs.crystal.shape not in (SQUARE, ROUND):
-        return replace(plan, reason=f"{plan.reason}; --max-error has no effect: these spots have no tails")
-    from nbnumba.kernels.bounded import TILE
-
-    kernel: Kernel = "fast32" if plan.kernel == "fast32" else "fast64"
-    reason = f"--max-error needs the CPU; {kernel.replace('fast', 'float')} phases"
-    return Plan("cpu", kernel, TILE, reason, inputs.max_error)
 
 
 def make_renderer(inputs: KernelInputs, device: str = "auto", precision: str = "auto") -> Renderer | GpuRenderer:
@@ -192,14 +170,8 @@ class Renderer:
 
     def __init__(self, inputs: KernelInputs, plan: Plan) -> None:
         self.inputs, self.plan = inputs, plan
-        #: of a plan with ``max_error``: terms rendered so far, and terms in all, counted tile by tile
-        self.counts = np.zeros(2, np.int64)
         self._kernel: Callable[..., Any]
-        if plan.max_error > 0:
-            from nbnumba.kernels.bounded import make_tables, render_bounded
-
-            self._kernel, self._table = render_bounded, make_tables(inputs.F2_table(), inputs.cell)
-        elif plan.kernel == "general":
+        if plan.kernel == "general":
             from nbnumba.kernels.cpu import render_general
 
             self._kernel, self._table = render_general, inputs.Fhkl
@@ -230,9 +202,7 @@ class Renderer:
     ) -> None:
         x = self.inputs
         last: tuple[object, ...] = (self.plan.tile,)
-        if self.plan.max_error > 0:
-            last = (np.float32 if self.plan.kernel == "fast32" else np.float64, self.plan.max_error, self.counts)
-        elif self.plan.kernel in ("general", "spots"):
+        if self.plan.kernel in ("general", "spots"):
             last = (fell_out if self.plan.kernel == "general" else progress,)
         blocks = (x.panel, x.crystal, cell, x.beam, x.sources, x.cells)
         call = partial(self._kernel, image, *blocks, self._table, x.mask, row0, row1, *last)

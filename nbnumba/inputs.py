@@ -28,8 +28,6 @@ class KernelInputs:
         a, b, c (m) of each orientation, phi step by phi step, domains within.
     Fhkl : (h_range, k_range, l_range) float64
     mask : (spixels, fpixels) uint8, or (0, 0)
-    max_error : float
-        Photons that a pixel may lose to terms that are left out; 0: none.
     """
 
     panel: PanelBlock
@@ -40,7 +38,6 @@ class KernelInputs:
     cells: np.ndarray
     Fhkl: np.ndarray
     mask: np.ndarray
-    max_error: float = 0.0
 
     @property
     def steps_per_pixel(self) -> int:
@@ -89,7 +86,6 @@ def build_inputs(experiment: Experiment, panel_index: int = 0) -> KernelInputs:
         cells=orientations(experiment),
         Fhkl=np.zeros((1, 1, 1)) if grid is None else grid.grid,
         mask=mask_bytes(experiment),
-        max_error=experiment.simulation.sampling.max_error,
     )
 
 

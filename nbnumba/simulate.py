@@ -20,8 +20,6 @@ from nbnumba.statistics import Statistics, image_statistics
 
 #: Bytes per pixel of a run's images: float, integer, PGM.
 BYTES_PER_PIXEL = 8
-#: Share of the terms that has to be left out before the bounds have paid for themselves (docs/max-error.md).
-WORTH_BOUNDING = 0.3
 
 
 @dataclass(frozen=True, repr=False)
@@ -40,8 +38,6 @@ class Result:
         The experiment's, and those that only the rendering can know.
     plan : Plan
         Device, kernel and precision, with the reason.
-    left_out : float or None
-        Share of the terms that were left out for ``max_error``; None without it.
     timings : dict
         Seconds, by phase: resolve, prepare (tables; compiling where no kernel is cached), render, statistics.
     """
@@ -56,7 +52,6 @@ class Result:
     interpolation_ended: bool
     background: tuple[np.ndarray, ...] | None = None
     bragg: tuple[np.ndarray, ...] | None = None
-    left_out: float | None = None
 
     def __repr__(self) -> str:
         """One line: with all its arrays, a result would fill a notebook."""
@@ -112,8 +107,6 @@ class Result:
             "rms": self.statistics.rms,
             "rmsd": self.statistics.rmsd,
             "sum": self.statistics.sum,
-            "max_error": self.plan.max_error,
-            "left_out_percent": None if self.left_out is None else 100 * self.left_out,
         }
         return facts
 
@@ -189,9 +182,6 @@ def simulate(
     rendered = time.perf_counter()
     statistics = image_statistics(images[0], experiment.sampling.slices[0], experiment.simulation.mask)
     finished = time.perf_counter()
-    left_out = _share_left_out(renderers)
-    if left_out is not None and left_out < WORTH_BOUNDING:
-        failures.append(f"--max-error left out only {100 * left_out:.0f} % of the terms: without it this run is faster")
     return Result(
         experiment=experiment,
         images=tuple(images),
@@ -208,14 +198,7 @@ def simulate(
         interpolation_ended=ended,
         background=background,
         bragg=bragg,
-        left_out=left_out,
     )
-
-
-def _share_left_out(renderers: list[Any]) -> float | None:
-    counts = [renderer.counts for renderer in renderers if renderer.plan.max_error > 0]
-    rendered, terms = (int(sum(entry[i] for entry in counts)) for i in range(2))
-    return 1 - rendered / terms if terms else None
 
 
 def _late_warnings(experiment: Experiment, images: list[np.ndarray], ended: bool) -> list[str]:

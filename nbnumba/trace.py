@@ -103,7 +103,7 @@ def trace(
                 f"pixel slow {slow}, fast {fast} is not on the detector of {panel.fpixels} x {panel.spixels} pixels "
                 "(fast x slow): give SLOW FAST, counted from 0"
             )
-    inputs = replace(build_inputs(experiment), max_error=0.0)  # a trace holds every term
+    inputs = build_inputs(experiment)
     try:
         return _trace_on(device, experiment, inputs, precision, pixels)
     except DeviceError as error:

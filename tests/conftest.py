@@ -14,8 +14,29 @@ import pytest
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-GOLDEN = Path(__file__).parent / "golden"
+ROOT = Path(__file__).parents[1]
+GOLDEN = ROOT / "tests" / "golden"
 CASES = {case["name"]: case for case in json.loads((GOLDEN / "cases.json").read_text())}
+
+
+#: What tools put beside the project's files.
+TOOLS = (".coverage", ".hypothesis", ".mypy_cache", ".pytest_cache", ".ruff_cache", "__pycache__", "build")
+_before = pytest.StashKey[set[str]]()
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Remember what lies at the root of the checkout."""
+    session.stash[_before] = {entry.name for entry in ROOT.iterdir()}
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Fail where a test left a file at the root: tests run in folders of their own."""
+    if hasattr(session.config, "workerinput"):
+        return
+    new = {entry.name for entry in ROOT.iterdir()} - session.stash[_before]
+    if left := sorted(name for name in new if not name.startswith(TOOLS)):
+        print(f"\nleft behind in {ROOT.name}/: {', '.join(left)}")
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
 @pytest.fixture(scope="session")

@@ -59,7 +59,7 @@ OWN_TEST = {"python.md": "tests/test_api.py", "trace.md": "tests/test_compare_tr
 PROGRAMS = {"cat", "cp", "head", "ls", "mkdir"}
 SMALL = "-cell 79.1 79.1 37.9 -default_F 100 -N 5 -detpixels 64 -oversample 1"
 #: Pages that leave something out or describe work for many cores, and what is put in its place where it occurs.
-SHRUNK = ("README.md", "series.md", "max-error.md")
+SHRUNK = ("README.md", "series.md")
 INSTEAD = (
     (r"trace \d+ \d+ FLAGS", f"trace 31 42 {SMALL}"),
     (r"\bFLAGS\b", SMALL),
