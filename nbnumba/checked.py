@@ -1,16 +1,19 @@
-"""Dataclasses that look at their numbers when they are made, and name the field that no simulation can use."""
+"""Dataclasses that look at their fields when they are made, and name the one that no simulation can use."""
 
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import fields
 
 from nbnumba.errors import ConfigError
+from nbnumba.field_types import fitted, hints_of, shown
 
 
 def name_of(owner: object, key: str) -> str:
-    """A field as messages call it: ``beam.fluence``."""
-    return f"{type(owner).__name__.lower()}.{key}"
+    """A field as messages call it: ``beam.fluence``, ``structure_factors.default_F``."""
+    part = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", type(owner).__name__).lower()
+    return f"{part}.{key}"
 
 
 def check(owner: object, key: str, allowed: str, good: bool) -> None:
@@ -22,15 +25,25 @@ def check(owner: object, key: str, allowed: str, good: bool) -> None:
         It is not what is ``allowed``.
     """
     if not good:
-        raise ConfigError(f"{name_of(owner, key)} must be {allowed}, got {getattr(owner, key)}")
+        raise ConfigError(f"{name_of(owner, key)} must be {allowed}, got {shown(getattr(owner, key))}")
 
 
 class Checked:
-    """Refuse NaN and infinity in every numeric field; children add their own rules in ``_validate``."""
+    """Put every field into its declared type, or refuse it; refuse NaN and infinity; children add rules in ``_validate``.
+
+    Raises
+    ------
+    ConfigError
+        A field has a value of another type, or one that is not allowed; the message names both.
+    """
 
     def __post_init__(self) -> None:
+        hints = hints_of(type(self))  # type: ignore[arg-type]
         for entry in fields(self):  # type: ignore[arg-type]
-            value = getattr(self, entry.name)
+            given = getattr(self, entry.name)
+            value = fitted(name_of(self, entry.name), hints[entry.name], given)
+            if value is not given:
+                object.__setattr__(self, entry.name, value)
             numbers = value if isinstance(value, tuple) else (value,)
             for number in numbers:
                 if isinstance(number, float) and not math.isfinite(number):

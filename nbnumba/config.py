@@ -13,7 +13,7 @@ from typing import Literal
 
 import numpy as np
 
-from nbnumba.checked import Checked
+from nbnumba.checked import Checked, check
 from nbnumba.config_instrument import Beam, Convention, Detector, Panel, Pivot, Scan, Vector
 from nbnumba.config_sample import Background, Crystal, Shape, StructureFactors
 
@@ -85,3 +85,6 @@ class Simulation(Checked):
     background: Background = field(default_factory=Background)
     mask: np.ndarray | None = None
     physics: Physics = "reference"
+
+    def _validate(self) -> None:
+        check(self, "mask", "an array (slow, fast)", self.mask is None or self.mask.ndim == 2)

@@ -75,6 +75,8 @@ class Crystal(Checked):
             if any(v >= 180 for v in full) or half >= 180 or any(half - v <= 0 for v in full):
                 raise ConfigError(f"crystal.cell: no cell has the angles {full[0]:g} {full[1]:g} {full[2]:g}")
         self._not_negative("Na", "Nb", "Nc", "mosaic_domains", "mosaic_seed", "misset_seed")
+        for key in ("mosaic_seed", "misset_seed"):
+            check(self, key, "below 2**63", (getattr(self, key) or 0) < 2**63)
         for key in ("Na", "Nb", "Nc"):
             check(self, key, f"at most {MOST_CELLS:.0e}", getattr(self, key) <= MOST_CELLS)
         check(self, "size_mm", "not negative", all(v >= 0 for v in self.size_mm))

@@ -65,7 +65,6 @@ class Readout(Checked):
     def _validate(self) -> None:
         self._positive("gain")
         self._not_negative("read_noise", "flicker_percent", "calibration_percent", "calibration_seed", "psf_fwhm_um")
-        check(self, "psf", "gauss or fiber", self.psf in ("gauss", "fiber"))
         check(self, "dead_percent", "from 0 to 100", 0 <= self.dead_percent <= 100)
         good = self.saturation is None or 1 <= self.saturation <= MAX_COUNT
         check(self, "saturation", f"from 1 to {MAX_COUNT}", good)

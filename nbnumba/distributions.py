@@ -32,6 +32,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import numpy as np
 
+from nbnumba.checked import Checked
 from nbnumba.config import Background, Beam, Crystal, Detector, Sampling, Scan, Simulation
 from nbnumba.errors import ConfigError, FileError
 from nbnumba.io.files import read_text
@@ -68,7 +69,7 @@ def stream(seed: int, number: int, purpose: str) -> np.random.Generator:
 
 
 @dataclass(frozen=True)
-class Variation:
+class Variation(Checked):
     """How one field varies from shot to shot.
 
     Attributes

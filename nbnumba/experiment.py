@@ -180,8 +180,6 @@ def resolve(simulation: Simulation) -> Experiment:
         An input file cannot be read.
     """
     physics = simulation.physics
-    if physics not in ("reference", "correct"):
-        raise ConfigError(f"physics must be reference or correct, got {physics}")
     detector = resolve_detector(simulation.detector, physics)
     crystal = resolve_crystal(simulation.crystal, simulation.beam, physics)
     sources = resolve_sources(simulation.beam, detector.frame, physics)

@@ -70,10 +70,6 @@ class Outputs(Readout):
     def _validate(self) -> None:
         super()._validate()
         self._not_negative("seed")
-        if self.smv not in ("reference", "adsc"):
-            raise ConfigError(f"outputs.smv must be reference or adsc, got {self.smv!r}")
-        if self.rng not in ("reference", "philox"):
-            raise ConfigError(f"outputs.rng must be reference or philox, got {self.rng!r}")
         if self.preview is not None and self.preview.suffix.lower() in _OTHER_PICTURES:
             raise ConfigError(f"outputs.preview is a PNG file and must be called so, got {self.preview}")
         taken: dict[str, str] = {}

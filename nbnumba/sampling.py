@@ -11,6 +11,10 @@ from nbnumba.config import Sampling, Scan
 from nbnumba.crystal import RTD, ResolvedCrystal
 from nbnumba.detector import ResolvedDetector
 from nbnumba.errors import ConfigError
+from nbnumba.memory import require
+
+#: Steps of a sweep at most; bytes that an orientation takes, its cell vectors and what they are made of.
+MOST_STEPS, BYTES_PER_STEP = 10**9, 200
 
 
 @dataclass(frozen=True)
@@ -20,6 +24,22 @@ class Steps:
     range: float
     step: float
     number: int
+
+
+def count_steps(what: str, full: float, step: float) -> int:
+    """Steps of a sweep from its range and spacing.
+
+    Raises
+    ------
+    ConfigError
+        There are more than anybody could wait for.
+    """
+    ratio = full / step
+    if not ratio <= MOST_STEPS:
+        raise ConfigError(
+            f"{what}: a range of {full:g} in steps of {step:g} makes {ratio:.3g} of them: give larger ones"
+        )
+    return math.ceil(ratio)
 
 
 def resolve_sweep(full: float | None, step: float | None, number: int | None) -> Steps:
@@ -34,7 +54,11 @@ def resolve_sweep(full: float | None, step: float | None, number: int | None) ->
         if full is None:
             answer = Steps(0.0, 0.0, 1) if step is None else Steps(step, step, 2)
         else:
-            answer = Steps(full, full, 2) if step is None else Steps(full, step, math.ceil(full / step))
+            answer = (
+                Steps(full, full, 2)
+                if step is None
+                else Steps(full, step, count_steps("divergence or dispersion", full, step))
+            )
     elif full is None:
         answer = Steps(1.0, 1.0 / number, number) if step is None else Steps(step, step, 2)
     elif step is None:
@@ -75,7 +99,7 @@ def resolve_scan(scan: Scan, physics: str) -> tuple[ResolvedScan, list[str]]:
         elif step <= 0:
             number, step = 2, osc / 2
         else:
-            number = math.ceil(osc / step)
+            number = count_steps("phi", osc, step)
     else:
         number = number or 1
         if osc < 0:
@@ -87,6 +111,7 @@ def resolve_scan(scan: Scan, physics: str) -> tuple[ResolvedScan, list[str]]:
         elif step < 0:
             step = osc / number
     number = max(number, 1)
+    require(number * BYTES_PER_STEP, f"{number} phi steps", "give fewer with -phisteps")
     ticks = np.arange(number, dtype=float)
     if physics == "correct" and number * step > 0:
         ticks += 0.5

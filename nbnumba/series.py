@@ -14,6 +14,7 @@ from typing import Literal
 
 import numpy as np
 
+from nbnumba.checked import Checked, check
 from nbnumba.config import Simulation, Vector
 from nbnumba.distributions import Variation, stream, vary
 from nbnumba.errors import ConfigError
@@ -43,7 +44,7 @@ def series_outputs(**given: object) -> Outputs:
 
 
 @dataclass(frozen=True)
-class Shot:
+class Shot(Checked):
     """One image of a series.
 
     Attributes
@@ -73,7 +74,7 @@ class Shot:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Series:
+class Series(Checked):
     """A recipe for a data set.
 
     Attributes
@@ -106,15 +107,9 @@ class Series:
     device: str = "auto"
     precision: str = "auto"
 
-    def __post_init__(self) -> None:
-        if self.images < 1:
-            raise ConfigError(f"series.images must be at least 1, got {self.images}")
-        if self.kind not in ("rotation", "stills"):
-            raise ConfigError(f"series.kind must be rotation or stills, got {self.kind!r}")
-        if self.orientations not in ("random", "fixed"):
-            raise ConfigError(f"series.orientations must be random or fixed, got {self.orientations!r}")
-        if self.seed < 0:
-            raise ConfigError(f"series.seed must be >= 0, got {self.seed}")
+    def _validate(self) -> None:
+        check(self, "images", "at least 1", self.images >= 1)
+        self._not_negative("seed")
         if self.kind == "rotation" and not (self.simulation.scan.osc_deg or 0) > 0:
             raise ConfigError("a rotation series needs the width of an image: give -osc DEG (scan.osc_deg)")
         main_image(self.outputs)

@@ -16,6 +16,8 @@ from nbnumba.sampling import Steps, resolve_sweep
 
 #: Nominal distance of a generated source (m); only its direction counts.
 SOURCE_DISTANCE = 10.0
+#: Sources of a divergence grid with its wavelengths, at most.
+MOST_SOURCES = 10**6
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,12 @@ def resolve_sources(beam: Beam, frame: Frame, physics: str) -> ResolvedSources:
         if not uses_weights(beam, physics) and np.ptp(weights) > 0:
             notes = ("the reference ignores the weights in the source file; --physics correct honours them",)
     else:
+        number = hdiv.number * vdiv.number * dispersion.number
+        if number > MOST_SOURCES:
+            raise ConfigError(
+                f"beam: {hdiv.number} x {vdiv.number} directions of {dispersion.number} wavelengths are more sources than "
+                f"can be listed ({MOST_SOURCES:.0e}): give fewer with -hdivsteps, -vdivsteps or -dispsteps"
+            )
         directions = _divergence(frame, hdiv, vdiv, beam.round_div)
         divsteps = len(directions)
         spectrum = wavelength * (1 + dispersion.step * np.arange(dispersion.number) - dispersion.range / 2)

@@ -85,7 +85,7 @@ def test_a_folder_belongs_to_its_series(tmp_path: Path) -> None:
     assert run_series(series(images=2), tmp_path, workers=1).made == 0
     assert content(tmp_path) == before
     farther = replace(SIMULATION, detector=replace(SIMULATION.detector, distance_mm=61.0))
-    with pytest.raises(ConfigError, match=r"detector.distance_mm was 60 and now is 61.0\. Give the same flags"):
+    with pytest.raises(ConfigError, match=r"detector.distance_mm was 60.0 and now is 61.0\. Give the same flags"):
         run_series(series(images=2, simulation=farther), tmp_path, workers=1)
     with pytest.raises(ConfigError, match="images was 2 and now is 3; seed was 1 and now is 9"):
         run_series(series(images=3, seed=9), tmp_path, workers=1)
