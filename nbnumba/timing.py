@@ -6,8 +6,10 @@ kernel alone: its inputs are made, it is compiled, and its memory has been touch
 
 from __future__ import annotations
 
+import itertools
 import math
 import statistics
+import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,6 +17,8 @@ from typing import Any
 
 import numpy as np
 
+from nbnumba.devices import simulated
+from nbnumba.gpu_clock import ClockLog
 from nbnumba.inputs import KernelInputs
 
 
@@ -135,8 +139,88 @@ def time_images(
     return Timing(tuple(runs), steps, pixels, threads)
 
 
-def time_on_device(renderer: Any, repeat: int) -> tuple[Timing, Timing]:
-    """Time by a GPU's own clock of the kernel over a panel's region, and of the copy of its pixels to the host.
+@dataclass(frozen=True)
+class DeviceTiming:
+    """What a GPU's own clock says of one panel.
+
+    Attributes
+    ----------
+    device : nbnumba.devices.Device
+    name : str
+        Kernel: ``fast32``, ``fast64``, ``general`` or ``spots``.
+    kernel, copy : Timing
+        The kernel over the panel's region; the copy of its pixels to pinned memory.
+    launch : Timing
+        Host time of a launch; the device works meanwhile.
+    held : bool
+        Whether the device got all work queued before it began: only then are kernels that are shorter than a launch
+        timed alone. Never so for ``spots``, whose host side waits for counts.
+    clock : ClockLog
+        Readings of the multiprocessors' clock meanwhile.
+    """
+
+    device: Any
+    name: str
+    kernel: Timing
+    copy: Timing
+    launch: Timing
+    held: bool
+    clock: ClockLog
+
+    @property
+    def clock_hz(self) -> float:
+        """Median of the readings, else the clock that the driver rates the device at."""
+        return self.clock.median or float(self.device.clock)
+
+    def of_issue_limit(self, instructions: float | None = None) -> float | None:
+        """Speed as a share of the issue limit at the measured clock; None for kernels without a count.
+
+        Parameters
+        ----------
+        instructions : float, optional
+            For each step and pixel; default: :data:`INSTRUCTIONS`.
+        """
+        count = instructions or INSTRUCTIONS.get((package_in_use(), self.name))
+        if count is None:
+            return None
+        return self.kernel.steps_per_second / issue_limit(self.device.processors, self.clock_hz, count)
+
+    def record(self) -> dict[str, Any]:
+        """All figures, for JSON."""
+        parts = {part: getattr(self, part).record() for part in ("kernel", "copy", "launch")}
+        return parts | {"held": self.held, "clock": self.clock.record(), "of_issue_limit": self.of_issue_limit()}
+
+
+#: Instructions of the inner loop for each step and pixel, as bench.cuda_resources counts them for compute capability 9.0.
+INSTRUCTIONS = {
+    ("numba-cuda", "fast32"): 86.5,
+    ("numba-cuda", "fast64"): 120.0,
+    ("numba-cuda-mlir", "fast32"): 87.0,
+    ("numba-cuda-mlir", "fast64"): 106.0,
+}
+#: Schedulers of a multiprocessor (compute capability 7.5 and later), each of which issues for one warp a cycle; threads of a warp.
+SCHEDULERS, WARP = 4, 32
+#: Turns of the kernel that holds the device while its speed is found; share by which the hold exceeds the queuing.
+TRIAL_TURNS, MARGIN = 20_000, 2.0
+#: Seconds that the device is held at most.
+LONGEST_HOLD = 0.5
+
+
+def package_in_use() -> str:
+    """Name of the CUDA package that this process has loaded."""
+    return "numba-cuda-mlir" if "numba_cuda_mlir" in sys.modules else "numba-cuda"
+
+
+def issue_limit(processors: int, clock: float, instructions: float) -> float:
+    """Steps per second if every scheduler issued an instruction of the inner loop in every cycle of ``clock`` (Hz)."""
+    return processors * SCHEDULERS * WARP * clock / instructions
+
+
+def time_on_device(renderer: Any, repeat: int) -> DeviceTiming:
+    """Time kernel and copy of a panel's region by a GPU's events, with the clock read meanwhile.
+
+    Launching takes the host longer than some kernels run. A kernel that does nothing useful therefore goes first, long
+    enough for all launches and copies to be queued behind it; what lies between two events is then the device's time.
 
     Parameters
     ----------
@@ -145,23 +229,59 @@ def time_on_device(renderer: Any, repeat: int) -> tuple[Timing, Timing]:
     """
     from nbnumba.kernels._cuda import cuda
     from nbnumba.kernels.gpu import find_grid
+    from nbnumba.kernels.gpu_hold import hold
 
     state, inputs = renderer.states[0], renderer.inputs
     panel = inputs.panel
     window = (panel.s0, panel.s1, panel.f0, panel.f1)
     shape = (panel.s1 - panel.s0, panel.f1 - panel.f0)
-    kernels, copies = [], []
-    with cuda.gpus[state.device.index], state.lanes.lend() as lane:
-        host, stream, grid = cuda.pinned_array(shape, np.float32), lane.stream, find_grid(state.name, window)
-        marks = [cuda.event() for _ in range(3)]
-        for _ in range(repeat + 1):  # the first one warms up
-            marks[0].record(stream)
-            band = state.start(grid, lane, window, inputs.cell, state.no_mask)
-            marks[1].record(stream)
-            band.copy_to_host(host, stream=stream)
-            marks[2].record(stream)
-            marks[2].synchronize()
-            kernels.append(marks[0].elapsed_time(marks[1]) / 1e3)
-            copies.append(marks[1].elapsed_time(marks[2]) / 1e3)
+    launches: list[float] = []
+    with cuda.gpus[state.device.index], ClockLog(state.device.index) as clock:
+        band, host = cuda.device_array(shape, np.float32), cuda.pinned_array(shape, np.float32)
+        numbers = cuda.to_device(np.array([0, 0.5, 1], np.float32))
+        stream, grid = state.streams[0], find_grid(state.name, window)
+        marks = [cuda.event() for _ in range(2 * repeat + 2)]
+
+        def launch() -> None:
+            start = time.perf_counter()
+            state.start(grid, stream, band, inputs.cell, state.no_mask, window)
+            launches.append(time.perf_counter() - start)
+
+        def queue(turns: int, number: int) -> None:
+            hold[1, 1, stream](numbers, turns)
+            for i in range(number):
+                marks[i].record(stream)
+                launch()
+            for i in range(number, 2 * number):
+                marks[i].record(stream)
+                band.copy_to_host(host, stream=stream)
+            marks[2 * number].record(stream)
+
+        queue(1, 1)  # to compile, and to touch all memory
+        stream.synchronize()
+        can_hold = state.spots is None and not simulated()
+        turns = _turns_to_hold(cuda, stream, lambda n: hold[1, 1, stream](numbers, n), queue, repeat) if can_hold else 1
+        launches.clear()
+        queue(turns, repeat)
+        held = can_hold and not marks[0].query()
+        clock.note()
+        marks[2 * repeat].synchronize()
+    between = [a.elapsed_time(b) / 1e3 for a, b in itertools.pairwise(marks[: 2 * repeat + 1])]
     work = (count_steps(inputs), count_pixels(inputs), 0)
-    return Timing(tuple(kernels[1:]), *work), Timing(tuple(copies[1:]), *work)
+    kernel, copy = (Timing(tuple(part), *work) for part in (between[:repeat], between[repeat:]))
+    return DeviceTiming(state.device, state.name, kernel, copy, Timing(tuple(launches), *work), held, clock)
+
+
+def _turns_to_hold(cuda: Any, stream: Any, hold: Callable[[int], None], queue: Any, repeat: int) -> int:
+    """Turns that keep the device busy while ``repeat`` launches and copies are queued."""
+    before, after = cuda.event(), cuda.event()
+    before.record(stream)
+    hold(TRIAL_TURNS)
+    after.record(stream)
+    after.synchronize()
+    per_turn = max(before.elapsed_time(after) / 1e3 / TRIAL_TURNS, 1e-10)
+    start = time.perf_counter()
+    queue(1, 1)
+    queuing = (time.perf_counter() - start) * repeat
+    stream.synchronize()
+    return int(min(MARGIN * queuing, LONGEST_HOLD) / per_turn)

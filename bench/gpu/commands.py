@@ -1,0 +1,135 @@
+"""Commands that are timed and profiled, and how they become renderers."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bench.gpu.setting import Setting
+from bench.workloads import FUDGE, MEGAPIXEL, workloads
+from nbnumba.cli.build import build
+from nbnumba.cli.parse import parse
+from nbnumba.devices import Device, survey
+from nbnumba.dispatch import make_plan
+from nbnumba.errors import DeviceError
+from nbnumba.experiment import resolve
+from nbnumba.inputs import KernelInputs, build_inputs
+
+#: Rows and columns of the pixels that ``--tiny`` leaves of an image.
+TINY = (2, 3)
+
+
+def timed() -> dict[str, str]:
+    """Flags of the commands that are timed, most telling first."""
+    known = {name: row.flags for name, row in workloads().items()}
+    return {
+        "real command, 10 phi steps": known["W1"],
+        "real command, 1000 phi steps": f"{known['W1']} -phisteps 1000",
+        "1 Mpixel, 2000 orientations": known["W2L"],
+        "64 x 64 pixels": known["W9"],
+        "1 Mpixel, gauss, 2000 orientations": known["W4L"],
+        "1 Mpixel, N 5, 1000 domains": f"{MEGAPIXEL} -N 5 -oversample 1 -mosaic 0.5 -mosaic_domains 1000",
+        "1 Mpixel, every -oversample_* flag": known["W8"],
+        "64 x 64 pixels, 100000 phi steps": f"{known['W9']} -osc 1 -phisteps 100000",
+        "1 Mpixel, 45 sources, oversample 2": known["W3"],
+        "1 Mpixel, 5 layers, oversample 3": known["W6"],
+        "1 Mpixel, interpolation": known["W7"],
+    }
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A command that stands for a kernel; ``launches``: kernels that an image takes."""
+
+    flags: str
+    precision: str
+    launches: int = 1
+
+
+_FEW = f"{MEGAPIXEL} -N 30 -oversample 1 -phi 5 -osc 1 -phisteps 2 -mosaic 0.5 -mosaic_domains 20"
+#: Kernel -> a command that takes it.
+SUBJECTS = {
+    "fast32": Subject(_FEW, "mixed"),
+    "fast64": Subject(f"{_FEW} -N 5", "auto"),
+    "general": Subject(_FEW, "double"),
+    "spots": Subject(f"{_FEW} -gauss_xtal {FUDGE}", "auto", 4),
+}
+#: Makes a command small, and its detector so coarse that spots are on it.
+SMALL = "-detpixels 48 -pixel 2"
+#: Makes a kernel take some ten seconds, without tables of any size.
+LONG = "-oversample 60 -detector_thick 450 -detector_abs 260 -detector_thicksteps 20"
+
+
+def find_device(index: int) -> Device:
+    """The device of a number.
+
+    Raises
+    ------
+    DeviceError
+        It is missing.
+    """
+    found = survey()
+    for device in found.devices:
+        if device.index == index:
+            return device
+    raise DeviceError(f"cuda:{index} is missing: {found.problem or 'no such number'}; {found.cure}")
+
+
+def prepare(flags: str, setting: Setting, folder: Path | None = None) -> KernelInputs:
+    """Kernel arguments of a command whose files are in ``folder``, by default the scratch folder."""
+    before = os.getcwd()
+    os.chdir(folder or setting.scratch)
+    try:
+        inputs = build_inputs(resolve(build(parse(shlex.split(flags)))[0]))
+    finally:
+        os.chdir(before)
+    return cut(inputs) if setting.tiny else inputs
+
+
+def cut(inputs: KernelInputs, around: tuple[int, int] | None = None) -> KernelInputs:
+    """The inputs with a region of a few pixels around one, by default that in the middle."""
+    panel = inputs.panel
+    s, f = around or ((panel.s0 + panel.s1) // 2, (panel.f0 + panel.f1) // 2)
+    s0 = max(panel.s0, min(s - TINY[0] // 2, panel.s1 - TINY[0]))
+    f0 = max(panel.f0, min(f - TINY[1] // 2, panel.f1 - TINY[1]))
+    window = dict(s0=s0, s1=min(s0 + TINY[0], panel.s1), f0=f0, f1=min(f0 + TINY[1], panel.f1))
+    return replace(inputs, panel=panel._replace(**window))
+
+
+def make_gpu_renderer(inputs: KernelInputs, device: Device, precision: str = "auto") -> Any:
+    """A renderer on one device."""
+    from nbnumba.gpu_render import GpuRenderer
+
+    return GpuRenderer(inputs, make_plan(inputs, f"cuda:{device.index}", precision), (device,))
+
+
+def subject_renderer(kernel: str, setting: Setting, more: str = "") -> tuple[Any, KernelInputs]:
+    """A renderer whose kernel is the named one, and what it renders; ``more`` is appended to the command.
+
+    Raises
+    ------
+    RuntimeError
+        The command takes another kernel.
+    """
+    subject = SUBJECTS[kernel]
+    inputs = prepare(f"{subject.flags} {more}", setting)
+    renderer = make_gpu_renderer(inputs, find_device(setting.device), subject.precision)
+    if renderer.plan.kernel != kernel:
+        raise RuntimeError(f"{renderer.plan.kernel} was taken for {kernel}: {renderer.plan.reason}")
+    return renderer, inputs
+
+
+def shape_of(inputs: KernelInputs) -> tuple[int, int]:
+    """Rows and columns of an image that holds the region of a panel."""
+    return inputs.panel.s1, inputs.panel.fpixels
+
+
+def deviation(image: np.ndarray, wanted: np.ndarray) -> float | None:
+    """Max |d| / max; None if what is wanted is 0 everywhere."""
+    most = float(np.abs(wanted).max())
+    return float(np.abs(image.astype(float) - wanted).max()) / most if most else None

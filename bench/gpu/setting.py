@@ -1,0 +1,83 @@
+"""What all steps of a run share, handed to worker processes as JSON; and the time that is left."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+GOLDEN = ROOT / "tests" / "golden"
+RESULTS = ROOT / "bench" / "results"
+
+#: What a case yields: figures by name. ``error``: why there are none; ``good``: whether a check was passed.
+Record = dict[str, Any]
+Records = Iterator[Record]
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Options of a run.
+
+    Attributes
+    ----------
+    device : int
+        Number of the GPU.
+    out : str
+        Folder of the results.
+    name : str
+        Stem of the files there: ``gpu-`` and the GPU's name.
+    scratch : str
+        Temporary folder, which holds the input files of the timed commands.
+    processes : int
+        Worker processes of the parity step.
+    tiny : bool
+        Some pixels of each image only: to try the script where kernels are slow or do nothing.
+    package : str
+        CUDA package that workers are to take (NBNUMBA_CUDA); empty: the default.
+    programs : tuple of str
+        The reference's CUDA program, as built for each precision.
+    limit : float
+        Seconds that a program which a case starts may take.
+    """
+
+    device: int = 0
+    out: str = ""
+    name: str = ""
+    scratch: str = ""
+    processes: int = 1
+    tiny: bool = False
+    package: str = ""
+    programs: tuple[str, ...] = ()
+    limit: float = 600.0
+
+    def to_json(self) -> str:
+        """As text for a worker's command line."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> Setting:
+        """What :meth:`to_json` wrote."""
+        fields = json.loads(text)
+        return cls(**fields | {"programs": tuple(fields["programs"])})
+
+
+@dataclass(frozen=True)
+class Deadline:
+    """When a run must end; ``seconds`` None: never."""
+
+    seconds: float | None = None
+    begin: float = field(default_factory=time.monotonic)
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the beginning."""
+        return time.monotonic() - self.begin
+
+    @property
+    def left(self) -> float:
+        """Seconds until the end."""
+        return float("inf") if self.seconds is None else self.seconds - self.elapsed

@@ -1,0 +1,145 @@
+"""What can be done, in the order in which it tells most, and what of it fits a time."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.gpu.commands import SUBJECTS, timed
+from bench.gpu.package import find_tool
+from bench.gpu.setting import GOLDEN, Setting
+
+#: Rendering of the reference's program that are compared, all of square crystals and with phi > 0: of a phi of 0 it
+#: renders the cell of the step before.
+COMPARED = (
+    "real command, 10 phi steps",
+    "real command, 1000 phi steps",
+    "1 Mpixel, 2000 orientations",
+    "64 x 64 pixels, 100000 phi steps",
+    "1 Mpixel, 45 sources, oversample 2",
+    "1 Mpixel, 5 layers, oversample 3",
+)
+STILLS = ("batch of 12 stills", "batch of 12 stills, gauss")
+
+
+@dataclass(frozen=True)
+class Step:
+    """A part of a run.
+
+    Attributes
+    ----------
+    name, what : str
+        ``what`` is its line in ``--list``.
+    seconds : float
+        Estimate for an H100 with 16 cores.
+    target : str
+        ``module:function`` below bench.gpu, called with a case and a :class:`Setting`; yields records.
+    cases : callable
+        Names of its cases.
+    limit : float
+        Seconds after which a case is ended.
+    processes : callable
+        How many cases run side by side.
+    here : bool
+        Cases only start programs: they run in threads of the main process, which touches no device.
+    fresh : bool
+        Each case has a process, and a folder for compiled kernels, of its own.
+    per_package : bool
+        Run once for each of ``--packages``.
+    missing : callable
+        What this machine lacks for it, in a sentence; empty: nothing.
+    """
+
+    name: str
+    what: str
+    seconds: float
+    target: str
+    cases: Callable[[Setting], Sequence[str]]
+    limit: float = 60.0
+    processes: Callable[[Setting], int] = lambda setting: 1
+    here: bool = False
+    fresh: bool = False
+    per_package: bool = False
+    missing: Callable[[Setting], str] = lambda setting: ""
+
+
+def golden_cases() -> list[str]:
+    """Golden images that ours must equal, with each precision, such as ``shape_tophat, double``."""
+    cases = json.loads((GOLDEN / "cases.json").read_text())
+    names = [case["name"] for case in cases if "differs_on_purpose" not in case]
+    return [f"{name}, {precision}" for precision in ("auto", "double") for name in names]
+
+
+def reference_cases(setting: Setting) -> list[str]:
+    """Commands for each of the reference's programs; one line if there is none."""
+    return [f"{Path(program).name}: {case}" for case in COMPARED for program in setting.programs]
+
+
+def missing_tool(name: str) -> str:
+    """A sentence if a program of the CUDA toolkit is not there."""
+    return "" if find_tool(name) else f"{name} was not found on the PATH, in CUDA_HOME or in /usr/local/cuda"
+
+
+#: All steps, most telling first.
+STEPS = (
+    Step("environment", "GPU, driver, clocks, versions, tools, commit", 8, "machine:facts",
+         lambda setting: ("code", "packages", "nvidia-smi", "tools"), here=True),
+    Step("device", "what CUDA says of the device; libnvvm; a tiny kernel", 6, "machine:device_facts",
+         lambda setting: ("driver", "kernel"), per_package=True),
+    Step("parity", "every golden image on the device, both precisions", 45, "parity:check",
+         lambda setting: golden_cases(), processes=lambda setting: setting.processes, per_package=True),
+    Step("timings", "kernels by events with the clock beside them, copies, images, preparation, deviation", 60,
+         "timings:measure", lambda setting: (*timed(), *STILLS), per_package=True),
+    Step("launch cost", "host time of a launch, against an empty kernel; an image of few pixels", 8, "host:launch_cost",
+         lambda setting: ("launch",), per_package=True),
+    Step("reference", "the reference's CUDA program (NB_CUDA_BIN) beside it, images compared", 40, "reference:compare",
+         reference_cases, missing=lambda setting: "" if setting.programs else "NB_CUDA_BIN names no program"),
+    Step("lifetimes", "memory after 60 renderers, and after 30 images that are held", 10, "host:lifetimes",
+         lambda setting: ("fast32", "spots", "held images")),
+    Step("ctrl-c", "seconds from SIGINT to the end of a process that renders", 12, "host:interrupt",
+         lambda setting: ("fast32", "general"), here=True),
+    Step("ncu", "Nsight Compute's figures of each kernel", 45, "tools:profile", lambda setting: tuple(SUBJECTS), here=True,
+         limit=90, missing=lambda setting: missing_tool("ncu")),
+    Step("sanitizer", "compute-sanitizer on a small image of each kernel", 90, "tools:sanitize",
+         lambda setting: [f"{tool}, {kernel}" for tool in ("memcheck", "racecheck", "synccheck") for kernel in SUBJECTS],
+         here=True, limit=120, processes=lambda setting: max(1, setting.processes // 2),
+         missing=lambda setting: missing_tool("compute-sanitizer")),
+    Step("compile", "first preparation: compiled, and fetched from the disk by the next process", 16, "host:compile_cost",
+         lambda setting: tuple(SUBJECTS), processes=lambda setting: max(1, setting.processes // 2), fresh=True,
+         per_package=True),
+    Step("variants", "ways to compile a kernel, timed", 40, "variants:measure",
+         lambda setting: [f"general, {n} blocks" for n in (2, 3, 4)], fresh=True),
+)  # fmt: skip
+
+
+def pick(names: Sequence[str], minutes: float | None, setting: Setting) -> tuple[list[Step], list[Step]]:
+    """Steps to run, in order, and those for which the time is too short by their estimates.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Steps asked for; empty: all.
+    minutes : float or None
+        None: without a limit.
+    setting : Setting
+        Steps that lack something take no time: a line says what.
+
+    Raises
+    ------
+    KeyError
+        No step of such a name.
+    """
+    known = {step.name: step for step in STEPS}
+    wanted = {name: known[name] for name in names} or known
+    left = float("inf") if minutes is None else 60 * minutes
+    taken: list[Step] = []
+    short: list[Step] = []
+    for step in STEPS:
+        if step.name in wanted:
+            seconds = 0.0 if step.missing(setting) else step.seconds
+            fits = seconds <= left
+            (taken if fits else short).append(step)
+            left -= seconds if fits else 0
+    return taken, short

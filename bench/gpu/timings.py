@@ -1,0 +1,142 @@
+"""Step ``timings``: how long kernels, copies, images and preparations take, and how exact the images are."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from bench.gpu.commands import deviation, find_device, make_gpu_renderer, prepare, shape_of, timed
+from bench.gpu.package import package_facts
+from bench.gpu.setting import Record, Records, Setting
+from bench.workloads import FEW_DOMAINS, FUDGE
+from nbnumba.devices import Device
+from nbnumba.inputs import KernelInputs
+from nbnumba.timing import count_steps, time_images, time_on_device
+
+#: Steps that the float64 kernel may take to check a result.
+CHECKED_STEPS = 2e9
+#: Seconds of images that are timed, about, and how many there are at least and at most.
+WATCHED, FEWEST, MOST = 0.3, 5, 50
+#: Stills of a batch.
+STILLS = 12
+
+
+def measure(case: str, setting: Setting) -> Records:
+    """All figures of a command of :func:`~bench.gpu.commands.timed`, or of a batch of stills."""
+    if case.startswith("batch"):
+        yield time_stills(case, setting)
+        return
+    flags, device = timed()[case], find_device(setting.device)
+    start = time.perf_counter()
+    inputs = prepare(flags, setting)
+    made = time.perf_counter()
+    renderer = make_gpu_renderer(inputs, device)
+    first = time.perf_counter()
+    renderer = make_gpu_renderer(inputs, device)
+    ready = time.perf_counter()
+    image = renderer.new_image(shape_of(inputs))
+    figures = {"inputs_s": made - start, "first_prepare_s": first - made, "prepare_s": ready - first}
+    yield time_command(renderer, inputs, device, image) | figures
+    yield {"deviation": deviation_from_float64(inputs, image, device)}
+
+
+def time_command(renderer: Any, inputs: KernelInputs, device: Device, image: np.ndarray) -> Record:
+    """Figures of one command's kernel, copy and image."""
+    once = time_images([renderer], [image], 1, 0).median
+    repeat = int(min(max(WATCHED / max(once, 1e-9), FEWEST), MOST))
+    alone, watched = (time_images([renderer], [image], repeat, 0, watch) for watch in (None, lambda share: None))
+    timing = time_on_device(renderer, repeat)
+    kernel = renderer.plan.kernel
+    counted = count_instructions(kernel, device.capability)
+    return {
+        "kernel": kernel,
+        "steps": count_steps(inputs),
+        "pixels": timing.kernel.pixels,
+        "repeat": repeat,
+        "kernel_s": timing.kernel.median,
+        "kernel_fastest_s": timing.kernel.fastest,
+        "kernel_spread": timing.kernel.spread,
+        "held": timing.held,
+        "launch_s": timing.launch.median,
+        "copy_s": timing.copy.median,
+        "copy_share": timing.copy.median / max(timing.kernel.median + timing.copy.median, 1e-12),
+        "image_s": alone.median,
+        "image_fastest_s": alone.fastest,
+        "image_with_progress_s": watched.median,
+        "steps_per_s": timing.kernel.steps_per_second,
+        "of_issue_limit": timing.of_issue_limit(counted),
+        "instructions_counted": counted,
+        "clock_Hz": timing.clock.median,
+        "clock": timing.clock.record(),
+        "rated_clock_Hz": device.clock,
+        **package_facts(),
+    }
+
+
+@cache
+def count_instructions(kernel: str, capability: tuple[int, int]) -> float | None:
+    """Instructions per step and pixel of a fast kernel's square variant as compiled here; None without the tools."""
+    from bench import cuda_resources
+
+    name = {"fast32": "fast square float32", "fast64": "fast square float64"}.get(kernel)
+    where = ".".join(map(str, capability))
+    if name is None or where not in cuda_resources.CAPABILITIES or cuda_resources.missing_tools():
+        return None
+    try:
+        return cuda_resources.measure(name, where).instructions
+    except Exception:  # tools of another version than the compiler: nbnumba.timing has a table
+        return None
+
+
+def deviation_from_float64(inputs: KernelInputs, image: np.ndarray, device: Device) -> float | str:
+    """Max |d| / max against the float64 kernel; in words where that would take too long, or there is nothing to see."""
+    if count_steps(inputs) > CHECKED_STEPS:
+        return "not checked: too many steps for the float64 kernel"
+    renderer = make_gpu_renderer(inputs, device, "double")
+    exact = renderer.new_image(image.shape)
+    renderer.render(exact)
+    found = deviation(image, exact.astype(float))
+    return "not checked: the float64 image is 0 everywhere" if found is None else found
+
+
+def time_stills(case: str, setting: Setting) -> Record:
+    """Images per second of crystals that differ in orientation, their preparation included, as a series has it."""
+    device = find_device(setting.device)
+    flags = f"{FEW_DOMAINS} -gauss_xtal {FUDGE}" if case.endswith("gauss") else FEW_DOMAINS
+    inputs = prepare(flags, setting)
+    rng = np.random.default_rng(12)
+    stills = [replace(inputs, cells=_turned(inputs.cells, rng)) for _ in range(STILLS)]
+    make_gpu_renderer(inputs, device)
+    prepared, whole = [], []
+    kernel = ""
+    for still in [inputs, *stills]:  # the first one warms up
+        start = time.perf_counter()
+        renderer = make_gpu_renderer(still, device)
+        ready = time.perf_counter()
+        renderer.render(renderer.new_image(shape_of(still)))
+        prepared.append(ready - start)
+        whole.append(time.perf_counter() - start)
+        kernel = renderer.plan.kernel
+    seconds = sum(whole[1:]) / STILLS
+    return {
+        "kernel": kernel,
+        "stills": STILLS,
+        "steps": count_steps(inputs),
+        "prepare_s": float(np.median(prepared[1:])),
+        "still_s": seconds,
+        "images_per_s": 1 / seconds,
+        **package_facts(),
+    }
+
+
+def _turned(cells: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """All orientations of a crystal after one random rotation."""
+    rotation, upper = np.linalg.qr(rng.standard_normal((3, 3)))
+    rotation = rotation * np.sign(np.diag(upper))
+    if np.linalg.det(rotation) < 0:
+        rotation[:, 0] *= -1
+    return np.ascontiguousarray((cells.reshape(-1, 3, 3) @ rotation.T).reshape(cells.shape))

@@ -1,0 +1,71 @@
+"""A worker process: runs cases that it is told of on stdin and answers in lines of JSON; ``python -m bench.gpu.worker``.
+
+An order is ``{"target": "module:function", "case": ...}``. Each record of the case is answered by ``{"record": ...}``,
+the end by ``{"done": ..., "healthy": ...}``: whether the device still works. The process ends with its stdin, without the
+interpreter's tidying up: the driver frees what it holds, and some packages complain when it goes first.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import sys
+import traceback
+from typing import Any
+
+from bench.gpu.setting import Setting
+
+
+def run_case(target: str, case: str, setting: Setting) -> Any:
+    """Records of a case."""
+    module, function = target.split(":")
+    return getattr(importlib.import_module(f"bench.gpu.{module}"), function)(case, setting)
+
+
+def describe(error: BaseException) -> dict[str, Any]:
+    """A failure as a record: its first line, and where it came from."""
+    text = f"{type(error).__name__}: {error}".strip().splitlines()[0]
+    frames = traceback.extract_tb(error.__traceback__)
+    return {"error": text[:500], "where": [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames[-6:]]}
+
+
+def is_healthy(setting: Setting) -> bool:
+    """Whether the device still copies: an illegal address ends a process's use of it."""
+    import numpy as np
+
+    from bench.gpu.package import cuda_module
+
+    try:
+        cuda = cuda_module()
+        with cuda.gpus[setting.device]:
+            numbers = np.arange(8, dtype=np.float32)
+            return bool(np.array_equal(cuda.to_device(numbers).copy_to_host(), numbers))
+    except Exception:  # whatever it is: the process is of no further use
+        return False
+
+
+def main() -> None:
+    """Answer orders until stdin ends."""
+    setting = Setting.from_json(sys.argv[1])
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)  # what libraries print is no answer
+
+    def answer(record: dict[str, Any]) -> None:
+        print(json.dumps(record), file=answers, flush=True)
+
+    for line in sys.stdin:
+        order = json.loads(line)
+        try:
+            for record in run_case(order["target"], order["case"], setting):
+                answer({"record": record})
+            answer({"done": True, "healthy": True})
+        except Exception as error:  # the line says what it was, and the run goes on
+            answer({"record": describe(error)})
+            answer({"done": False, "healthy": is_healthy(setting)})
+    sys.stderr.flush()
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()
