@@ -21,7 +21,7 @@ from nbnumba.data import lysozyme_text
 from nbnumba.dispatch import Plan, make_renderer, set_threads
 from nbnumba.experiment import Experiment, resolve
 from nbnumba.inputs import build_inputs
-from nbnumba.timing import Timing, time_images, time_on_device
+from nbnumba.timing import DeviceTiming, Timing, time_images, time_on_device
 
 
 @dataclass(frozen=True)
@@ -38,8 +38,8 @@ class Measured:
         From the call to the image on the host.
     scaling : tuple of Timing
         The same on other numbers of threads.
-    kernel, copy : Timing or None
-        Parts of it by a GPU's own clock; the first panel's.
+    parts : DeviceTiming or None
+        Kernel and copy by a GPU's own clock; the first panel's.
     """
 
     experiment: Experiment
@@ -48,8 +48,7 @@ class Measured:
     prepare_s: float
     whole: Timing
     scaling: tuple[Timing, ...] = ()
-    kernel: Timing | None = None
-    copy: Timing | None = None
+    parts: DeviceTiming | None = None
 
 
 def bench(request: BenchRequest) -> None:
@@ -111,8 +110,8 @@ def measure(experiment: Experiment, options: RunOptions, repeat: int, scaling: b
         set_threads(number)
         others.append(time_images(renderers, images, repeat, number, watch))
     set_threads(threads)
-    parts = () if on_cpu else time_on_device(renderers[0], repeat)
-    return Measured(experiment, plan, made - start, ready - made, whole, tuple(others), *parts)
+    parts = None if on_cpu else time_on_device(renderers[0], repeat)
+    return Measured(experiment, plan, made - start, ready - made, whole, tuple(others), parts)
 
 
 def _numbers_of_threads(most: int) -> list[int]:
@@ -133,13 +132,25 @@ def figures(measured: Measured, is_demo: bool) -> list[tuple[str, str]]:
         ("image", _seconds(whole)),
         ("speed", _speed(whole)),
     ]
-    if measured.kernel is not None and measured.copy is not None:
-        rows += [("kernel alone", _seconds(measured.kernel)), ("its speed", _speed(measured.kernel))]
-        rows += [("copy", _seconds(measured.copy))]
+    if measured.parts is not None:
+        rows += _device_figures(measured.parts)
     for other in measured.scaling:
         times = f"{measured.scaling[0].median / other.median:.2f} times the speed of one"
         rows.append((_threads(other.threads), f"{_seconds(other)}; {times}"))
     return rows
+
+
+def _device_figures(parts: DeviceTiming) -> list[tuple[str, str]]:
+    """What a GPU's own clock says."""
+    alone = "" if parts.held else "; with what the host did meanwhile"
+    rows = [("kernel alone", _seconds(parts.kernel) + alone), ("its speed", _speed(parts.kernel))]
+    readings = len(parts.clock.readings)
+    source = f"median of {readings} readings" if readings else "as rated: it could not be read"
+    rows.append(("clock", f"{parts.clock_hz / 1e6:.0f} MHz ({source})"))
+    share = parts.of_issue_limit()
+    if share is not None:
+        rows.append(("issue limit", f"{100 * share:.0f} % of it, at that clock"))
+    return [*rows, ("launch", f"{_seconds(parts.launch)} of the host's time"), ("copy", _seconds(parts.copy))]
 
 
 def _seconds(timing: Timing) -> str:
@@ -161,7 +172,6 @@ def _threads(number: int) -> str:
 def record(request: BenchRequest, measured: Measured) -> dict[str, Any]:
     """All figures as data, with what is needed to repeat them."""
     plan, whole = measured.plan, measured.whole
-    parts = {name: timing.record() for name in ("kernel", "copy") if (timing := getattr(measured, name)) is not None}
     return {
         "command": ["nbnumba", "bench", *request.words],
         "installation": installation(),
@@ -175,6 +185,6 @@ def record(request: BenchRequest, measured: Measured) -> dict[str, Any]:
         "inputs_s": measured.inputs_s,
         "prepare_s": measured.prepare_s,
         "image": whole.record(),
-        "device_clock": parts,
+        "device_clock": measured.parts.record() if measured.parts is not None else {},
         "scaling": [other.record() for other in measured.scaling],
     }
