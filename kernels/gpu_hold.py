@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nbnumba.kernels._jit import cuda_kernel
+from nbnumba.kernels._cuda import cuda_kernel
 
 
 @cuda_kernel(threads=1, blocks=1)

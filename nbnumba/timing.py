@@ -9,7 +9,6 @@ from __future__ import annotations
 import itertools
 import math
 import statistics
-import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ import numpy as np
 from nbnumba.devices import simulated
 from nbnumba.gpu_clock import ClockLog
 from nbnumba.inputs import KernelInputs
+from nbnumba.kernels._cuda_choice import find_package
 
 
 def count_pixels(inputs: KernelInputs) -> int:
@@ -180,7 +180,8 @@ class DeviceTiming:
         instructions : float, optional
             For each step and pixel; default: :data:`INSTRUCTIONS`.
         """
-        count = instructions or INSTRUCTIONS.get((package_in_use(), self.name))
+        package = find_package()
+        count = instructions or INSTRUCTIONS.get((package.name if package else "", self.name))
         if count is None:
             return None
         return self.kernel.steps_per_second / issue_limit(self.device.processors, self.clock_hz, count)
@@ -204,11 +205,6 @@ SCHEDULERS, WARP = 4, 32
 TRIAL_TURNS, MARGIN = 20_000, 2.0
 #: Seconds that the device is held at most.
 LONGEST_HOLD = 0.5
-
-
-def package_in_use() -> str:
-    """Name of the CUDA package that this process has loaded."""
-    return "numba-cuda-mlir" if "numba_cuda_mlir" in sys.modules else "numba-cuda"
 
 
 def issue_limit(processors: int, clock: float, instructions: float) -> float:

@@ -309,39 +309,6 @@ def test_no_module_is_taken_for_numba_cuda():
     assert not [path.name for path in (ROOT / "nbnumba").glob("cuda*")]
 
 
-def test_the_gpu_bench_needs_no_other_packages():
-    """From the golden cases to a kernel: only numba, numba-cuda and numpy, here in the simulator."""
-    done = run_python(
-        """
-        import sys
-
-        class Bare:
-            def find_spec(self, name, path=None, target=None):
-                if name.partition(".")[0] in ("fabio", "typer", "rich", "matplotlib", "scipy"):
-                    raise ImportError(f"{name} is blocked")
-
-        sys.meta_path.insert(0, Bare())
-        import json, os
-        from pathlib import Path
-        import numpy as np
-        from bench import gpu
-        from nbnumba.devices import survey
-        case = next(c for c in json.loads((gpu.GOLDEN / "cases.json").read_text()) if c["name"] == "phi_step_only")
-        os.chdir(gpu.GOLDEN)
-        inputs = gpu.build_inputs(gpu.resolve(gpu.build(gpu.parse([*case["args"], "-roi", "20", "22", "20", "21"]))[0]))
-        renderer = gpu.make_gpu_renderer(inputs, survey().devices[0])
-        image = renderer.new_image(tuple(case["shape"]))
-        renderer.render(image)
-        golden = np.load("images.npz")["phi_step_only"]
-        lit = image > 0
-        print(lit.sum(), np.allclose(image[lit], golden[lit], rtol=1e-5, atol=0))
-        """,
-        NUMBA_ENABLE_CUDASIM="1",
-        NUMBA_DISABLE_JIT="1",
-    )
-    assert done.stdout.split() == ["6", "True"], done.stdout + done.stderr
-
-
 def test_the_public_function_on_a_device():
     """simulate() with a GPU's name, progress and two images in one process, in the simulator."""
     done = run_python(

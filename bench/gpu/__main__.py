@@ -131,7 +131,7 @@ def run_steps(order: list[tuple[Step, str]], setting: Setting, recorder: Recorde
     try:
         for step, package in order:
             if package and not is_installed(package):
-                recorder.write(step.name, "package", {"error": f"{PACKAGES[package][0]} is not installed"}, package)
+                recorder.write(step.name, "package", {"error": f"{PACKAGES[package].name} is not installed"}, package)
                 continue
             if missing := step.missing(setting):
                 recorder.write(step.name, "missing", {"error": missing})

@@ -9,20 +9,22 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-#: Value of NBNUMBA_CUDA -> name of the package, name of its module.
-PACKAGES = {"numba-cuda": ("numba-cuda", "numba_cuda"), "mlir": ("numba-cuda-mlir", "numba_cuda_mlir")}
+from nbnumba.kernels import _cuda_choice
+
+#: Value of NBNUMBA_CUDA -> the package.
+PACKAGES = {package.key: package for package in _cuda_choice.PACKAGES}
 
 
 def cuda_module() -> Any:
-    """What ``from numba import cuda`` gives, of the package that the kernels take."""
-    from numba import cuda
+    """The module ``cuda`` of the package that the kernels take."""
+    from nbnumba.kernels._cuda import cuda
 
     return cuda
 
 
-def is_installed(name: str) -> bool:
+def is_installed(key: str) -> bool:
     """Whether one of :data:`PACKAGES` is there."""
-    return importlib.util.find_spec(PACKAGES[name][1]) is not None
+    return importlib.util.find_spec(PACKAGES[key].module) is not None
 
 
 def version_of(package: str) -> str:
@@ -34,11 +36,9 @@ def version_of(package: str) -> str:
 
 
 def package_facts() -> dict[str, str]:
-    """Name and version of the CUDA package that this process has loaded, for records."""
-    from nbnumba.timing import package_in_use
-
-    name = package_in_use()
-    return {"cuda_package": name, "cuda_package_version": version_of(name)}
+    """Name and version of the CUDA package that this process takes, for records."""
+    package = _cuda_choice.find_package()
+    return {"cuda_package": package.name, "cuda_package_version": package.version} if package is not None else {}
 
 
 def find_tool(name: str) -> str | None:

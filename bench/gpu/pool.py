@@ -47,6 +47,10 @@ def end(child: subprocess.Popen[Any]) -> None:
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(child.pid, signal.SIGKILL)
     child.wait()
+    for pipe in (child.stdin, child.stdout, child.stderr):
+        if pipe is not None:
+            with contextlib.suppress(OSError):  # what is left to be written to a process that is gone
+                pipe.close()
     _running.discard(child)
 
 

@@ -35,7 +35,7 @@ class Step:
     seconds : float
         Estimate for an H100 with 16 cores.
     target : str
-        ``module:function`` below bench.gpu, called with a case and a :class:`Setting`; yields records.
+        ``module:function``, called with a case and a :class:`Setting`; yields records.
     cases : callable
         Names of its cases.
     limit : float
@@ -84,32 +84,32 @@ def missing_tool(name: str) -> str:
 
 #: All steps, most telling first.
 STEPS = (
-    Step("environment", "GPU, driver, clocks, versions, tools, commit", 8, "machine:facts",
+    Step("environment", "GPU, driver, clocks, versions, tools, commit", 8, "bench.gpu.machine:facts",
          lambda setting: ("code", "packages", "nvidia-smi", "tools"), here=True),
-    Step("device", "what CUDA says of the device; libnvvm; a tiny kernel", 6, "machine:device_facts",
+    Step("device", "what CUDA says of the device; libnvvm; a tiny kernel", 6, "bench.gpu.machine:device_facts",
          lambda setting: ("driver", "kernel"), per_package=True),
-    Step("parity", "every golden image on the device, both precisions", 45, "parity:check",
+    Step("parity", "every golden image on the device, both precisions", 45, "bench.gpu.parity:check",
          lambda setting: golden_cases(), processes=lambda setting: setting.processes, per_package=True),
     Step("timings", "kernels by events with the clock beside them, copies, images, preparation, deviation", 60,
-         "timings:measure", lambda setting: (*timed(), *STILLS), per_package=True),
-    Step("launch cost", "host time of a launch, against an empty kernel; an image of few pixels", 8, "host:launch_cost",
+         "bench.gpu.timings:measure", lambda setting: (*timed(), *STILLS), per_package=True),
+    Step("launch cost", "host time of a launch, against an empty kernel; an image of few pixels", 8, "bench.gpu.host:launch_cost",
          lambda setting: ("launch",), per_package=True),
-    Step("reference", "the reference's CUDA program (NB_CUDA_BIN) beside it, images compared", 40, "reference:compare",
+    Step("reference", "the reference's CUDA program (NB_CUDA_BIN) beside it, images compared", 40, "bench.gpu.reference:compare",
          reference_cases, missing=lambda setting: "" if setting.programs else "NB_CUDA_BIN names no program"),
-    Step("lifetimes", "memory after 60 renderers, and after 30 images that are held", 10, "host:lifetimes",
+    Step("lifetimes", "memory after 60 renderers, and after 30 images that are held", 10, "bench.gpu.host:lifetimes",
          lambda setting: ("fast32", "spots", "held images")),
-    Step("ctrl-c", "seconds from SIGINT to the end of a process that renders", 12, "host:interrupt",
+    Step("ctrl-c", "seconds from SIGINT to the end of a process that renders", 12, "bench.gpu.host:interrupt",
          lambda setting: ("fast32", "general"), here=True),
-    Step("ncu", "Nsight Compute's figures of each kernel", 45, "tools:profile", lambda setting: tuple(SUBJECTS), here=True,
+    Step("ncu", "Nsight Compute's figures of each kernel", 45, "bench.gpu.tools:profile", lambda setting: tuple(SUBJECTS), here=True,
          limit=90, missing=lambda setting: missing_tool("ncu")),
-    Step("sanitizer", "compute-sanitizer on a small image of each kernel", 90, "tools:sanitize",
+    Step("sanitizer", "compute-sanitizer on a small image of each kernel", 90, "bench.gpu.tools:sanitize",
          lambda setting: [f"{tool}, {kernel}" for tool in ("memcheck", "racecheck", "synccheck") for kernel in SUBJECTS],
          here=True, limit=120, processes=lambda setting: max(1, setting.processes // 2),
          missing=lambda setting: missing_tool("compute-sanitizer")),
-    Step("compile", "first preparation: compiled, and fetched from the disk by the next process", 16, "host:compile_cost",
+    Step("compile", "first preparation: compiled, and fetched from the disk by the next process", 16, "bench.gpu.host:compile_cost",
          lambda setting: tuple(SUBJECTS), processes=lambda setting: max(1, setting.processes // 2), fresh=True,
          per_package=True),
-    Step("variants", "ways to compile a kernel, timed", 40, "variants:measure",
+    Step("variants", "ways to compile a kernel, timed", 40, "bench.gpu.variants:measure",
          lambda setting: [f"general, {n} blocks" for n in (2, 3, 4)], fresh=True),
 )  # fmt: skip
 

@@ -19,7 +19,7 @@ COMMAND = "1 Mpixel, every -oversample_* flag"
 def general_blocks(number: int) -> None:
     """Have a multiprocessor hold ``number`` blocks of the general kernel: fewer leave each thread more registers."""
     from nbnumba.kernels import gpu_general
-    from nbnumba.kernels._jit import cuda_kernel
+    from nbnumba.kernels._cuda import cuda_kernel
 
     body = getattr(gpu_general.render_general, "py_func", None)
     if body is not None:  # a plain function in the simulator

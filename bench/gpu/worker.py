@@ -20,7 +20,7 @@ from bench.gpu.setting import Setting
 def run_case(target: str, case: str, setting: Setting) -> Any:
     """Records of a case."""
     module, function = target.split(":")
-    return getattr(importlib.import_module(f"bench.gpu.{module}"), function)(case, setting)
+    return getattr(importlib.import_module(module), function)(case, setting)
 
 
 def describe(error: BaseException) -> dict[str, Any]:
