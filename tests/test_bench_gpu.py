@@ -29,7 +29,7 @@ from nbnumba.gpu_clock import ClockLog
 from nbnumba.timing import INSTRUCTIONS, DeviceTiming, Timing, issue_limit
 from tests.bench_cases import BEHAVIOURS, make_step
 from tests.null_driver import build
-from tests.null_driver.session import environment_for
+from tests.null_driver.session import environment_for, run
 
 ROOT = Path(__file__).parents[1]
 NAMES = [step.name for step in STEPS]
@@ -347,6 +347,30 @@ def test_share_of_the_issue_limit_is_that_at_the_measured_clock(monkeypatch) -> 
     assert device_timing(clock).of_issue_limit(86.5) == pytest.approx(2)
     assert device_timing(clock).of_issue_limit(173) == pytest.approx(4)
     assert clock.record() == {"median_Hz": 0.99e9, "least_Hz": 0.99e9, "most_Hz": 1.98e9, "readings": 3}
+
+
+HELD = """
+    import sys
+    from bench.gpu.commands import SMALL, make_gpu_renderer, prepare, wake
+    from bench.gpu.setting import ROOT, Setting
+    from nbnumba.timing import time_on_device
+    setting = Setting()
+    flags = f"-cell 50 60 70 90 90 90 -default_F 10 -N 5 -distance 50 -oversample 1 {SMALL}"
+    device = wake(setting)
+    timing = time_on_device(make_gpu_renderer(prepare(flags, setting, ROOT), device, "double"), 2)
+    print(timing.held, timing.kernel.median, len(timing.launch.seconds), timing.launch.median < timing.kernel.median)
+"""
+
+
+@pytest.mark.skipif(bool(build.missing()), reason=build.missing())
+def test_launches_are_queued_behind_a_kernel_that_holds_the_device() -> None:
+    """Held, events give the kernel's own time, whatever a launch takes; otherwise the result says that it was not so."""
+    held = run(HELD, kernel_ms=400)
+    assert held.code == 0, held.err
+    assert held.out.split() == ["True", "0.4", "2", "True"]
+    at_once = run(HELD, kernel_ms=0)
+    assert at_once.code == 0, at_once.err
+    assert at_once.out.split()[0] == "False"
 
 
 class Nvml:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from bench.gpu.package import cuda_module
 from bench.gpu.setting import Setting
 from bench.workloads import FUDGE, MEGAPIXEL, workloads
 from nbnumba.cli.build import build
@@ -78,6 +79,23 @@ def find_device(index: int) -> Device:
         if device.index == index:
             return device
     raise DeviceError(f"cuda:{index} is missing: {found.problem or 'no such number'}; {found.cure}")
+
+
+def wake(setting: Setting) -> Device:
+    """The device, after what only the first use costs: importing the CUDA package, making a context.
+
+    Raises
+    ------
+    DeviceError
+        It is missing.
+    """
+    import nbnumba.gpu_render  # noqa: F401
+
+    device = find_device(setting.device)
+    cuda = cuda_module()
+    with cuda.gpus[device.index]:
+        cuda.to_device(np.zeros(1, np.float32)).copy_to_host()
+    return device
 
 
 def prepare(flags: str, setting: Setting, folder: Path | None = None) -> KernelInputs:

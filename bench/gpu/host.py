@@ -15,7 +15,16 @@ from typing import Any
 
 import numpy as np
 
-from bench.gpu.commands import SMALL, SUBJECTS, find_device, make_gpu_renderer, prepare, shape_of, subject_renderer
+from bench.gpu.commands import (
+    SMALL,
+    SUBJECTS,
+    find_device,
+    make_gpu_renderer,
+    prepare,
+    shape_of,
+    subject_renderer,
+    wake,
+)
 from bench.gpu.package import cuda_module, package_facts
 from bench.gpu.pool import end, environment, how_it_ended, run_program, start
 from bench.gpu.setting import Record, Records, Setting
@@ -163,6 +172,7 @@ def interrupt(case: str, setting: Setting) -> Records:
 
 def compile_cost(case: str, setting: Setting) -> Records:
     """Seconds of a first preparation in a fresh folder for compiled kernels, and in the next process."""
+    wake(setting)
     begin = time.perf_counter()
     subject_renderer(case, setting, SMALL)
     yield {"compiled_s": time.perf_counter() - begin, **package_facts()}

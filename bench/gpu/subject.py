@@ -7,7 +7,7 @@ import json
 import os
 import time
 
-from bench.gpu.commands import LONG, SMALL, SUBJECTS, shape_of, subject_renderer
+from bench.gpu.commands import LONG, SMALL, SUBJECTS, shape_of, subject_renderer, wake
 from bench.gpu.package import cuda_module
 from bench.gpu.setting import Setting
 from nbnumba.timing import count_steps
@@ -25,6 +25,7 @@ def main() -> None:
     parser.add_argument("--long", action="store_true", help="render images of many seconds until the process is ended")
     parser.add_argument("--profile", action="store_true", help="have a profiler look at the second image only")
     options = parser.parse_args()
+    wake(options.setting)
     begin = time.perf_counter()
     more = SMALL if options.small else LONG if options.long else ""
     renderer, inputs = subject_renderer(options.kernel, options.setting, more)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.gpu.commands import deviation, find_device, make_gpu_renderer, prepare, shape_of, timed
+from bench.gpu.commands import deviation, make_gpu_renderer, prepare, shape_of, timed, wake
 from bench.gpu.package import package_facts
 from bench.gpu.setting import Record, Records, Setting
 from bench.workloads import FEW_DOMAINS, FUDGE
@@ -30,7 +30,7 @@ def measure(case: str, setting: Setting) -> Records:
     if case.startswith("batch"):
         yield time_stills(case, setting)
         return
-    flags, device = timed()[case], find_device(setting.device)
+    flags, device = timed()[case], wake(setting)
     start = time.perf_counter()
     inputs = prepare(flags, setting)
     made = time.perf_counter()
@@ -105,7 +105,7 @@ def deviation_from_float64(inputs: KernelInputs, image: np.ndarray, device: Devi
 
 def time_stills(case: str, setting: Setting) -> Record:
     """Images per second of crystals that differ in orientation, their preparation included, as a series has it."""
-    device = find_device(setting.device)
+    device = wake(setting)
     flags = f"{FEW_DOMAINS} -gauss_xtal {FUDGE}" if case.endswith("gauss") else FEW_DOMAINS
     inputs = prepare(flags, setting)
     rng = np.random.default_rng(12)
