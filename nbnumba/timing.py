@@ -16,10 +16,9 @@ from typing import Any
 
 import numpy as np
 
-from nbnumba.devices import simulated
 from nbnumba.gpu_clock import ClockLog
 from nbnumba.inputs import KernelInputs
-from nbnumba.kernels._cuda_choice import find_package
+from nbnumba.kernels._cuda_choice import find_package, is_simulated
 
 
 def count_pixels(inputs: KernelInputs) -> int:
@@ -232,22 +231,23 @@ def time_on_device(renderer: Any, repeat: int) -> DeviceTiming:
     window = (panel.s0, panel.s1, panel.f0, panel.f1)
     shape = (panel.s1 - panel.s0, panel.f1 - panel.f0)
     launches: list[float] = []
-    with cuda.gpus[state.device.index], ClockLog(state.device.index) as clock:
-        band, host = cuda.device_array(shape, np.float32), cuda.pinned_array(shape, np.float32)
-        numbers = cuda.to_device(np.array([0, 0.5, 1], np.float32))
-        stream, grid = state.streams[0], find_grid(state.name, window)
+    index = state.device.index
+    with cuda.gpus[index], state.lanes.lend() as lane, ClockLog(index) as clock:
+        host, numbers = cuda.pinned_array(shape, np.float32), cuda.to_device(np.array([0, 0.5, 1], np.float32))
+        stream, grid = lane.stream, find_grid(state.name, window)
         marks = [cuda.event() for _ in range(2 * repeat + 2)]
 
-        def launch() -> None:
+        def launch() -> Any:
             start = time.perf_counter()
-            state.start(grid, stream, band, inputs.cell, state.no_mask, window)
+            band = state.start(grid, lane, window, inputs.cell, state.no_mask)
             launches.append(time.perf_counter() - start)
+            return band
 
         def queue(turns: int, number: int) -> None:
             hold[1, 1, stream](numbers, turns)
             for i in range(number):
                 marks[i].record(stream)
-                launch()
+                band = launch()
             for i in range(number, 2 * number):
                 marks[i].record(stream)
                 band.copy_to_host(host, stream=stream)
@@ -255,7 +255,7 @@ def time_on_device(renderer: Any, repeat: int) -> DeviceTiming:
 
         queue(1, 1)  # to compile, and to touch all memory
         stream.synchronize()
-        can_hold = state.spots is None and not simulated()
+        can_hold = state.spots is None and not is_simulated()
         turns = _turns_to_hold(cuda, stream, lambda n: hold[1, 1, stream](numbers, n), queue, repeat) if can_hold else 1
         launches.clear()
         queue(turns, repeat)
