@@ -164,7 +164,7 @@ def test_the_whole_script_on_a_driver_that_does_nothing(tmp_path) -> None:
         '.write(bytes(4) * 4095 + b\'\\x00\\x00\\x80\\x3f\')" "$@"\n'
     )
     program.chmod(0o755)
-    keep = "^(code|tools|driver|kernel|phi_step_only.*|64 x 64 pixels|batch.*gauss|launch|held.*|fast32|.*, 2 blocks|reference: 64 x 64.*)$"
+    keep = "^(code|tools|driver|kernel|phi_step_only.*|64 x 64 pixels|batch.*gauss|launch|held.*|fast32|.*, 2 blocks|reference single: 64 x 64.*)$"
     environment = environment_for(more={"NB_CUDA_BIN": str(program), "PATH": os.defpath, "CUDA_HOME": str(tmp_path)})
     environment.pop("CUDA_VISIBLE_DEVICES", None)
     done = subprocess.run(
@@ -179,9 +179,11 @@ def test_the_whole_script_on_a_driver_that_does_nothing(tmp_path) -> None:
     assert len(wrong) == 2 and not any(line["good"] for line in wrong) and wrong[0]["deviation"] == 1
     assert sorted(lines[-1]["wrong"]) == ["parity: phi_step_only, auto", "parity: phi_step_only, double"]
     assert "tiny kernel gives wrong numbers" in one(lines, "device", "kernel", "error")["error"]
-    reference = one(lines, "reference", "reference: 64 x 64 pixels, 100000 phi steps", "reference_s")
+    reference = one(lines, "reference", "reference single: 64 x 64 pixels, 100000 phi steps", "reference_s")
     assert reference["reference_process_s"] > 0 and reference["image_s"] > 0
-    compared = one(lines, "reference", "reference: 64 x 64 pixels, 100000 phi steps", "deviation_of_ours_from_it")
+    compared = one(
+        lines, "reference", "reference single: 64 x 64 pixels, 100000 phi steps", "deviation_of_ours_from_it"
+    )
     assert compared["deviation_of_ours_from_it"] == 1, "ours is empty, the reference's has one pixel of 1"
     assert "SIGINT" in one(lines, "ctrl-c", "fast32", "end_s")["exit"]
     assert one(lines, "timings", "batch of 12 stills, gauss", "images_per_s")["stills"] == 12

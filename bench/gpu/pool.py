@@ -46,7 +46,8 @@ def end(child: subprocess.Popen[Any]) -> None:
     """End a child and all that it started."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(child.pid, signal.SIGKILL)
-    child.wait()
+    with contextlib.suppress(subprocess.TimeoutExpired):  # stuck in the driver: the run goes on without it
+        child.wait(FAREWELL)
     for pipe in (child.stdin, child.stdout, child.stderr):
         if pipe is not None:
             with contextlib.suppress(OSError):  # what is left to be written to a process that is gone

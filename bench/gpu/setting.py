@@ -39,7 +39,7 @@ class Setting:
     package : str
         CUDA package that workers are to take (NBNUMBA_CUDA); empty: the default.
     programs : tuple of str
-        The reference's CUDA program, as built for each precision.
+        Builds of the reference's CUDA program.
     limit : float
         Seconds that a program which a case starts may take.
     """

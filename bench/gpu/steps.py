@@ -21,6 +21,8 @@ COMPARED = (
     "1 Mpixel, 45 sources, oversample 2",
     "1 Mpixel, 5 layers, oversample 3",
 )
+#: What its ``-precision`` takes; editions without that flag ignore it.
+PRECISIONS = ("single", "double")
 STILLS = ("batch of 12 stills", "batch of 12 stills, gauss")
 
 
@@ -73,8 +75,9 @@ def golden_cases() -> list[str]:
 
 
 def reference_cases(setting: Setting) -> list[str]:
-    """Commands for each of the reference's programs; one line if there is none."""
-    return [f"{Path(program).name}: {case}" for case in COMPARED for program in setting.programs]
+    """Commands for each of the reference's programs, with each precision, such as ``nanoBraggCUDA single: COMMAND``."""
+    programs = [f"{Path(program).name} {precision}" for program in setting.programs for precision in PRECISIONS]
+    return [f"{program}: {case}" for case in COMPARED for program in programs]
 
 
 def missing_tool(name: str) -> str:
@@ -94,7 +97,7 @@ STEPS = (
          "bench.gpu.timings:measure", lambda setting: (*timed(), *STILLS), per_package=True),
     Step("launch cost", "host time of a launch, against an empty kernel; an image of few pixels", 8, "bench.gpu.host:launch_cost",
          lambda setting: ("launch",), per_package=True),
-    Step("reference", "the reference's CUDA program (NB_CUDA_BIN) beside it, images compared", 40, "bench.gpu.reference:compare",
+    Step("reference", "the reference's CUDA program (NB_CUDA_BIN) beside it, images compared", 50, "bench.gpu.reference:compare",
          reference_cases, missing=lambda setting: "" if setting.programs else "NB_CUDA_BIN names no program"),
     Step("lifetimes", "memory after 60 renderers, and after 30 images that are held", 10, "bench.gpu.host:lifetimes",
          lambda setting: ("fast32", "spots", "held images")),
@@ -109,7 +112,7 @@ STEPS = (
     Step("compile", "first preparation: compiled, and fetched from the disk by the next process", 16, "bench.gpu.host:compile_cost",
          lambda setting: tuple(SUBJECTS), processes=lambda setting: max(1, setting.processes // 2), fresh=True,
          per_package=True),
-    Step("variants", "ways to compile a kernel, timed", 40, "bench.gpu.variants:measure",
+    Step("variants", "ways to compile a kernel, timed", 30, "bench.gpu.variants:measure",
          lambda setting: [f"general, {n} blocks" for n in (2, 3, 4)], fresh=True),
 )  # fmt: skip
 
