@@ -99,7 +99,7 @@ def test_refused_words(words: tuple[str, ...], message: str) -> None:
 def test_what_is_picked_fits_and_the_most_telling_comes_first(minutes: float, names: set[str]) -> None:
     setting = Setting(programs=("nanoBraggCUDA",))
     taken, short = pick(sorted(names), minutes, setting)
-    costs = {step.name: 0.0 if step.missing(setting) else step.seconds for step in STEPS}
+    costs = {step.name: step.estimate(setting) for step in STEPS}
     assert sum(costs[step.name] for step in taken) <= 60 * minutes
     assert {step.name for step in taken + short} == (names or set(NAMES))
     assert [step.name for step in taken] == [name for name in NAMES if name in {step.name for step in taken}]
@@ -110,6 +110,16 @@ def test_what_is_picked_fits_and_the_most_telling_comes_first(minutes: float, na
 
 def test_the_quarter_of_an_hour_has_room_for_everything_once() -> None:
     assert pick([], 6.5, Setting(programs=("single", "double")))[1] == []
+
+
+def test_fewer_cases_take_less_time() -> None:
+    parity = next(step for step in STEPS if step.name == "parity")
+    setting = Setting()
+    assert parity.estimate(setting) == parity.seconds
+    assert parity.estimate(setting, "double$") == parity.seconds / 2
+    assert 0 < parity.estimate(setting, "^phi_step_only, double$") < parity.seconds / 4
+    assert parity.estimate(setting, "no such case") == 0
+    assert next(step for step in STEPS if step.name == "reference").estimate(setting) == 0, "no program is named"
 
 
 def test_without_a_gpu_the_environment_is_told_and_nothing_is_left(tmp_path) -> None:

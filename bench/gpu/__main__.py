@@ -98,7 +98,7 @@ def main() -> int:
             tiny=options.tiny,
             programs=programs,
         )
-        steps, short = pick(options.steps, options.minutes, setting)
+        steps, short = pick(options.steps, options.minutes, setting, options.cases)
         if device is None:
             steps = [step for step in steps if step.name == "environment"]
         ended = run_steps(rounds(steps, options.packages), setting, recorder, options.cases)

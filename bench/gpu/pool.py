@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import re
 import select
 import signal
 import subprocess
@@ -183,7 +182,7 @@ class StepRun:
 
     def __init__(self, step: Step, setting: Setting, deadline: Deadline, recorder: Recorder, pattern: str = "") -> None:
         self.step, self.setting, self.deadline, self.recorder = step, setting, deadline, recorder
-        self.cases = deque(case for case in step.cases(setting) if re.search(pattern, case))
+        self.cases = deque(step.matching(setting, pattern))
         self.processes = max(1, min(step.processes(setting), len(self.cases)))
         self.seconds = step.seconds / max(1, len(step.cases(setting))) * self.processes  # of a case
         self.dropped: list[str] = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,8 @@ COMPARED = (
 )
 #: What its ``-precision`` takes; editions without that flag ignore it.
 PRECISIONS = ("single", "double")
+#: Seconds that a step takes at least: a process starts, the kernels are fetched.
+START = 4.0
 STILLS = ("batch of 12 stills", "batch of 12 stills, gauss")
 
 
@@ -65,6 +68,15 @@ class Step:
     fresh: bool = False
     per_package: bool = False
     missing: Callable[[Setting], str] = lambda setting: ""
+
+    def matching(self, setting: Setting, pattern: str) -> list[str]:
+        """Cases whose name a regular expression matches."""
+        return [case for case in self.cases(setting) if re.search(pattern, case)]
+
+    def estimate(self, setting: Setting, pattern: str = "") -> float:
+        """Seconds for the cases that match; none where the machine lacks something: then a line says what."""
+        cases = [] if self.missing(setting) else self.matching(setting, pattern)
+        return max(self.seconds * len(cases) / len(self.cases(setting)), START) if cases else 0.0
 
 
 def golden_cases() -> list[str]:
@@ -117,7 +129,9 @@ STEPS = (
 )  # fmt: skip
 
 
-def pick(names: Sequence[str], minutes: float | None, setting: Setting) -> tuple[list[Step], list[Step]]:
+def pick(
+    names: Sequence[str], minutes: float | None, setting: Setting, pattern: str = ""
+) -> tuple[list[Step], list[Step]]:
     """Steps to run, in order, and those for which the time is too short by their estimates.
 
     Parameters
@@ -126,8 +140,8 @@ def pick(names: Sequence[str], minutes: float | None, setting: Setting) -> tuple
         Steps asked for; empty: all.
     minutes : float or None
         None: without a limit.
-    setting : Setting
-        Steps that lack something take no time: a line says what.
+    setting, pattern
+        As for :meth:`Step.estimate`.
 
     Raises
     ------
@@ -141,7 +155,7 @@ def pick(names: Sequence[str], minutes: float | None, setting: Setting) -> tuple
     short: list[Step] = []
     for step in STEPS:
         if step.name in wanted:
-            seconds = 0.0 if step.missing(setting) else step.seconds
+            seconds = step.estimate(setting, pattern)
             fits = seconds <= left
             (taken if fits else short).append(step)
             left -= seconds if fits else 0
