@@ -6,11 +6,13 @@ decorators below, or those of :mod:`nbnumba.kernels._cuda`.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
+from contextlib import suppress
 from types import FunctionType
 from typing import Any, TypeVar
 
-from numba import njit
+from numba import njit, threading_layer
 from numba.core import event
 
 from nbnumba.kernels._cache import CACHE_DIR, KernelCache, is_cold
@@ -83,13 +85,62 @@ def _keep_from_python(dispatcher: Any) -> None:
 def kernel(*, parallel: bool = True, fastmath: set[str] | bool = FASTMATH) -> Callable[[F], Any]:
     """Compile a CPU kernel, kept on disk between processes."""
 
+    def compiled(f: F, parallel: bool) -> Any:
+        made = njit(parallel=parallel, fastmath=fastmath, error_model="numpy", nogil=True)(f)
+        if CACHE_DIR is not None and hasattr(made, "enable_caching"):
+            made._cache = KernelCache(made.py_func)  # type: ignore[attr-defined]
+        return made
+
     def wrap(f: F) -> Any:
-        compiled = njit(parallel=parallel, fastmath=fastmath, error_model="numpy", nogil=True)(f)
-        if CACHE_DIR is not None and hasattr(compiled, "enable_caching"):
-            compiled._cache = KernelCache(compiled.py_func)  # type: ignore[attr-defined]
-        return compiled
+        if not parallel:
+            return compiled(f, False)
+        return ParallelKernel(compiled(f, True), lambda: compiled(_renamed(f), False))
 
     return wrap
+
+
+class ParallelKernel:
+    """A parallel kernel; in a process whose threads a fork has taken away, one that runs in a single thread.
+
+    GNU's OpenMP, on whose threads numba runs kernels, ends a process that was forked after they were started. Fork is how
+    Python's multiprocessing begins on Linux, and how data loaders make their workers.
+    """
+
+    def __init__(self, parallel: Any, make_serial: Callable[[], Any]) -> None:
+        self._parallel, self._make_serial = parallel, make_serial
+        self._serial: Any = None
+
+    def __call__(self, *arguments: Any) -> Any:
+        if not _threads_are_gone:
+            return self._parallel(*arguments)
+        if self._serial is None:
+            self._serial = self._make_serial()
+        return self._serial(*arguments)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._parallel, name)
+
+
+def _renamed(function: Any) -> Any:
+    """The function under a name of its own, so that its machine code is kept beside the parallel one."""
+    name = f"{function.__name__}_serial"
+    copy = FunctionType(function.__code__, function.__globals__, name, function.__defaults__, function.__closure__)
+    copy.__module__, copy.__qualname__, copy.__doc__ = function.__module__, name, function.__doc__
+    return copy
+
+
+_threads_are_gone = False
+
+
+def _after_fork() -> None:
+    """In a child: see whether the parent had started threads that do not survive a fork."""
+    global _threads_are_gone
+    with suppress(ValueError):  # of numba, where no threads were started
+        _threads_are_gone = _threads_are_gone or threading_layer() == "omp"
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 def plain(function: Callable[..., Any]) -> Callable[..., Any]:
