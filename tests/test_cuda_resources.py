@@ -12,7 +12,7 @@ needs_tools = pytest.mark.skipif(bool(missing), reason=missing or "all tools are
 
 
 @needs_tools
-@pytest.mark.parametrize("capability", ["7.5", "9.0", "12.0"])
+@pytest.mark.parametrize("capability", cuda_resources.CAPABILITIES)
 def test_fast_kernel_keeps_its_limits(capability):
     row = measure("fast square float32", capability)
     assert row.registers <= 64
@@ -20,16 +20,16 @@ def test_fast_kernel_keeps_its_limits(capability):
     assert row.stack_bytes == 0  # no local memory
     assert row.float64_instructions == 0
     assert row.instructions is not None
-    # 110 is what the project asks for; 95 tells of a compiler or a change that made it slower
-    assert 60 < row.instructions <= 95
+    # the others have no single instruction that adds and clamps, or take more moves: 84 to 87.5
+    assert 60 < row.instructions <= (82.5 if capability == "9.0" else 88)
     assert row.occupancy >= 0.5
 
 
 @needs_tools
 def test_inner_loop_loads_four_numbers_at_once():
-    """The 15 numbers of a term are four loads for two pixels, with a look-up for each of those."""
+    """The 15 numbers of a term are four loads for two pixels, with a look-up for each of those; two terms in a turn."""
     row = measure("fast square float32", "9.0")
-    assert row.memory_instructions == 4 + 2
+    assert row.memory_instructions == 2 * (4 + 2)
 
 
 @needs_tools
