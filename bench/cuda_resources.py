@@ -16,7 +16,7 @@ import typing
 from collections import Counter
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from unittest import mock
 
 CAPABILITIES = ("7.5", "8.0", "8.6", "8.9", "9.0", "10.0", "12.0")
@@ -32,6 +32,7 @@ KERNELS = {
     "fast square float32, curved": ("fast32", 0, 1, 0),
     "fast square float32, by source": ("fast32", 0, 0, 1),
     "fast square float64": ("fast64", 0, 0, 0),
+    "fast square fixed point": ("fixed", 0, 0, 0),
     "fast round": ("fast64", 1, 0, 0),
     "fast gauss, tophat": ("fast64", 2, 0, 0),
     "general": ("general", 0, 0, 0),
@@ -44,7 +45,11 @@ KERNELS = {
 }
 #: Parts of the reflection-by-reflection way, which have no loop over terms.
 SPOTS = ("find", "fill", "paint", "paint all", "close")
-_FLOAT64 = re.compile(r"^(D[A-Z]+|F2F\.F(32|64)\.F(32|64)|I2F\.F64.*|F2I\.F64.*|MUFU\.\w+64H?)\b")
+_FLOAT64 = re.compile(r"^(D[A-Z]+|F2F\.F(32|64)\.F(32|64)|I2F\.F64.*|F2I\.F64.*|FRND\.F64.*|MUFU\.\w+64H?)\b")
+#: Conversions and roundings, which run at an eighth to a half of the speed of sums.
+_CONVERSION = re.compile(r"^(F2F|F2I|I2F|I2FP|FRND)\b")
+#: Reading a structure factor: one number. Tables of the sine are read by two and four.
+_LOOK_UP = re.compile(r"^LDG\.E\.CONSTANT\b")
 
 
 @dataclass(frozen=True)
@@ -60,6 +65,7 @@ class Resources:
     threads: int
     occupancy: float
     instructions: float | None  # None where no single loop tells
+    conversions: float | None  # for two steps: one term and both pixels of a thread
     float64_instructions: int
     memory_instructions: int
 
@@ -88,7 +94,16 @@ def signature_of(kernel: str) -> tuple[Any, ...]:
 
     def block(cls: Any, whole: Any = types.int64, real: Any = types.float64) -> Any:
         hints = typing.get_type_hints(cls)
-        double = {"least_a", "least_b", "least_c", "end"}
+        double = {
+            "least_a",
+            "least_b",
+            "least_c",
+            "end",
+            "vector_scale",
+            "direction_scale",
+            "anchor_scale",
+            "last_half",
+        }
         kinds = [whole if hint is int else (types.float64 if name in double else real) for name, hint in hints.items()]
         return types.NamedTuple(kinds, cls)
 
@@ -193,21 +208,31 @@ def innermost_loops(machine_code: str) -> list[list[str]]:
     return [code[start : end + 1] for start, end in inner]
 
 
-def inner_loop(machine_code: str) -> tuple[float | None, int, int]:
-    """Instructions per step and pixel, float64 ones in the whole loop, loads and stores in it.
+class Loop(NamedTuple):
+    """What the loop over terms costs."""
+
+    instructions: float | None = None  # per step and pixel; None: no such loop was found
+    conversions: float | None = None  # for two steps
+    doubles: int = 0  # float64 instructions of the whole loop
+    memory: int = 0  # loads and stores in it
+
+
+def inner_loop(machine_code: str) -> Loop:
+    """The loop over terms.
 
     The loop over terms is the one that looks up structure factors, once for each step and pixel. The general kernel's
     time goes into functions that its loops call: nothing is counted.
     """
-    found: list[tuple[float, int, int]] = []
+    found = [Loop()]
     for body in innermost_loops(machine_code):
         mix = Counter(text.split()[0] for text in body)
-        look_ups = sum(n for word, n in mix.items() if word.startswith("LDG") and "CONSTANT" in word)
+        look_ups = sum(n for word, n in mix.items() if _LOOK_UP.match(word))
         if look_ups:
             doubles = sum(n for word, n in mix.items() if _FLOAT64.match(word))
             memory = sum(n for word, n in mix.items() if word.startswith(("LD", "ST")) and not word.startswith("LDC"))
-            found.append((len(body) / look_ups, doubles, memory))
-    return max(found, default=(None, 0, 0))
+            conversions = sum(n for word, n in mix.items() if _CONVERSION.match(word))
+            found.append(Loop(len(body) / look_ups, 2 * conversions / look_ups, doubles, memory))
+    return max(found, key=lambda loop: loop.instructions or 0)
 
 
 def occupancy(capability: str, registers: int, shared: int, threads: int) -> float:
@@ -228,7 +253,7 @@ def measure(name: str, capability: str) -> Resources:
         return max((int(n) for n in re.findall(pattern, report)), default=0)
 
     registers, shared = number(r"Used (\d+) registers"), number(r"(\d+) bytes smem")
-    instructions, doubles, memory = (None, 0, 0) if kernel in ("general", *SPOTS) else inner_loop(code)
+    loop = Loop() if kernel in ("general", *SPOTS) else inner_loop(code)
     _, threads = kernel_of(kernel, *variant)
     return Resources(
         kernel=name,
@@ -239,9 +264,10 @@ def measure(name: str, capability: str) -> Resources:
         shared_bytes=shared,
         threads=threads,
         occupancy=occupancy(capability, registers, shared, threads),
-        instructions=instructions,
-        float64_instructions=doubles,
-        memory_instructions=memory,
+        instructions=loop.instructions,
+        conversions=loop.conversions,
+        float64_instructions=loop.doubles,
+        memory_instructions=loop.memory,
     )
 
 
@@ -254,7 +280,8 @@ def main() -> None:
     if missing := missing_tools():
         raise SystemExit(f"bench.cuda_resources: {missing}")
     print(
-        f"{'kernel':32}{'cc':>5}{'regs':>6}{'stack':>7}{'spills':>8}{'shared':>8}{'occup.':>8}{'instr.':>8}{'float64':>9}"
+        f"{'kernel':32}{'cc':>5}{'regs':>6}{'stack':>7}{'spills':>8}{'shared':>8}{'occup.':>8}{'instr.':>8}"
+        f"{'conv.':>7}{'float64':>9}"
     )
     rows = []
     for name in KERNELS:
@@ -262,9 +289,10 @@ def main() -> None:
             row = measure(name, capability)
             rows.append(asdict(row))
             count = "-" if row.instructions is None else f"{row.instructions:.1f}"
+            conversions = "-" if row.conversions is None else f"{row.conversions:g}"
             print(
                 f"{name:32}{capability:>5}{row.registers:6}{row.stack_bytes:7}{row.spill_bytes:8}{row.shared_bytes:8}"
-                f"{row.occupancy:8.0%}{count:>8}{row.float64_instructions:9}",
+                f"{row.occupancy:8.0%}{count:>8}{conversions:>7}{row.float64_instructions:9}",
                 flush=True,
             )
     if options.output:

@@ -14,6 +14,10 @@ An adapter has
 ``read_only``             ``array[index]`` of a float32 array through the read-only cache
 ``ldcv``                  ``array[index]`` from memory, whatever the caches hold
 ``is_done(event)``        whether all is done that was asked for before the event was recorded
+``add_wide``              a b + c of int32 a, b and int64 c; LLVM multiplies all 64 bits where it meets such a sum
+``funnel``                upper half of 64 bits, given as lower and upper int32, shifted up by less than 32 bits
+``shifted_down``          x >> n of int32 in 32 bits, which the packages shift in 64
+``sign_bit``              1 for a negative int32, else 0
 ``compile_device(f)``     the function as a device function
 ``compile_kernel(f, t, b)``  the function as a kernel for blocks of t threads, b of them a multiprocessor
 ``Launch``                a kernel with its arguments in place, to be started many times
@@ -32,11 +36,13 @@ __all__ = [
     "PACKAGE",
     "SIMULATED",
     "Launch",
+    "add_wide",
     "cuda",
     "cuda_device",
     "cuda_kernel",
     "float32",
     "float64",
+    "funnel",
     "int32",
     "int64",
     "is_done",
@@ -44,6 +50,8 @@ __all__ = [
     "libdevice",
     "read_only",
     "reciprocal",
+    "shifted_down",
+    "sign_bit",
     "uint32",
 ]
 
@@ -64,6 +72,8 @@ float32, float64 = _adapter.float32, _adapter.float64
 int32, int64, uint32 = _adapter.int32, _adapter.int64, _adapter.uint32
 reciprocal, read_only, ldcv = _adapter.reciprocal, _adapter.read_only, _adapter.ldcv
 is_done: Any = _adapter.is_done
+add_wide, funnel = _adapter.add_wide, _adapter.funnel
+shifted_down, sign_bit = _adapter.shifted_down, _adapter.sign_bit
 Launch: Any = _adapter.Launch
 
 

@@ -32,22 +32,47 @@ from nbnumba.kernels._compiler import tell_once
 from nbnumba.kernels._cuda_choice import NUMBA_CUDA
 
 __all__ = ["Launch", "compile_device", "compile_kernel", "cuda", "float32", "float64", "int32", "int64", "libdevice"]
-__all__ += ["is_done", "ldcv", "read_only", "reciprocal", "uint32"]
+__all__ += ["add_wide", "funnel", "is_done", "ldcv", "read_only", "reciprocal", "shifted_down", "sign_bit", "uint32"]
 
 ldcv = cuda.ldcv
 
 config.CUDA_LOW_OCCUPANCY_WARNINGS = 0  # small images have small grids; nothing that users could change
 
 
-@intrinsic
-def reciprocal(typingctx: Any, x: Any) -> Any:
-    """1 / x for a normal float32, wrong by one unit in the last place at most."""
+#: The assembler's letters for types of numbers, and LLVM's types.
+_LETTERS = {
+    types.int32: ("r", ir.IntType(32)),
+    types.int64: ("l", ir.IntType(64)),
+    types.float32: ("f", ir.FloatType()),
+}
+
+
+def assembly(text: str, result: Any, *arguments: Any) -> Any:
+    """A function of one instruction of the assembler, which takes and gives numbers of these types."""
+    (out, kind), inputs = _LETTERS[result], [_LETTERS[argument] for argument in arguments]
+    constraints = ",".join([f"={out}", *(letter for letter, _ in inputs)])
 
     def codegen(context, builder, signature, args):
-        one = ir.FunctionType(ir.FloatType(), [ir.FloatType()])
-        return builder.call(ir.InlineAsm(one, "rcp.approx.ftz.f32 $0, $1;", "=f,f"), args)
+        code = ir.InlineAsm(ir.FunctionType(kind, [argument for _, argument in inputs]), text, constraints)
+        return builder.call(code, args)
 
-    return types.float32(types.float32), codegen
+    def of_one(typingctx: Any, a: Any) -> Any:
+        return result(*arguments), codegen
+
+    def of_two(typingctx: Any, a: Any, b: Any) -> Any:
+        return result(*arguments), codegen
+
+    def of_three(typingctx: Any, a: Any, b: Any, c: Any) -> Any:
+        return result(*arguments), codegen
+
+    return intrinsic((of_one, of_two, of_three)[len(arguments) - 1])
+
+
+reciprocal = assembly("rcp.approx.ftz.f32 $0, $1;", float32, float32)
+add_wide = assembly("mad.wide.s32 $0, $1, $2, $3;", int64, int32, int32, int64)
+funnel = assembly("shf.l.wrap.b32 $0, $1, $2, $3;", int32, int32, int32, int32)
+shifted_down = assembly("shr.s32 $0, $1, $2;", int32, int32, int32)
+sign_bit = assembly("shr.u32 $0, $1, 31;", int32, int32)
 
 
 @intrinsic

@@ -9,7 +9,7 @@ import numpy as np
 from numba import cuda, float32, float64, int32, int64, uint32
 
 __all__ = ["Launch", "compile_device", "compile_kernel", "cuda", "float32", "float64", "int32", "int64", "libdevice"]
-__all__ += ["is_done", "ldcv", "read_only", "reciprocal", "uint32"]
+__all__ += ["add_wide", "funnel", "is_done", "ldcv", "read_only", "reciprocal", "shifted_down", "sign_bit", "uint32"]
 
 libdevice = None
 
@@ -17,6 +17,27 @@ libdevice = None
 def reciprocal(x: Any) -> Any:
     """1 / x for a normal float32."""
     return np.float32(1) / x
+
+
+def add_wide(a: Any, b: Any, c: Any) -> Any:
+    """a b + c of int32 a, b and int64 c."""
+    return np.int64(int(a) * int(b) + int(c))
+
+
+def funnel(low: Any, high: Any, bits: Any) -> Any:
+    """Upper half of 64 bits, given as two int32, shifted up by ``bits`` below 32."""
+    both = int(high) << 32 | int(low) & 0xFFFFFFFF
+    return np.array(both << int(bits) >> 32 & 0xFFFFFFFF, np.uint32).view(np.int32)[()]
+
+
+def shifted_down(x: Any, bits: Any) -> Any:
+    """x >> bits of int32, a sign kept."""
+    return np.int32(int(x) >> int(bits))
+
+
+def sign_bit(x: Any) -> Any:
+    """1 for a negative int32, else 0."""
+    return np.int32(x < 0)
 
 
 def read_only(array: Any, index: Any) -> Any:

@@ -1,6 +1,6 @@
 """The CUDA kernels by name, with the grids they need: the same inputs and semantics as their CPU twins.
 
-``fast32`` and ``fast64`` are made by :mod:`nbnumba.kernels.gpu_fast`, ``general`` is in
+``fast32``, ``fixed`` and ``fast64`` are made by :mod:`nbnumba.kernels.gpu_fast`, ``general`` is in
 :mod:`nbnumba.kernels.gpu_general`. ``spots`` is several kernels, :mod:`nbnumba.kernels.gpu_spots`, which
 :mod:`nbnumba.gpu_spots` launches. Importing this module imports numba.cuda but touches no device.
 """
@@ -13,18 +13,18 @@ from nbnumba.kernels import gpu_fast, gpu_general, gpu_terms
 from nbnumba.kernels.blocks import ROUND, SQUARE
 
 
-def fast_kind(shape: int, single: bool) -> int:
-    """What a fast kernel is compiled for: the lattice transform, and float32 phases for square crystals if ``single``."""
+def fast_kind(shape: int, name: str) -> int:
+    """What a fast kernel is compiled for: the lattice transform, and the phases of square crystals by its name."""
     if shape == SQUARE:
-        return gpu_terms.SQUARE32 if single else gpu_terms.SQUARE64
+        return {"fast32": gpu_terms.SQUARE32, "fixed": gpu_terms.FIXED}.get(name, gpu_terms.SQUARE64)
     return gpu_terms.ROUND64 if shape == ROUND else gpu_terms.COMPACT64
 
 
 def find_kernel(name: str, shape: int, curved: int, separate: int) -> Any:
-    """The kernel ``fast32``, ``fast64`` or ``general``; compiled at its first launch."""
+    """The kernel ``fast32``, ``fixed``, ``fast64`` or ``general``; compiled at its first launch."""
     if name == "general":
         return gpu_general.render_general
-    return gpu_fast.fast_kernel(fast_kind(shape, name == "fast32"), int(curved), int(separate))
+    return gpu_fast.fast_kernel(fast_kind(shape, name), int(curved), int(separate))
 
 
 def threads_of(name: str) -> int:

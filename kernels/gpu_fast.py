@@ -7,15 +7,15 @@ thread computes h, k, l at the tile's middle in float64 and leaves the whole num
 memory, with the cell vectors over lambda; then all threads go through the portion, each adding a . (d - d of the
 middle) / lambda for its own two pixels. For square crystals with :data:`SQUARE32` all of that is float32 on indices
 multiplied by N, and wrong by rounding over the tile's extent only (``nbnumba.kernels.variants.anchored_error`` with
-the tile's diagonal); the other kinds are float64 until fractions are left. Sums are float32 within a portion, float64
-beyond. With n sub-pixels a side the anchors stay where all terms fit into one portion.
+the tile's diagonal). :data:`FIXED` has indices in fixed point (:mod:`nbnumba.kernels.gpu_fixed`) and takes no float64 either; the
+other kinds are float64 until fractions are left. Sums of square crystals are float32 within a portion, float64 beyond. With n sub-pixels a side the anchors stay where all terms fit into one portion.
 
 The box of structure factors has one plane more along each axis, filled with the value for everything outside
 (:func:`nbnumba.gpu_inputs.padded_F2`): a clamped unsigned index needs no test. Tiles begin at whole multiples of 16, so that a
 pixel's bits do not depend on the region that is rendered.
 
-Cost: a thread without a pixel to render only waits; a tile at the edge costs as much as one inside. Misuse: SQUARE32 where
-the error bound is large.
+Cost: a thread without a pixel to render only waits; a tile at the edge costs as much as one inside. Misuse: SQUARE32
+or FIXED where the error bound is large.
 """
 
 from __future__ import annotations
@@ -27,8 +27,10 @@ from typing import Any
 from nbnumba.kernels._cuda import SIMULATED, cuda, cuda_device, cuda_kernel, float32, float64, int32
 from nbnumba.kernels.absorption import capture_fraction
 from nbnumba.kernels.geometry import bend, pixel_position, subpixel_coordinate
+from nbnumba.kernels.gpu_fixed import add_fixed, to_fixed
 from nbnumba.kernels.gpu_ops import is_stopped, quotient, remainder, tell_progress
-from nbnumba.kernels.gpu_terms import SQUARE32, SQUARE64, add_square32, add_terms64, peak_of, stage
+from nbnumba.kernels.gpu_stage import stage
+from nbnumba.kernels.gpu_terms import FIXED, SQUARE32, SQUARE64, add_square32, peak_of, terms64
 from nbnumba.kernels.polarization import polarization_factor
 from nbnumba.kernels.solid_angle import omega_pixel
 from nbnumba.kernels.vec import dot
@@ -36,7 +38,7 @@ from nbnumba.kernels.vec import dot
 #: Pixels of a tile along both axes; threads of a block, two pixels each.
 TILE, THREADS = 16, 128
 #: Blocks that a multiprocessor should hold: as many as leave enough registers (bench.cuda_resources); others 4.
-BLOCKS = {SQUARE32: 8, SQUARE64: 6}
+BLOCKS = {SQUARE32: 8, SQUARE64: 6, FIXED: 7}
 #: Terms in shared memory at a time, and the alignment (bytes) that lets a thread load four numbers at once.
 STAGED, ALIGNMENT = 64, 16
 #: Terms after which a block asks whether it is to stop.
@@ -57,10 +59,29 @@ def ray(panel, curved, s, f, layer, subS, subF):
 
 
 @cuda_device
-def offset(panel, curved, s, f, layer, subS, subF, origin, real_type):
+def offset(panel, curved, s, f, layer, subS, subF, origin):
     """Direction of a sub-pixel relative to the tile's middle."""
     _, d = ray(panel, curved, s, f, layer, subS, subF)
-    return (real_type(d[0] - origin[0]), real_type(d[1] - origin[1]), real_type(d[2] - origin[2]))
+    return d[0] - origin[0], d[1] - origin[1], d[2] - origin[2]
+
+
+@cuda_device
+def as_float32(d, units):
+    """A difference of direction for float32 phases."""
+    return float32(d[0]), float32(d[1]), float32(d[2])
+
+
+@cuda_device
+def as_float64(d, units):
+    """The same for float64 phases."""
+    return d
+
+
+@cuda_device
+def as_fixed(d, units):
+    """The same for phases in fixed point."""
+    scale = units.direction_scale
+    return to_fixed(d[0], scale), to_fixed(d[1], scale), to_fixed(d[2], scale)
 
 
 @cuda_device
@@ -184,15 +205,18 @@ def fast_kernel(kind: int, curved: int, separate: int) -> Any:
 
     Blocks of :data:`THREADS` threads; the grid covers the tiles from ``f0 // TILE`` and ``row0 // TILE`` on.
     """
-    real_type = float32 if kind == SQUARE32 else float64
+    real_type, columns, converted, add_terms = {
+        SQUARE32: (float32, 12, as_float32, add_square32),
+        FIXED: (int32, 16, as_fixed, add_fixed),
+    }.get(kind, (float64, 12, as_float64, terms64(kind)))
 
     @cuda_kernel(threads=THREADS, blocks=4 if separate else BLOCKS.get(kind, 4))
     def render_fast(image, window, panel, crystal, cell, beam, sources, cells, F2, mask, units, control):
         if SIMULATED:  # which knows no alignment, and tells arrays apart by their lines
-            real = cuda.shared.array((STAGED, 12), real_type)
+            real = cuda.shared.array((STAGED, columns), real_type)
             whole = cuda.shared.array((STAGED, 4), int32)
         else:
-            real = cuda.shared.array((STAGED, 12), real_type, alignment=ALIGNMENT)
+            real = cuda.shared.array((STAGED, columns), real_type, alignment=ALIGNMENT)
             whole = cuda.shared.array((STAGED, 4), int32, alignment=ALIGNMENT)
         origin = cuda.shared.array(4, float64)
         # each thread's own, but registers are scarce in the inner loop
@@ -222,8 +246,8 @@ def fast_kernel(kind: int, curved: int, separate: int) -> Any:
         n = int32(panel.oversample)
         for step in range(int32(panel.layers * n * n)):
             subF, subS, layer = remainder(step, n), remainder(quotient(step, n), n), quotient(step, n * n)
-            da = offset(panel, curved, s, f, layer, subS, subF, origin, real_type)
-            db = offset(panel, curved, s, int32(f + TILE // 2), layer, subS, subF, origin, real_type)
+            da = converted(offset(panel, curved, s, f, layer, subS, subF, origin), units)
+            db = converted(offset(panel, curved, s, int32(f + TILE // 2), layer, subS, subF, origin), units)
             start = int32(0)
             while start < n_terms:
                 end = int32(start + size)
@@ -252,10 +276,7 @@ def fast_kernel(kind: int, curved: int, separate: int) -> Any:
                             stage(kind, real, whole, tid, term, origin, crystal, cell, sources, cells, units)
                         cuda.syncthreads()
                     if live[0, tid] | live[1, tid]:
-                        if kind == SQUARE32:
-                            sum_a, sum_b = add_square32(real, whole, low, high, da, db, units, F2)
-                        else:
-                            sum_a, sum_b = add_terms64(kind, real, whole, low, high, da, db, crystal, units, F2)
+                        sum_a, sum_b = add_terms(real, whole, low, high, da, db, crystal, units, F2)
                         total[0, tid] += weight_a * sum_a
                         total[1, tid] += weight_b * sum_b
                     start = int32(start + STAGED)

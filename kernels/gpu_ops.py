@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from nbnumba.kernels._cuda import SIMULATED, cuda_device, float32, int32, ldcv, libdevice, uint32
+from nbnumba.kernels._cuda import SIMULATED, cuda_device, float32, int32, int64, ldcv, libdevice, uint32
 
 #: Added to a float32 below 2^22 and taken away again it rounds to the nearest whole number, which stands in the low bits
 #: of the sum meanwhile: the sum's bits less :data:`MAGIC_BITS`.
 MAGIC = np.float32(1.5 * 2**23)
 MAGIC_BITS = 0x4B400000
+#: The same for a float64 below 2^31: the whole number is the lower half of the sum's bits.
+MAGIC64 = 1.5 * 2.0**52
 
 #: One block in so many tells of its end.
 TOLD = 8
@@ -47,6 +49,26 @@ if SIMULATED:
         """Nearest whole number of a float32."""
         return np.rint(np.float32(x))
 
+    def lower_word(x):
+        """Lower half of an int64, as a signed number."""
+        return np.int64(x).astype(np.int32)
+
+    def upper_word(x):
+        """Upper half of an int64."""
+        return np.int32(int(x) >> 32)
+
+    def joined(high, low):
+        """An int64 of its halves."""
+        return np.int64(int(high) << 32 | int(low) & 0xFFFFFFFF)
+
+    def rounded64(t):
+        """Whole number in the low bits of a float64, as :data:`MAGIC64` leaves it."""
+        return int(lower_word(np.float64(t).view(np.int64)))
+
+    def small_float(i):
+        """A whole number below 2^22 as float32, by no conversion."""
+        return np.float32(i)
+
     def clamped(t, base, n):
         """Whole number in the low bits of ``t``, as :data:`MAGIC` leaves it, plus ``base``; ``n`` if not in 0 .. n."""
         i = int(np.float32(t).view(np.int32)) + int(base)
@@ -79,6 +101,31 @@ else:
     def nearest32(x):
         """Nearest whole number of a float32."""
         return libdevice.rintf(float32(x))
+
+    @cuda_device
+    def lower_word(x):
+        """Lower half of an int64, as a signed number."""
+        return int32(x)
+
+    @cuda_device
+    def upper_word(x):
+        """Upper half of an int64."""
+        return int32(x >> 32)
+
+    @cuda_device
+    def joined(high, low):
+        """An int64 of its halves."""
+        return int64(high) << 32 | int64(low) & 0xFFFFFFFF
+
+    @cuda_device
+    def rounded64(t):
+        """Whole number in the low bits of a float64, as :data:`MAGIC64` leaves it."""
+        return libdevice.double2loint(t)
+
+    @cuda_device
+    def small_float(i):
+        """A whole number below 2^22 as float32, by no conversion."""
+        return libdevice.int_as_float(int32(i + MAGIC_BITS)) - MAGIC
 
     @cuda_device
     def clamped(t, base, n):

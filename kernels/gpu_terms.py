@@ -1,6 +1,10 @@
-"""The terms of the fast CUDA kernels: anchoring one at a tile's middle, and evaluating it for a pixel.
+"""The terms of the fast CUDA kernels, evaluated for a pixel: float32 and float64.
 
-See :mod:`nbnumba.kernels.gpu_fast` for what is anchored and why.
+See :mod:`nbnumba.kernels.gpu_fast` for how they are anchored and why, :mod:`nbnumba.kernels.gpu_fixed` for fixed point.
+
+Float64 phases: nearest whole numbers come from adding :data:`nbnumba.kernels.gpu_ops.MAGIC64`, not from conversions, which
+run at an eighth of the speed; 8 are left for two steps. Wrong where an index is 2^31 away from its anchor or N above 2^23;
+a NaN stays one.
 """
 
 from __future__ import annotations
@@ -10,28 +14,28 @@ from typing import NamedTuple
 
 import numpy as np
 
-from nbnumba.kernels._cuda import cuda_device, float32, float64, int32, read_only, reciprocal, uint32
+from nbnumba.kernels._cuda import cuda_device, float32, float64, read_only, reciprocal, uint32
 from nbnumba.kernels.blocks import GAUSS
 from nbnumba.kernels.fast_math import SMALLEST_SQR
 from nbnumba.kernels.gpu_ops import (
     MAGIC,
-    MAGIC_BITS,
+    MAGIC64,
     clamped,
     clamped_index,
     fused,
     nearest32,
     place,
-    quotient,
-    remainder,
+    rounded64,
+    small_float,
 )
 from nbnumba.kernels.lattice import GAUSS_WIDTH, SPHERE, sinc3, spot_radius_sqr
 
 #: What a fast kernel is compiled for: lattice transform and type of the phases.
-SQUARE32, SQUARE64, ROUND64, COMPACT64 = range(4)
+SQUARE32, SQUARE64, ROUND64, COMPACT64, FIXED = range(5)
 
 #: Columns of a staged term. Unsigned like its row: a signed index could be one from the end, which costs a test, and
 #: one signed index makes all of them signed.
-COLUMN = tuple(np.uint32(i) for i in range(12))
+COLUMN = tuple(np.uint32(i) for i in range(16))
 
 _ONE = np.float32(1)
 _TINY = np.float32(SMALLEST_SQR)
@@ -61,6 +65,12 @@ class SquareUnits(NamedTuple):
     c2: float
     c3: float
     c4: float
+    count_a: int  # fixed point: N,
+    count_b: int
+    count_c: int
+    whole_bits: int  # bits of an index before its fraction,
+    upper_bits: int  # of its fraction in the upper word,
+    half: int  # and what rounds that word
     nh: int  # entries of the box along each axis, and the number of the plane of defaults
     nk: int
     nl: int
@@ -70,6 +80,10 @@ class SquareUnits(NamedTuple):
     least_b: float
     least_c: float
     end: float  # squared radius at which spots end
+    vector_scale: float  # fixed point, float64: units in 1 of cell vectors over lambda,
+    direction_scale: float  # of differences of direction,
+    anchor_scale: float  # and of an index,
+    last_half: float  # half of the last bit that an offset keeps
 
 
 #: sin(pi x) / (pi x) = 1 + t (S1 + t (S2 + t (S3 + t S4))), t = x^2 <= 1/4: minimax fit, relative error 1.1e-8. One
@@ -118,7 +132,7 @@ def square32_term(a, b, c, start, whole, d, units, F2):
     """F_cell^2 F_latt^2 / (Na Nb Nc)^2 of a square crystal for one term and pixel, phases in float32.
 
     ``a``, ``b``, ``c``: the vectors over lambda, ``start``: the anchor's fractions, all multiplied by N; ``whole``: the
-    anchor's indices in the box less :data:`MAGIC_BITS`; ``d``: direction relative to the anchor's.
+    anchor's indices in the box less ``MAGIC_BITS``; ``d``: direction relative to the anchor's.
     """
     h, k, l = index32(start[0], a, d), index32(start[1], b, d), index32(start[2], c, d)
     th, tk, tl = fused(h, units.inverse_Na, MAGIC), fused(k, units.inverse_Nb, MAGIC), fused(l, units.inverse_Nc, MAGIC)
@@ -150,146 +164,126 @@ def square32_pair(real, whole, j, da, db, units, F2):
     )
 
 
-@cuda_device
-def add_square32(real, whole, low, high, da, db, units, F2):
-    """Sums over the staged terms ``low`` to ``high`` for both pixels of a thread: square crystals, float32.
+def in_twos(pair):
+    """A function that adds up the staged terms ``low`` to ``high`` for both pixels of a thread, float32.
 
-    Two terms in a turn: while the structure factors of one are on their way, the other one is computed.
+    ``pair``: the function that gives one of them, such as :func:`square32_pair`. Two terms in a turn: while the
+    structure factors of one are on their way, the other one is computed.
     """
-    sum_a, sum_b = float32(0), float32(0)
-    j, one = uint32(low), uint32(1)
-    last = uint32(high - 1)
-    while j < last:
-        a, b = square32_pair(real, whole, j, da, db, units, F2)
-        next_a, next_b = square32_pair(real, whole, uint32(j + one), da, db, units, F2)
-        sum_a += a
-        sum_b += b
-        sum_a += next_a
-        sum_b += next_b
-        j = uint32(j + one + one)
-    if j == last:
-        a, b = square32_pair(real, whole, j, da, db, units, F2)
-        sum_a += a
-        sum_b += b
-    return sum_a, sum_b
+
+    @cuda_device
+    def add(real, whole, low, high, da, db, crystal, units, F2):
+        sum_a, sum_b = float32(0), float32(0)
+        j, one = uint32(low), uint32(1)
+        last = uint32(high - 1)
+        while j < last:
+            a, b = pair(real, whole, j, da, db, units, F2)
+            next_a, next_b = pair(real, whole, uint32(j + one), da, db, units, F2)
+            sum_a += a
+            sum_b += b
+            sum_a += next_a
+            sum_b += next_b
+            j = uint32(j + one + one)
+        if j == last:
+            a, b = pair(real, whole, j, da, db, units, F2)
+            sum_a += a
+            sum_b += b
+        return sum_a, sum_b
+
+    return add
+
+
+add_square32 = in_twos(square32_pair)
 
 
 @cuda_device
-def indices(real, j, d):
-    """h, k, l of a staged term for a pixel, float64, less the whole indices of the anchor."""
-    return (
-        real[j, 9] + real[j, 0] * d[0] + real[j, 1] * d[1] + real[j, 2] * d[2],
-        real[j, 10] + real[j, 3] * d[0] + real[j, 4] * d[1] + real[j, 5] * d[2],
-        real[j, 11] + real[j, 6] * d[0] + real[j, 7] * d[1] + real[j, 8] * d[2],
-    )
+def index64(start, v, d):
+    """start + v . d in float64: an index for a pixel, less the anchor's whole number."""
+    return start + v[0] * d[0] + v[1] * d[1] + v[2] * d[2]
 
 
 @cuda_device
-def F2_of(F2, whole, j, h0, k0, l0, units):
-    """F^2 of the reflection at whole indices relative to the anchor's."""
-    i = clamped_index(whole[j, 0] + int32(h0), units.nh)
-    k = clamped_index(whole[j, 1] + int32(k0), units.nk)
-    l = clamped_index(whole[j, 2] + int32(l0), units.nl)
-    return read_only(F2, place(i, k, l, units.wide_k, units.wide_l))
+def nearest_of(real, whole, j, d, units):
+    """Offsets of a staged term's h, k, l from the nearest whole indices, float64, and the place of the latter in the box.
+
+    A half belongs to the lower number, as in the reference: anchors are lower by ``gpu_stage.LOWER_HALF``.
+    """
+    a, b, c, start, base = staged_term(real, whole, j)
+    h, k, l = index64(start[0], a, d), index64(start[1], b, d), index64(start[2], c, d)
+    th, tk, tl = h + MAGIC64, k + MAGIC64, l + MAGIC64
+    i = clamped_index(base[0] + rounded64(th), units.nh)
+    m = clamped_index(base[1] + rounded64(tk), units.nk)
+    n = clamped_index(base[2] + rounded64(tl), units.nl)
+    offset = (h - (th - MAGIC64), k - (tk - MAGIC64), l - (tl - MAGIC64))
+    return offset, place(i, m, n, units.wide_k, units.wide_l)
 
 
 @cuda_device
-def whole_below(x):
-    """Nearest whole number, a half belonging to the lower one."""
-    return math.ceil(x - 0.5)
+def split64(u):
+    """A float64 less the nearest whole number, and itself, float32."""
+    t = u + MAGIC64
+    y = float32(u - (t - MAGIC64))
+    return y, y + small_float(rounded64(t))
 
 
 @cuda_device
-def square64_term(real, whole, j, d, N, units, F2):
+def square64_term(real, whole, j, d, units, F2):
     """As :func:`square32_term`, phases in float64."""
-    h, k, l = indices(real, j, d)
-    h0, k0, l0 = float64(whole_below(h)), float64(whole_below(k)), float64(whole_below(l))
-    uh, uk, ul = N[0] * (h - h0), N[1] * (k - k0), N[2] * (l - l0)
-    yh, yk, yl = uh - math.floor(uh + 0.5), uk - math.floor(uk + 0.5), ul - math.floor(ul + 0.5)
-    latt = grating(float32(uh), float32(uk), float32(ul), float32(yh), float32(yk), float32(yl), units)
-    return float64(latt * F2_of(F2, whole, j, h0, k0, l0, units))
+    (h, k, l), entry = nearest_of(real, whole, j, d, units)
+    yh, uh = split64(units.Na * h)
+    yk, uk = split64(units.Nb * k)
+    yl, ul = split64(units.Nc * l)
+    return float64(grating(uh, uk, ul, yh, yk, yl, units) * read_only(F2, entry))
 
 
 @cuda_device
 def round64_term(real, whole, j, d, crystal, units, F2):
     """F_cell^2 times the squared transform of an ellipsoid, 1 at its peak, for one term and pixel."""
-    h, k, l = indices(real, j, d)
-    h0, k0, l0 = float64(whole_below(h)), float64(whole_below(k)), float64(whole_below(l))
-    dh, dk, dl = crystal.Na * (h - h0), crystal.Nb * (k - k0), crystal.Nc * (l - l0)
+    (h, k, l), entry = nearest_of(real, whole, j, d, units)
+    dh, dk, dl = crystal.Na * h, crystal.Nb * k, crystal.Nc * l
     radius = math.sqrt((dh * dh + dk * dk + dl * dl) * crystal.fudge)
     factor = sinc3(math.pi * radius)
-    return factor * factor * F2_of(F2, whole, j, h0, k0, l0, units)
+    return factor * factor * read_only(F2, entry)
 
 
 @cuda_device
 def compact64_term(real, whole, j, d, crystal, units, F2):
     """F_cell^2 times a gauss or tophat spot, 1 at its peak, for one term and pixel."""
-    h, k, l = indices(real, j, d)
-    h0, k0, l0 = float64(whole_below(h)), float64(whole_below(k)), float64(whole_below(l))
-    radius_sqr = spot_radius_sqr(crystal, h - h0, k - k0, l - l0) * crystal.fudge
+    (h, k, l), entry = nearest_of(real, whole, j, d, units)
+    radius_sqr = spot_radius_sqr(crystal, h, k, l) * crystal.fudge
     if radius_sqr >= units.end:
         return 0.0
     value = math.exp(-2.0 / GAUSS_WIDTH * radius_sqr) if crystal.shape == GAUSS else 1.0
-    return value * F2_of(F2, whole, j, h0, k0, l0, units)
+    return value * read_only(F2, entry)
 
 
-@cuda_device
-def add_terms64(kind, real, whole, low, high, da, db, crystal, units, F2):
-    """As :func:`add_square32` for the other kinds, in float64; terms without a spot near the tile are passed over."""
-    sum_a, sum_b = 0.0, 0.0
-    N = (max(crystal.Na, 1.0), max(crystal.Nb, 1.0), max(crystal.Nc, 1.0))
-    for j in range(low, high):
-        if kind == SQUARE64:
-            sum_a += square64_term(real, whole, j, da, N, units, F2)
-            sum_b += square64_term(real, whole, j, db, N, units, F2)
-        elif kind == ROUND64:
-            sum_a += round64_term(real, whole, j, da, crystal, units, F2)
-            sum_b += round64_term(real, whole, j, db, crystal, units, F2)
-        elif whole[j, 3] == 0:
-            sum_a += compact64_term(real, whole, j, da, crystal, units, F2)
-            sum_b += compact64_term(real, whole, j, db, crystal, units, F2)
-    return sum_a, sum_b
+def terms64(kind):
+    """As :func:`in_twos` for terms of the other kinds, in float64; terms without a spot near the tile are passed over."""
 
+    @cuda_device
+    def add(real, whole, low, high, da, db, crystal, units, F2):
+        sum_a, sum_b = 0.0, 0.0
+        j, last = uint32(low), uint32(high)
+        while j < last:
+            if kind == SQUARE64:
+                sum_a += square64_term(real, whole, j, da, units, F2)
+                sum_b += square64_term(real, whole, j, db, units, F2)
+            elif kind == ROUND64:
+                sum_a += round64_term(real, whole, j, da, crystal, units, F2)
+                sum_b += round64_term(real, whole, j, db, crystal, units, F2)
+            elif whole[j, COLUMN[3]] == 0:
+                sum_a += compact64_term(real, whole, j, da, crystal, units, F2)
+                sum_b += compact64_term(real, whole, j, db, crystal, units, F2)
+            j = uint32(j + uint32(1))
+        return sum_a, sum_b
 
-@cuda_device
-def anchor(index, low):
-    """Fraction of an index at the tile's middle, and its whole part counted from the corner of the box."""
-    nearest = math.floor(index + 0.5)
-    return index - nearest, int32(nearest - low)
-
-
-@cuda_device
-def stage(kind, real, whole, j, term, origin, crystal, cell, sources, cells, units):
-    """Anchor one term: into row ``j`` of ``real`` (STAGED, 12) and ``whole`` (STAGED, 4).
-
-    ``origin`` (4,): direction of the tile's middle, and the largest difference of another one in the tile; a term whose
-    spots are all further away is marked.
-    """
-    i, m = quotient(term, cells.shape[0]), remainder(term, cells.shape[0])
-    inverse = 1.0 / sources[i, 3]
-    x, y, z = origin[0] - sources[i, 0], origin[1] - sources[i, 1], origin[2] - sources[i, 2]
-    outside = 0
-    for axis in range(3):
-        a, b, c = cells[m, 3 * axis] * inverse, cells[m, 3 * axis + 1] * inverse, cells[m, 3 * axis + 2] * inverse
-        low = cell.h_min if axis == 0 else (cell.k_min if axis == 1 else cell.l_min)
-        N = crystal.Na if axis == 0 else (crystal.Nb if axis == 1 else crystal.Nc)
-        fraction, nearest = anchor(a * x + b * y + c * z, low)
-        scale = max(N, 1.0) if kind == SQUARE32 else 1.0
-        real[j, 3 * axis], real[j, 3 * axis + 1], real[j, 3 * axis + 2] = a * scale, b * scale, c * scale
-        real[j, 9 + axis] = fraction * scale
-        whole[j, axis] = nearest - MAGIC_BITS if kind == SQUARE32 else nearest
-        if kind == COMPACT64:
-            off = abs(fraction) - origin[3] * math.sqrt(a * a + b * b + c * c)
-            least = units.least_a if axis == 0 else (units.least_b if axis == 1 else units.least_c)
-            if off > 0.0 and off * off * least > units.end:
-                outside = 1
-    whole[j, 3] = outside
+    return add
 
 
 @cuda_device
 def peak_of(kind, crystal):
     """Square of the lattice factor at the peak, by which all terms are divided until the end."""
-    if kind in (SQUARE32, SQUARE64):
+    if kind in (SQUARE32, SQUARE64, FIXED):
         peak = max(crystal.Na, 1.0) * max(crystal.Nb, 1.0) * max(crystal.Nc, 1.0)
     else:
         peak = crystal.Na * crystal.Nb * crystal.Nc

@@ -21,7 +21,7 @@ from nbnumba.threads import answering
 if TYPE_CHECKING:
     from nbnumba.gpu_render import GpuRenderer
 
-Kernel = Literal["fast32", "fast64", "spots", "general"]
+Kernel = Literal["fast32", "fixed", "fast64", "spots", "general"]
 Progress = Callable[[float], None]
 
 #: Inner steps per band: short enough that Ctrl-C and the progress bar feel immediate, long enough to cost nothing.

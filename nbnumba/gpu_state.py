@@ -32,7 +32,7 @@ Tell = Callable[[float], None]
 Done = Callable[[Window, float], None]
 
 #: Inner steps from which a launch may take some ten milliseconds: it then tells how far it is.
-LONG = {"fast32": 4e9, "fast64": 4e8, "general": 1e8}
+LONG = {"fast32": 4e9, "fixed": 3e9, "fast64": 4e8, "general": 1e8}
 NEVER = np.iinfo(np.int64).max
 #: Seconds in which the host only asks for the end; share of the time gone by, and seconds, that it sleeps afterwards.
 EAGER, NAP, LONGEST_NAP = 5e-4, 0.05, 0.02

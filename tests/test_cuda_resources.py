@@ -26,6 +26,27 @@ def test_fast_kernel_keeps_its_limits(capability):
 
 
 @needs_tools
+@pytest.mark.parametrize("capability", cuda_resources.CAPABILITIES)
+def test_phases_in_fixed_point_take_no_float64(capability):
+    row = measure("fast square fixed point", capability)
+    assert row.registers <= 72
+    assert row.spill_bytes == 0
+    assert row.stack_bytes == 0
+    assert row.float64_instructions == 0
+    assert row.instructions is not None
+    assert 60 < row.instructions <= (108 if capability == "9.0" else 112)
+
+
+@needs_tools
+def test_float64_phases_convert_little():
+    """8 conversions for two steps: six remainders become float32, two products float64."""
+    row = measure("fast square float64", "9.0")
+    assert row.instructions is not None
+    assert 60 < row.instructions <= 106
+    assert row.conversions == 8
+
+
+@needs_tools
 def test_inner_loop_loads_four_numbers_at_once():
     """The 15 numbers of a term are four loads for two pixels, with a look-up for each of those; two terms in a turn."""
     row = measure("fast square float32", "9.0")
@@ -37,7 +58,7 @@ def test_inner_loop_loads_four_numbers_at_once():
 def test_other_fast_kernels_do_not_spill(name):
     row = measure(name, "9.0")
     assert row.spill_bytes == 0
-    assert (row.float64_instructions == 0) == ("float32" in name)
+    assert (row.float64_instructions == 0) == ("float32" in name or "fixed" in name)
 
 
 @needs_tools

@@ -30,7 +30,7 @@ ROOT = Path(__file__).parents[1]
 BUDGET = 400
 #: Processes that share the work, and random experiments in it.
 PARTS, SWEEP = 4, 12
-#: Golden cases rendered by the general kernel too, and by correct physics with more flags.
+#: Golden cases rendered by the general kernel and with float64 phases too, and by correct physics with more flags.
 TWICE = ("det_curved", "shape_tophat", "det_thick_abs_steps", "sourcefile_full", "water_background", "mask")
 CORRECT = {
     "det_thick_abs_steps": ("--physics", "correct"),
@@ -97,6 +97,8 @@ def make_jobs() -> dict[str, Job]:
             jobs[name] = Job(inputs, kernel, image.shape)
             if kernel != "general" and name in TWICE:
                 jobs[f"{name}, general"] = Job(inputs, "general", image.shape)
+            if kernel == "fixed" and name in TWICE:
+                jobs[f"{name}, fast64"] = Job(inputs, "fast64", image.shape)
         for name, flags in CORRECT.items():
             inputs = cut(golden_inputs(name, *flags), np.unravel_index(golden[name].argmax(), golden[name].shape))
             jobs[f"{name}, correct"] = Job(inputs, make_gpu_plan(inputs).kernel, CASES[name]["shape"])

@@ -203,7 +203,7 @@ def test_precision_is_kept_on_a_gpu(found):
     inputs = build_inputs(resolve(small()))
     assert dispatch.make_plan(inputs, "auto", "double").kernel == "general"
     assert dispatch.make_plan(inputs, "auto", "mixed").kernel == "fast32"
-    assert dispatch.make_plan(inputs, "auto").kernel == "fast64"  # one term
+    assert dispatch.make_plan(inputs, "auto").kernel == "fixed"  # one term
     many = replace(inputs, cells=np.repeat(inputs.cells, 50, axis=0))
     assert dispatch.make_plan(many, "auto").kernel == "fast32"
     large = replace(many, crystal=many.crystal._replace(Na=1000.0))
