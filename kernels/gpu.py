@@ -20,10 +20,10 @@ def fast_kind(shape: int, name: str) -> int:
     return gpu_terms.ROUND64 if shape == ROUND else gpu_terms.COMPACT64
 
 
-def find_kernel(name: str, shape: int, curved: int, separate: int) -> Any:
+def find_kernel(name: str, shape: int, curved: int, separate: int, interpolate: int = 0) -> Any:
     """The kernel ``fast32``, ``fixed``, ``fast64`` or ``general``; compiled at its first launch."""
     if name == "general":
-        return gpu_general.render_general
+        return gpu_general.general_kernel(int(interpolate))
     return gpu_fast.fast_kernel(fast_kind(shape, name), int(curved), int(separate))
 
 

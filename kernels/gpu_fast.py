@@ -37,7 +37,8 @@ from nbnumba.kernels.vec import dot
 
 #: Pixels of a tile along both axes; threads of a block, two pixels each.
 TILE, THREADS = 16, 128
-#: Blocks that a multiprocessor should hold: as many as leave enough registers (bench.cuda_resources); others 4.
+#: Blocks that a multiprocessor should hold: as many as leave enough registers (bench.cuda_resources); others 4. Of curved
+#: detectors 7 at most, and 4 where pixels weigh sources.
 BLOCKS = {SQUARE32: 8, SQUARE64: 6, FIXED: 7}
 #: Terms in shared memory at a time, and the alignment (bytes) that lets a thread load four numbers at once.
 STAGED, ALIGNMENT = 64, 16
@@ -210,7 +211,9 @@ def fast_kernel(kind: int, curved: int, separate: int) -> Any:
         FIXED: (int32, 16, as_fixed, add_fixed),
     }.get(kind, (float64, 12, as_float64, terms64(kind)))
 
-    @cuda_kernel(threads=THREADS, blocks=4 if separate else BLOCKS.get(kind, 4))
+    blocks = 4 if separate else min(BLOCKS.get(kind, 4), 7 if curved else 8)
+
+    @cuda_kernel(threads=THREADS, blocks=blocks)
     def render_fast(image, window, panel, crystal, cell, beam, sources, cells, F2, mask, units, control):
         if SIMULATED:  # which knows no alignment, and tells arrays apart by their lines
             real = cuda.shared.array((STAGED, columns), real_type)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from nbnumba.kernels._jit import device
 
 
@@ -49,16 +51,15 @@ def tricubic(Fhkl, cell, h, k, l):
     """F at (h, k, l) from the 64 reflections around it: a cubic along l, then k, then h. Needs :func:`in_range`."""
     i0, j0, m0 = int(math.floor(h)), int(math.floor(k)), int(math.floor(l))
     wh, wk, wl = cubic_weights(h - i0), cubic_weights(k - j0), cubic_weights(l - m0)
-    i0 -= cell.h_min + 1
-    j0 -= cell.k_min + 1
-    m0 -= cell.l_min + 1
+    # unsigned: what could be an index from the end costs a test, and on GPUs registers
+    i1, j1, m1 = np.uint64(i0 - cell.h_min - 1), np.uint64(j0 - cell.k_min - 1), np.uint64(m0 - cell.l_min - 1)
     total = 0.0
     for i in range(4):
         plane = 0.0
         for j in range(4):
             line = 0.0
             for m in range(4):
-                line += wl[m] * Fhkl[i0 + i, j0 + j, m0 + m]
+                line += wl[m] * Fhkl[i1 + np.uint64(i), j1 + np.uint64(j), m1 + np.uint64(m)]
             plane += wk[j] * line
         total += wh[i] * plane
     return total

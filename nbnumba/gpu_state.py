@@ -75,7 +75,7 @@ class DeviceState:
             self.table = resident(self.device, ("F2", *tag), x.Fhkl, lambda: padded_F2(x))
             self.last = square_units(x)
         separate = int(x.beam.per_term or x.beam.dmin > 0)
-        kernel = find_kernel(self.name, x.crystal.shape, x.panel.curved, separate)
+        kernel = find_kernel(self.name, x.crystal.shape, x.panel.curved, separate, x.cell.interpolate)
         self.kernel = Starter(kernel, threads_of(self.name))
 
     def _compile(self) -> None:
