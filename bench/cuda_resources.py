@@ -1,7 +1,9 @@
 """What each CUDA kernel costs on each architecture, without a GPU: ``python -m bench.cuda_resources [-o FILE.json]``.
 
-Compiles the kernels to PTX and to machine code and prints registers, stack, spills, shared memory, occupancy and the
-instructions of the inner loop. Needs ``nbnumba[cuda]`` and the packages nvidia-cuda-nvcc (ptxas) and nvidia-cuda-nvdisasm.
+Compiles the kernels to PTX and to machine code and prints registers, stack, spills, shared memory, occupancy, and of the
+inner loop the instructions per step and pixel, the conversions for two steps and the float64 instructions. ``--linked`` takes
+the way of a run instead, whose linker optimizes anew. Needs ``nbnumba[cuda]`` or ``nbnumba[cuda-mlir]`` (``--package``) and the
+packages nvidia-cuda-nvcc (ptxas) and nvidia-cuda-nvdisasm.
 """
 
 from __future__ import annotations
@@ -9,15 +11,18 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import json
+import os
 import re
 import subprocess
 import tempfile
-import typing
 from collections import Counter
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple
-from unittest import mock
+from typing import NamedTuple
+
+from bench.cuda_kernels import KERNELS, SPOTS, compile_kernel, kernel_of
+from nbnumba.kernels._cuda_choice import PACKAGES, VARIABLE, find_package
 
 CAPABILITIES = ("7.5", "8.0", "8.6", "8.9", "9.0", "10.0", "12.0")
 #: Threads that a multiprocessor holds at most (CUDA programming guide, table of compute capabilities).
@@ -26,25 +31,6 @@ MOST_THREADS = {"7.5": 1024, "8.0": 2048, "8.6": 1536, "8.9": 1536, "9.0": 2048,
 MOST_SHARED = {"7.5": 64, "8.0": 164, "8.6": 100, "8.9": 100, "9.0": 228, "10.0": 228, "12.0": 100}
 BLOCK_SHARED = 1024
 REGISTERS = 65536
-#: name of a row -> kernel, shape, curved, separate (as ``gpu.find_kernel`` takes them); of spots the part, and per_term last
-KERNELS = {
-    "fast square float32": ("fast32", 0, 0, 0),
-    "fast square float32, curved": ("fast32", 0, 1, 0),
-    "fast square float32, by source": ("fast32", 0, 0, 1),
-    "fast square float64": ("fast64", 0, 0, 0),
-    "fast square fixed point": ("fixed", 0, 0, 0),
-    "fast round": ("fast64", 1, 0, 0),
-    "fast gauss, tophat": ("fast64", 2, 0, 0),
-    "general": ("general", 0, 0, 0),
-    "spots, find": ("find", 2, 0, 0),
-    "spots, fill": ("fill", 2, 0, 0),
-    "spots, paint": ("paint", 2, 0, 0),
-    "spots, paint, sub-pixels": ("paint all", 2, 0, 0),
-    "spots, paint, term by term": ("paint all", 2, 0, 1),
-    "spots, close": ("close", 2, 0, 0),
-}
-#: Parts of the reflection-by-reflection way, which have no loop over terms.
-SPOTS = ("find", "fill", "paint", "paint all", "close")
 _FLOAT64 = re.compile(r"^(D[A-Z]+|F2F\.F(32|64)\.F(32|64)|I2F\.F64.*|F2I\.F64.*|FRND\.F64.*|MUFU\.\w+64H?)\b")
 #: Conversions and roundings, which run at an eighth to a half of the speed of sums.
 _CONVERSION = re.compile(r"^(F2F|F2I|I2F|I2FP|FRND)\b")
@@ -72,8 +58,8 @@ class Resources:
 
 def missing_tools() -> str:
     """What this needs and is not installed; empty if all is there."""
-    if importlib.util.find_spec("numba_cuda") is None:
-        return "numba-cuda is not installed"
+    if find_package() is None:
+        return "neither numba-cuda nor numba-cuda-mlir is installed"
     missing = [tool for tool in ("ptxas", "nvdisasm") if find_tool(tool) is None]
     return f"{' and '.join(missing)} not found: pip install nvidia-cuda-nvcc nvidia-cuda-nvdisasm" if missing else ""
 
@@ -85,98 +71,6 @@ def find_tool(name: str) -> Path | None:
     return next((path for root in roots for path in sorted(root.glob(f"*/bin/{name}"))), None)
 
 
-def signature_of(kernel: str) -> tuple[Any, ...]:
-    """Types of a kernel's arguments."""
-    from numba import types
-
-    from nbnumba.kernels import blocks
-    from nbnumba.kernels.gpu_terms import SquareUnits
-
-    def block(cls: Any, whole: Any = types.int64, real: Any = types.float64) -> Any:
-        hints = typing.get_type_hints(cls)
-        double = {
-            "least_a",
-            "least_b",
-            "least_c",
-            "end",
-            "vector_scale",
-            "direction_scale",
-            "anchor_scale",
-            "last_half",
-        }
-        kinds = [whole if hint is int else (types.float64 if name in double else real) for name, hint in hints.items()]
-        return types.NamedTuple(kinds, cls)
-
-    rows = types.float64[:, ::1]
-    if kernel in SPOTS:
-        return spots_signature(kernel, block)
-    head = (
-        types.float32[:, ::1],
-        types.UniTuple(types.int64, 4),
-        *map(block, (blocks.PanelBlock, blocks.CrystalBlock, blocks.CellBlock)),
-    )
-    head += (block(blocks.BeamBlock), rows, rows)
-    mask, control = types.uint8[:, ::1], types.int32[::1]
-    if kernel == "general":
-        return (*head, types.float64[:, :, ::1], mask, types.int64[::1], control)
-    return (*head, types.float32[::1], mask, block(SquareUnits, types.int32, types.float32), control)
-
-
-def spots_signature(kernel: str, block: Any) -> tuple[Any, ...]:
-    """Types of the arguments of a kernel of :mod:`nbnumba.kernels.gpu_spots`; ``block`` makes that of a block."""
-    from numba import types
-
-    from nbnumba.kernels import blocks
-
-    whole, real, rows, table = types.int64, types.float64, types.float64[:, ::1], types.float32[::1]
-    list_, found, mask = types.int32[::1], types.int32[:, ::1], types.uint8[:, ::1]
-    names = (blocks.PanelBlock, blocks.CrystalBlock, blocks.CellBlock, blocks.BeamBlock)
-    panel, crystal, cell, beam = map(block, names)
-    if kernel == "find":
-        cone = types.UniTuple(real, 4)
-        return found, list_, list_, *[whole] * 4, panel, cell, rows, rows, rows, cone, real, table
-    if kernel == "fill":
-        return list_, list_, found, list_, whole, whole, panel
-    if kernel.startswith("paint"):
-        form = types.UniTuple(real, 6)
-        head = (rows, list_, list_, found, whole, panel, crystal, cell, beam, form)
-        return *head, rows, rows, table, mask, whole
-    return types.float32[:, ::1], rows, panel, beam, rows, mask
-
-
-def kernel_of(kernel: str, shape: int, curved: int, separate: int) -> tuple[Any, int]:
-    """A kernel and the threads of its blocks."""
-    from nbnumba.kernels import gpu, gpu_spots
-
-    if kernel not in SPOTS:
-        return gpu.find_kernel(kernel, shape, curved, separate), gpu.threads_of(kernel)
-    if kernel in ("find", "fill"):
-        return gpu_spots.find_spots if kernel == "find" else gpu_spots.fill_lists, gpu_spots.FINDERS
-    if kernel == "close":
-        return gpu_spots.close_pixels, gpu_spots.PAINTERS
-    return gpu_spots.paint_kernel(separate, int(kernel == "paint")), gpu_spots.PAINTERS
-
-
-def compile_ptx(kernel: str, shape: int, curved: int, separate: int, capability: str) -> str:
-    """PTX of a kernel; no driver is asked."""
-    from numba import cuda
-    from numba.cuda import dispatcher
-
-    compiled, _ = kernel_of(kernel, shape, curved, separate)
-    major, minor = (int(part) for part in capability.split("."))
-    device = mock.Mock(compute_capability=(major, minor))
-    with mock.patch.object(dispatcher, "get_current_device", lambda: device):
-        ptx, _ = cuda.compile(
-            compiled.py_func,
-            signature_of(kernel),
-            cc=(major, minor),
-            device=False,
-            abi="numba",
-            launch_bounds=compiled.targetoptions["launch_bounds"],
-        )
-    return str(ptx)
-
-
 def assemble(ptx: str, capability: str) -> tuple[str, str]:
     """The assembler's report and the machine code as text."""
     with tempfile.TemporaryDirectory() as folder:
@@ -185,8 +79,34 @@ def assemble(ptx: str, capability: str) -> tuple[str, str]:
         architecture = f"-arch=sm_{capability.replace('.', '')}"
         command = [str(find_tool("ptxas")), architecture, "-v", str(source), "-o", str(binary)]
         report = subprocess.run(command, capture_output=True, text=True, check=True).stderr
-        command = [str(find_tool("nvdisasm")), "-c", str(binary)]
-        return report, subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        return report, disassemble(binary.read_bytes())
+
+
+def link(ltoir: bytes, capability: str) -> tuple[str, str]:
+    """The linker's report and the machine code as text: what a GPU of this architecture is given."""
+    from cuda.bindings import nvjitlink
+
+    options = [f"-arch=sm_{capability.replace('.', '')}", "-lto", "-verbose", "-O3"]
+    handle = nvjitlink.create(len(options), options)
+    try:
+        nvjitlink.add_data(handle, nvjitlink.InputType.LTOIR, ltoir, len(ltoir), "kernel")
+        nvjitlink.complete(handle)
+        binary = bytearray(nvjitlink.get_linked_cubin_size(handle))
+        nvjitlink.get_linked_cubin(handle, binary)
+        report = bytearray(nvjitlink.get_info_log_size(handle))
+        nvjitlink.get_info_log(handle, report)
+    finally:
+        nvjitlink.destroy(handle)
+    return report.decode(errors="replace"), disassemble(bytes(binary))
+
+
+def disassemble(binary: bytes) -> str:
+    """Machine code as text."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "kernel.cubin")
+        path.write_bytes(binary)
+        command = [str(find_tool("nvdisasm")), "-c", str(path)]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
 
 def innermost_loops(machine_code: str) -> list[list[str]]:
@@ -243,17 +163,22 @@ def occupancy(capability: str, registers: int, shared: int, threads: int) -> flo
     return min(most, by_registers, by_shared) * threads / MOST_THREADS[capability]
 
 
-def measure(name: str, capability: str) -> Resources:
-    """Resources of one of :data:`KERNELS` on one architecture."""
+@cache
+def measure(name: str, capability: str, linked: bool = False) -> Resources:
+    """Resources of one of :data:`KERNELS` on one architecture; ``linked``: as linked at run time."""
     kernel, *variant = KERNELS[name]
-    report, code = assemble(compile_ptx(kernel, *variant, capability), capability)
+    if linked:
+        code = compile_kernel(kernel, *variant, capability=capability, output="ltoir")
+        report, text = link(code, capability)
+    else:
+        report, text = assemble(compile_kernel(kernel, *variant, capability=capability), capability)
 
     def number(pattern: str) -> int:
         # several functions may be reported: the kernel's own figures are the largest
         return max((int(n) for n in re.findall(pattern, report)), default=0)
 
     registers, shared = number(r"Used (\d+) registers"), number(r"(\d+) bytes smem")
-    loop = Loop() if kernel in ("general", *SPOTS) else inner_loop(code)
+    loop = Loop() if kernel in ("general", *SPOTS) else inner_loop(text)
     _, threads = kernel_of(kernel, *variant)
     return Resources(
         kernel=name,
@@ -271,30 +196,40 @@ def measure(name: str, capability: str) -> Resources:
     )
 
 
-def main() -> None:
+HEAD = f"{'kernel':36}{'cc':>5}{'regs':>6}{'stack':>7}{'spills':>8}{'shared':>8}{'occup.':>8}{'instr.':>8}"
+HEAD += f"{'conv.':>7}{'float64':>9}"
+
+
+def as_line(row: Resources) -> str:
+    """A row of the table under :data:`HEAD`."""
+    instructions = "-" if row.instructions is None else f"{row.instructions:.1f}"
+    conversions = "-" if row.conversions is None else f"{row.conversions:g}"
+    return (
+        f"{row.kernel:36}{row.capability:>5}{row.registers:6}{row.stack_bytes:7}{row.spill_bytes:8}{row.shared_bytes:8}"
+        f"{row.occupancy:8.0%}{instructions:>8}{conversions:>7}{row.float64_instructions:9}"
+    )
+
+
+def main(words: list[str] | None = None) -> None:
     """Print the table, and write it as JSON."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("-o", "--output", type=Path, help="JSON file")
     parser.add_argument("-c", "--capability", action="append", choices=CAPABILITIES, help="default: all")
-    options = parser.parse_args()
+    parser.add_argument("-k", "--kernel", action="append", choices=KERNELS, metavar="ROW", help="default: all rows")
+    parser.add_argument("--package", choices=[package.key for package in PACKAGES], help="default: as a run takes it")
+    parser.add_argument("--linked", action="store_true", help="by the linker that runs use, not by ptxas")
+    options = parser.parse_args(words)
+    if options.package:  # before it is imported for the first time
+        os.environ[VARIABLE] = options.package
     if missing := missing_tools():
         raise SystemExit(f"bench.cuda_resources: {missing}")
-    print(
-        f"{'kernel':32}{'cc':>5}{'regs':>6}{'stack':>7}{'spills':>8}{'shared':>8}{'occup.':>8}{'instr.':>8}"
-        f"{'conv.':>7}{'float64':>9}"
-    )
+    print(HEAD)
     rows = []
-    for name in KERNELS:
+    for name in options.kernel or KERNELS:
         for capability in options.capability or CAPABILITIES:
-            row = measure(name, capability)
+            row = measure(name, capability, options.linked)
             rows.append(asdict(row))
-            count = "-" if row.instructions is None else f"{row.instructions:.1f}"
-            conversions = "-" if row.conversions is None else f"{row.conversions:g}"
-            print(
-                f"{name:32}{capability:>5}{row.registers:6}{row.stack_bytes:7}{row.spill_bytes:8}{row.shared_bytes:8}"
-                f"{row.occupancy:8.0%}{count:>8}{conversions:>7}{row.float64_instructions:9}",
-                flush=True,
-            )
+            print(as_line(row), flush=True)
     if options.output:
         options.output.parent.mkdir(parents=True, exist_ok=True)
         options.output.write_text(json.dumps(rows, indent=1) + "\n")

@@ -1,0 +1,130 @@
+"""The CUDA kernels with the types of their arguments, compiled for any architecture without a GPU, by either package."""
+
+from __future__ import annotations
+
+import typing
+from contextlib import ExitStack
+from importlib import import_module
+from typing import Any
+from unittest import mock
+
+#: name of a row -> kernel, shape, curved, separate, interpolate (as ``gpu.find_kernel`` takes them); of spots the part, and
+#: per_term last
+KERNELS: dict[str, tuple[Any, ...]] = {
+    "fast square float32": ("fast32", 0, 0, 0),
+    "fast square float32, curved": ("fast32", 0, 1, 0),
+    "fast square float32, by source": ("fast32", 0, 0, 1),
+    "fast square fixed point": ("fixed", 0, 0, 0),
+    "fast square fixed point, curved": ("fixed", 0, 1, 0),
+    "fast square fixed point, by source": ("fixed", 0, 0, 1),
+    "fast square float64": ("fast64", 0, 0, 0),
+    "fast round": ("fast64", 1, 0, 0),
+    "fast gauss, tophat": ("fast64", 2, 0, 0),
+    "general": ("general", 0, 0, 0, 0),
+    "general, interpolating": ("general", 0, 0, 0, 1),
+    "spots, find": ("find", 2, 0, 0),
+    "spots, fill": ("fill", 2, 0, 0),
+    "spots, paint": ("paint", 2, 0, 0),
+    "spots, paint, sub-pixels": ("paint all", 2, 0, 0),
+    "spots, paint, term by term": ("paint all", 2, 0, 1),
+    "spots, close": ("close", 2, 0, 0),
+}
+#: Parts of the reflection-by-reflection way, which have no loop over terms.
+SPOTS = ("find", "fill", "paint", "paint all", "close")
+#: Fields of ``gpu_terms.SquareUnits`` that are float64.
+DOUBLES = ("least_a", "least_b", "least_c", "end", "vector_scale", "direction_scale", "anchor_scale", "last_half")
+
+
+def _types() -> Any:
+    """Types of arguments, as the package that is taken knows them."""
+    from nbnumba.kernels._cuda import PACKAGE
+    from nbnumba.kernels._cuda_choice import MLIR
+
+    return import_module("numba_cuda_mlir.numba_cuda.types" if PACKAGE is MLIR else "numba.core.types")
+
+
+def _block(cls: Any, whole: Any, real: Any) -> Any:
+    """Type of a parameter block."""
+    types, kinds = _types(), []
+    for name, hint in typing.get_type_hints(cls).items():
+        kinds.append(whole if hint is int else types.float64 if name in DOUBLES else real)
+    return types.NamedTuple(kinds, cls)
+
+
+def signature_of(kernel: str) -> tuple[Any, ...]:
+    """Types of a kernel's arguments."""
+    from nbnumba.kernels import blocks
+    from nbnumba.kernels.gpu_terms import SquareUnits
+
+    types = _types()
+    rows, mask, control = types.float64[:, ::1], types.uint8[:, ::1], types.int32[::1]
+    names = (blocks.PanelBlock, blocks.CrystalBlock, blocks.CellBlock, blocks.BeamBlock)
+    panel, crystal, cell, beam = (_block(cls, types.int64, types.float64) for cls in names)
+    if kernel in SPOTS:
+        return spots_signature(kernel, panel, crystal, cell, beam)
+    window = types.UniTuple(types.int64, 4)
+    head = (types.float32[:, ::1], window, panel, crystal, cell, beam, rows, rows)
+    if kernel == "general":
+        return (*head, types.float64[:, :, ::1], mask, types.int64[::1], control)
+    return (*head, types.float32[::1], mask, _block(SquareUnits, types.int32, types.float32), control)
+
+
+def spots_signature(kernel: str, panel: Any, crystal: Any, cell: Any, beam: Any) -> tuple[Any, ...]:
+    """Types of the arguments of a kernel of :mod:`nbnumba.kernels.gpu_spots`."""
+    types = _types()
+    whole, real, rows, table = types.int64, types.float64, types.float64[:, ::1], types.float32[::1]
+    list_, found, mask = types.int32[::1], types.int32[:, ::1], types.uint8[:, ::1]
+    if kernel == "find":
+        cone = types.UniTuple(real, 4)
+        return found, list_, list_, *[whole] * 4, panel, cell, rows, rows, rows, cone, real, table
+    if kernel == "fill":
+        return list_, list_, found, list_, whole, whole, panel
+    if kernel.startswith("paint"):
+        form = types.UniTuple(real, 6)
+        head = (rows, list_, list_, found, whole, panel, crystal, cell, beam, form)
+        return *head, rows, rows, table, mask, whole
+    return types.float32[:, ::1], rows, panel, beam, rows, mask
+
+
+def kernel_of(kernel: str, *variant: int) -> tuple[Any, int]:
+    """A kernel and the threads of its blocks."""
+    from nbnumba.kernels import gpu, gpu_spots
+
+    if kernel not in SPOTS:
+        return gpu.find_kernel(kernel, *variant), gpu.threads_of(kernel)
+    if kernel in ("find", "fill"):
+        return gpu_spots.find_spots if kernel == "find" else gpu_spots.fill_lists, gpu_spots.FINDERS
+    if kernel == "close":
+        return gpu_spots.close_pixels, gpu_spots.PAINTERS
+    return gpu_spots.paint_kernel(variant[-1], int(kernel == "paint")), gpu_spots.PAINTERS
+
+
+def compile_kernel(kernel: str, *variant: int, capability: str, output: str = "ptx") -> Any:
+    """A kernel as PTX (str), or as what is linked at run time (``ltoir``, bytes); no driver is asked."""
+    from nbnumba.kernels._cuda import PACKAGE, cuda
+    from nbnumba.kernels._cuda_choice import MLIR
+
+    compiled, _ = kernel_of(kernel, *variant)
+    cc = tuple(int(part) for part in capability.split("."))
+    with ExitStack() as patches:
+        if PACKAGE is MLIR:
+            tools = import_module("numba_cuda_mlir.tools")
+            patches.enter_context(mock.patch.object(tools, "_cached_cc", cc))
+        else:
+            dispatcher = import_module("numba.cuda.dispatcher")
+            device = mock.Mock(compute_capability=cc)
+            patches.enter_context(mock.patch.object(dispatcher, "get_current_device", lambda: device))
+        bounds = compiled.targetoptions["launch_bounds"]
+        code, _ = cuda.compile(
+            compiled.py_func,
+            signature_of(kernel),
+            cc=cc,
+            device=False,
+            abi="numba",
+            launch_bounds=bounds,
+            output=output,
+        )
+    if output == "ptx":
+        return str(code)
+    first = code[0] if isinstance(code, list | tuple) else code
+    return bytes(getattr(first, "code", first))
