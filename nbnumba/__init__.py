@@ -28,7 +28,7 @@ _here = _Path(__file__).resolve().parent  # a checkout: kernels/, cli/, data/ li
 if not (_here / "kernels").is_dir():  # a wheel: they lie inside it
     __path__ = [str(_here), str(_here.parent)]
 
-__version__ = "0.1.0"
+__version__ = "0.2.0.dev0"
 
 if TYPE_CHECKING:
     from nbnumba.config import (

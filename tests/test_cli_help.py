@@ -9,6 +9,7 @@ from dataclasses import fields
 
 import pytest
 
+import nbnumba
 from nbnumba.cli import report
 from nbnumba.cli.flag_table import FLAGS
 from nbnumba.cli.flags import Flag
@@ -105,7 +106,7 @@ def test_exit_codes_and_the_message_alone(words: list[str], code: int, message: 
 
 def test_version() -> None:
     result = shell("--version")
-    assert (result.returncode, result.stdout) == (0, "nbnumba 0.1.0\n")
+    assert (result.returncode, result.stdout) == (0, f"nbnumba {nbnumba.__version__}\n")
 
 
 def test_log_lines_show_units_and_leave_out_what_is_unknown() -> None:

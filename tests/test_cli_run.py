@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import nbnumba
 from nbnumba.cli import main as cli_main
 from tests.terminal import ROOT, shell, shown_on_terminal
 
@@ -113,7 +114,7 @@ def test_a_run_writes_its_files_and_its_record(tmp_path: Path) -> None:
         "run.json",
     }
     record = json.loads((tmp_path / "run.json").read_text())
-    assert record["version"] == "0.1.0" and record["device"] == "cpu"
+    assert record["version"] == nbnumba.__version__ and record["device"] == "cpu"
     assert record["facts"]["fpixels"] == 16 and math.isfinite(record["statistics"]["mean"])
     assert "16 x 16 pixels" in result.stderr and "wrote" in result.stderr
     first = {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.suffix != ".json"}
