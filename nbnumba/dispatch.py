@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -16,7 +15,7 @@ from nbnumba.gpu_failures import guarded
 from nbnumba.inputs import KernelInputs
 from nbnumba.kernels._cuda_choice import is_simulated
 from nbnumba.kernels.blocks import CellBlock
-from nbnumba.threads import answering
+from nbnumba.threads import answering, usable_cores
 
 if TYPE_CHECKING:
     from nbnumba.gpu_render import GpuRenderer
@@ -158,7 +157,7 @@ def set_threads(threads: int | None) -> int:
     import numba
 
     most = numba.config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]
-    wanted = threads if threads is not None else min(most, len(os.sched_getaffinity(0)))
+    wanted = threads if threads is not None else min(most, usable_cores())
     if not 1 <= wanted <= most:
         raise ConfigError(f"--threads must be between 1 and {most} on this machine, got {wanted}")
     numba.set_num_threads(wanted)

@@ -43,7 +43,7 @@ from nbnumba.series_truth import (
 )
 from nbnumba.simulate import Result, simulate
 from nbnumba.structure_factors import FhklGrid, resolve_structure_factors
-from nbnumba.threads import kernels
+from nbnumba.threads import kernels, usable_cores
 from nbnumba.writing import write_outputs
 
 Progress = Callable[[int, int], None]
@@ -260,11 +260,7 @@ def _workers(series: Series, missing: list[int], wanted: int | None) -> int:
         fpixels = detector.fpixels or detector.detsize_f_mm / detector.pixel_mm
         pixels = int(fpixels * (detector.spixels or detector.detsize_s_mm / detector.pixel_mm))
     affordable = memory.available_bytes() // (_PROCESS_BYTES + _PIXEL_BYTES * pixels)
-    return max(1, min(_cores(), len(missing) // SHOTS_PER_WORKER, int(affordable)))
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(usable_cores(), len(missing) // SHOTS_PER_WORKER, int(affordable)))
 
 
 def _here(recipe: Recipe, missing: list[int]) -> Iterator[Made]:
@@ -276,7 +272,7 @@ def _here(recipe: Recipe, missing: list[int]) -> Iterator[Made]:
 def _in_pool(recipe: Recipe, missing: list[int], workers: int) -> Iterator[Made]:
     """Numbers of finished shots, as they come; a worker that dies is replaced and its shots are made again."""
     if recipe.threads is None:
-        recipe = replace(recipe, threads=max(1, _cores() // workers))
+        recipe = replace(recipe, threads=max(1, usable_cores() // workers))
     left, deaths = dict.fromkeys(missing), 0
     while left:
         # spawn, because neither OpenMP's threads nor CUDA survive a fork

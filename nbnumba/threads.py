@@ -11,6 +11,7 @@ While a kernel runs, Python answers no signal. A call that may take long goes in
 from __future__ import annotations
 
 import functools
+import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -24,6 +25,12 @@ _one_at_a_time = threading.RLock()
 _workers: list[threading.Thread] = []
 #: Seconds between looks at the signals that have come.
 _LOOK_S = 0.1
+
+
+def usable_cores() -> int:
+    """Cores that this process may run on, where the system tells; else those of the machine."""
+    allowed = getattr(os, "sched_getaffinity", None)  # Linux has it
+    return len(allowed(0)) if allowed is not None else os.cpu_count() or 1
 
 
 def layer_is_thread_safe() -> bool:
