@@ -16,10 +16,11 @@ SOURCES = Path(__file__).parent / "driver"
 FLAGS = ("-std=gnu11", "-O2", "-g", "-Wall", "-Wextra", "-shared", "-fPIC", "-fvisibility=hidden", "-pthread")
 #: The names under which CUDA packages look for a driver; the first is the file, the others lead to it.
 NAMES = ("libcuda.so.1", "libcuda.so")
-PACKAGES = {"numba": "numba_cuda", "mlir": "numba_cuda_mlir"}
+#: Values of ``NBNUMBA_CUDA``, and the modules that have to be there.
+PACKAGES = {"numba-cuda": "numba_cuda", "mlir": "numba_cuda_mlir"}
 
 
-def missing(package: str = "numba") -> str:
+def missing(package: str = "numba-cuda") -> str:
     """What is needed and not there, for one of :data:`PACKAGES`; empty if all is."""
     if not sys.platform.startswith("linux"):
         return "the null driver is for Linux"

@@ -33,6 +33,13 @@ def figure(name: str) -> int:
     return int(value)
 
 
+def stay_current() -> None:
+    """Make the first device's context current in this thread for good, as a program does that uses CUDA by itself."""
+    context = ctypes.c_void_p()
+    if driver().cuDevicePrimaryCtxRetain(ctypes.byref(context), 0) or driver().cuCtxSetCurrent(context):
+        raise RuntimeError("the driver gives no context")
+
+
 def live() -> dict[str, int]:
     """What is allocated now, after a collection of garbage."""
     gc.collect()

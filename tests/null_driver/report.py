@@ -38,10 +38,12 @@ class Launch:
         of the array, place in the allocation, bytes of the allocation.
 
         The parameters of an array are: two pointers to its owner (none), items, bytes of an item, address, shape, strides.
+        Those of numba-cuda-mlir tell nothing of bytes, and none is found.
         """
         for index, size, offset in self.pointers:
-            if index >= 4 and self.values[index - 4] == self.values[index - 3] == 0:
-                yield index, self.values[index - 2] * self.values[index - 1], offset, size
+            before = self.values[max(index - 4, 0) : index]
+            if len(before) == 4 and before[:2] == [0, 0] and before[3] in (1, 2, 4, 8):
+                yield index, before[2] * before[3], offset, size
 
     def too_large(self) -> list[str]:
         """Arrays that do not fit into their allocations."""

@@ -66,7 +66,7 @@ def environment_for(
         Faults, as ``alloc:3`` or ``cuLaunchKernelEx:1:719:sticky`` (driver/report.c).
     kernel_ms : float, optional
         How long a kernel keeps its stream busy; 0.
-    package : {"numba", "mlir"}, optional
+    package : {"numba-cuda", "mlir"}, optional
         Which CUDA package is taken.
     more : dict, optional
         Further variables.

@@ -1,0 +1,67 @@
+"""What the compiler makes of the CUDA kernels before machine code: one property of each line that was written for it."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+
+import pytest
+
+from bench.cuda_resources import KERNELS, compile_ptx
+
+_found = importlib.util.find_spec("numba_cuda")
+needs_compiler = pytest.mark.skipif(_found is None, reason="numba-cuda is not installed")
+
+
+def innermost_loops(ptx: str) -> list[list[str]]:
+    """Instructions of the loops that hold no other loop."""
+    code: list[str] = []
+    label: dict[str, int] = {}
+    for line in map(str.strip, ptx.splitlines()):
+        if found := re.match(r"(\$L\w+):", line):
+            label[found[1]] = len(code)
+        elif line.endswith(";"):
+            code.append(line)
+    jumps = [(end, re.search(r"\bbra(?:\.uni)?\s+(\$L\w+);", line)) for end, line in enumerate(code)]
+    loops = [(label[jump[1]], end) for end, jump in jumps if jump and label[jump[1]] <= end]
+    inner = [a for a in loops if not any(b != a and a[0] <= b[0] and b[1] <= a[1] for b in loops)]
+    return [code[start : end + 1] for start, end in inner]
+
+
+@needs_compiler
+@pytest.mark.parametrize("capability", ["7.5", "9.0"])
+def test_float32_loop_is_float32(capability):
+    """The loop over terms: three indices clamped by one instruction each for a look-up, and no float64."""
+    ptx = compile_ptx(*KERNELS["fast square float32"], capability)
+    loops = [loop for loop in innermost_loops(ptx) if any("ld.global.nc.f32" in line for line in loop)]
+    assert len(loops) == 1
+    (loop,) = loops
+    look_ups = sum("ld.global.nc.f32" in line for line in loop)
+    assert sum(line.split()[0] == "min.u32" for line in loop) == 3 * look_ups
+    assert not [line for line in loop if ".f64" in line]
+    assert not [line for line in loop if re.match(r"(ld|st)\.local|call", line)]
+
+
+@needs_compiler
+@pytest.mark.parametrize(
+    "name",
+    ["fast square float32", "fast square float32, by source", "fast square float64", "spots, fill", "spots, paint",
+     "spots, paint, sub-pixels", "spots, paint, term by term"],
+)  # fmt: skip
+def test_no_local_memory_is_asked_for(name):
+    """Arrays that a thread has to itself would be in the device's memory, behind caches."""
+    assert ".local" not in compile_ptx(*KERNELS[name], "9.0")
+
+
+LOOPS = """
+$L__BB0_1:
+\tadd.s32 %r1, %r1, 1;
+$L__BB0_2:
+\tmin.u32 %r2, %r1, %r3;
+\t@%p1 bra $L__BB0_2;
+\tbra.uni $L__BB0_1;
+"""
+
+
+def test_innermost_loops_are_found():
+    assert innermost_loops(LOOPS) == [["min.u32 %r2, %r1, %r3;", "@%p1 bra $L__BB0_2;"]]
