@@ -40,6 +40,18 @@ def stay_current() -> None:
         raise RuntimeError("the driver gives no context")
 
 
+def flush(devices: int = 1) -> None:
+    """Let the CUDA package free now what it keeps, to free it in batches."""
+    from nbnumba.kernels._cuda import cuda
+
+    gc.collect()
+    for index in range(devices):
+        with cuda.gpus[index]:
+            context = cuda.current_context()
+            context.deallocations.clear()
+            context.memory_manager.deallocations.clear()
+
+
 def live() -> dict[str, int]:
     """What is allocated now, after a collection of garbage."""
     gc.collect()

@@ -89,7 +89,12 @@ def environment_for(
 
 
 def run(
-    code: str | Sequence[str], *, folder: Path | None = None, timeout: float = PATIENCE, **settings: Any
+    code: str | Sequence[str],
+    *,
+    folder: Path | None = None,
+    timeout: float = PATIENCE,
+    bare: bool = False,
+    **settings: Any,
 ) -> Outcome:
     """Run a piece of Python, or ``python`` with these words, under the driver.
 
@@ -99,13 +104,17 @@ def run(
         Source text, which may be indented; or arguments of the interpreter, as ``["-m", "nbnumba", "info"]``.
     folder : Path, optional
         Where it runs; the root of the checkout by default, which it can import in any case.
+    bare : bool
+        Neither look at the arguments of launches nor write a report: both cost more than a launch.
     settings
         As for :func:`environment_for`.
     """
     words = ["-c", textwrap.dedent(code)] if isinstance(code, str) else [*code]
     with tempfile.TemporaryDirectory(prefix="null-driver-") as scratch:
         file = Path(scratch, "report.jsonl")
-        environment = environment_for(**settings) | {"NULL_DRIVER_REPORT": str(file)}
+        environment = environment_for(**settings) | (
+            {"NULL_DRIVER_CHECKS": "0"} if bare else {"NULL_DRIVER_REPORT": str(file)}
+        )
         roots = os.pathsep.join(filter(None, [str(ROOT), environment.get("PYTHONPATH")]))
         done = subprocess.run(
             [sys.executable, *words],

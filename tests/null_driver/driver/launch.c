@@ -198,10 +198,22 @@ static void report_launch(const struct kernel *kernel, const struct configuratio
     free(pointers);
 }
 
+static CUresult check_arguments(struct call *call, const struct kernel *kernel, const struct configuration *shape,
+                                void **arguments, void **extra, int device)
+{
+    static unsigned char values[65536];
+    CUresult status =
+        extra != NULL ? read_buffer(call, kernel, extra, values) : read_arguments(call, kernel, arguments, values);
+    if (status == SUCCESS)
+        status = check_values(call, kernel, values, device);
+    if (status == SUCCESS)
+        report_launch(kernel, shape, values, device);
+    return status;
+}
+
 static CUresult launch(struct call *call, struct device *device, void *handle, const struct configuration *shape,
                        void **arguments, void **extra)
 {
-    static unsigned char values[65536];
     struct object *object;
     uint64_t *busy_until;
     CUresult status = check_object(call, handle, KERNEL_OBJECT, &object);
@@ -214,15 +226,11 @@ static CUresult launch(struct call *call, struct device *device, void *handle, c
         return fail(call, INVALID_HANDLE, "%s: loaded on device %d while %d is current", kernel->name, object->device,
                     number_of(device));
     status = check_shape(call, kernel, shape);
-    if (status == SUCCESS)
-        status =
-            extra != NULL ? read_buffer(call, kernel, extra, values) : read_arguments(call, kernel, arguments, values);
-    if (status == SUCCESS)
-        status = check_values(call, kernel, values, number_of(device));
+    if (status == SUCCESS && settings.checks)
+        status = check_arguments(call, kernel, shape, arguments, extra, number_of(device));
     if (status != SUCCESS)
         return status;
     figures.launches++;
-    report_launch(kernel, shape, values, number_of(device));
     if (settings.duration > 0) {
         uint64_t time = now();
         *busy_until = (*busy_until > time ? *busy_until : time) + settings.duration;

@@ -48,6 +48,7 @@ struct settings {
     uint64_t total;    /* NULL_DRIVER_TOTAL, bytes of each device */
     uint64_t free;     /* NULL_DRIVER_FREE, bytes of each device, before anything is allocated */
     uint64_t duration; /* NULL_DRIVER_KERNEL_MS, ns that every kernel keeps its stream busy */
+    bool checks;       /* NULL_DRIVER_CHECKS: whether launches look at their arguments; 0 for timing them */
 };
 extern struct settings settings;
 

@@ -87,6 +87,7 @@ __attribute__((constructor)) static void read_settings(void)
     settings.total = strtoull(setting("NULL_DRIVER_TOTAL", "85899345920"), NULL, 10);
     settings.free = strtoull(setting("NULL_DRIVER_FREE", "83751862272"), NULL, 10);
     settings.duration = (uint64_t)(atof(setting("NULL_DRIVER_KERNEL_MS", "0")) * 1e6);
+    settings.checks = atoi(setting("NULL_DRIVER_CHECKS", "1")) != 0;
     const char *file = setting("NULL_DRIVER_REPORT", NULL);
     if (file != NULL)
         report = open(file, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
