@@ -9,10 +9,19 @@ import textwrap
 
 import pytest
 
-from tests.null_driver.build import missing
+from tests.null_driver.build import PACKAGES, missing
+from tests.null_driver.campaign import campaign
 from tests.null_driver.experiments import EXPERIMENTS
 from tests.null_driver.session import run
 
+each_package = pytest.mark.parametrize(
+    "package",
+    [
+        pytest.param(name, marks=pytest.mark.skipif(bool(missing(name)), reason=missing(name) or "all is there"))
+        for name in PACKAGES
+    ],
+)
+needs_mlir = pytest.mark.skipif(bool(missing("mlir")), reason=missing("mlir") or "all is there")
 pytestmark = pytest.mark.skipif(bool(missing()), reason=missing() or "all is there")
 
 #: NumPy 2.5 has no row_stack: numba knows by the version, numba-cuda does not.
@@ -313,3 +322,29 @@ def test_memory_of_two_devices_is_freed_in_its_context(tmp_path):
     done = command("spots", tmp_path, "cuda:all", devices=2, kernel_ms=5).check()
     assert "Traceback" not in done.err, done.err[-2000:]
     assert {launch.device for launch in done.report.launches} == {0, 1}
+
+
+def check_campaign(**given):
+    """No fault of a draw is told badly."""
+    trials = campaign(24, seed=2, **given)
+    wrong = [f"{t.experiment}, {t.fault}, {t.device}: {problem}" for t in trials for problem in t.problems]
+    assert not wrong, "\n".join(wrong)
+
+
+@each_package
+def test_a_lost_device_is_told_once(package):
+    """Nothing can be freed on a device that is lost: finalizers leave it alone, while the program runs and at its end."""
+    check_campaign(ways=[":sticky"], package=package)
+
+
+@needs_mlir
+def test_every_fault_of_mlir_is_told_or_made_good():
+    """Its launcher raises RuntimeError out of machine code, which has no frame of its own; its names are long."""
+    check_campaign(ways=["", "+"], package="mlir")
+
+
+@needs_mlir
+def test_a_later_launch_of_mlir_may_fail(tmp_path):
+    """The third kernel of an image: by then its launcher is called without anything of the package in between."""
+    check_fallen_back(command("spots", tmp_path, "auto", fail="launch:6", package="mlir"), tmp_path, "LAUNCH_FAILED")
+    check_refused(command("spots", tmp_path, "cuda", fail="launch:6", package="mlir"), "LAUNCH_FAILED")

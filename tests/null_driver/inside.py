@@ -20,6 +20,7 @@ def driver() -> ctypes.CDLL:
     if not hasattr(library, "null_driver_figure"):
         raise RuntimeError("this process does not run under the null driver")
     library.null_driver_figure.restype = ctypes.c_long
+    library.null_driver_last_failed.restype = ctypes.c_char_p
     return library
 
 
@@ -67,3 +68,8 @@ def fail(faults: str) -> None:
     """Let calls fail from now on, as ``NULL_DRIVER_FAIL`` does."""
     if driver().null_driver_fail(faults.encode()) != 0:
         raise ValueError(f"the faults {faults} cannot be read")
+
+
+def last_failed() -> str:
+    """Name of the call in which the last fault came; empty if none did."""
+    return str(driver().null_driver_last_failed().decode())

@@ -88,7 +88,7 @@ def launch(address: int, *, grid: int = 1, block: int = 64, on: Any = None, tabl
     array = [
         c_uint64(number) for number in (0, 0, 100, 4, address, 100, 4)
     ]  # owner, owner, items, bytes, address, shape
-    values = [*array, c_float(2.0), c_int32(100)]
+    values: list[Any] = [*array, c_float(2.0), c_int32(100)]
     pointers = (c_void_p * len(values))(*(ctypes.addressof(value) for value in values))
     table = pointers if table is ... else table(pointers)
     return int(cu.cuLaunchKernel(kernel, grid, 1, 1, block, 1, 1, 0, on, table, None))

@@ -43,6 +43,7 @@ struct fault {
 };
 static struct fault faults[MOST_FAULTS];
 static int n_faults;
+static const char *last_failed = ""; /* name of the call in which the last fault came */
 
 /* ---- the lock ---- */
 
@@ -223,6 +224,11 @@ API int null_driver_fail(const char *list)
     return 0;
 }
 
+API const char *null_driver_last_failed(void)
+{
+    return last_failed;
+}
+
 /* The code that a call is to return instead of being carried out; SUCCESS if none. */
 static CUresult inject(const struct call *call)
 {
@@ -238,6 +244,7 @@ static CUresult inject(const struct call *call)
         if (fault->sticky && device != NULL)
             device->lost = found;
         figures.faults++;
+        last_failed = call->name;
         report_line("{\"event\":\"fault\",\"call\":\"%s\",\"number\":%ld,\"code\":%d,\"sticky\":%s}", call->name,
                     fault->seen, found, fault->sticky ? "true" : "false");
     }
