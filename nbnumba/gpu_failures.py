@@ -7,6 +7,7 @@ class: an AttributeError of a package that does not fit its neighbours tells a u
 from __future__ import annotations
 
 import re
+import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import TracebackType
@@ -14,6 +15,8 @@ from types import TracebackType
 from nbnumba.errors import DeviceError, first_line
 from nbnumba.kernels._cuda_choice import PACKAGES, SIMULATOR
 
+#: Letters of a foreign message that are quoted.
+LONGEST = 300
 #: pattern in class and message of an exception -> what it means, and the cure
 _KNOWN = (
     (r"OUT_OF_MEMORY|MemoryError", "the GPU has too little free memory; close what else uses it, or take --device cpu"),
@@ -44,15 +47,18 @@ def is_of_cuda(error: BaseException) -> bool:
         trace = trace.tb_next
     if any(f"{place}.".startswith(beginnings) for place in places):
         return True
-    # a package that is there but cannot be imported, or lacks one of its own
-    return isinstance(error, ImportError) and any(place.startswith("nbnumba.kernels._cuda") for place in places)
+    adapters = [place.startswith("nbnumba.kernels._cuda") for place in places]
+    # from a launcher that is no Python; or a package that is there but cannot be imported, or lacks one of its own
+    return adapters[-1] or (isinstance(error, ImportError) and any(adapters))
 
 
 def explained(error: BaseException, where: object) -> DeviceError | None:
     """A failure of CUDA as an error for the user; None if it is something else."""
     if isinstance(error, DeviceError) or not is_of_cuda(error):
         return None
-    said = f"{type(error).__name__}: {first_line(error)}"
+    # CUDA explains some errors in a paragraph, and quotes names of kernels that hold all their types
+    sentence = first_line(error).partition(". ")[0]
+    said = f"{type(error).__name__}: {textwrap.shorten(sentence, LONGEST, placeholder=' ...')[:LONGEST]}"
     meaning = next((text for pattern, text in _KNOWN if re.search(pattern, said)), "")
     return DeviceError(f"{where} failed: {meaning} ({said})" if meaning else f"{where} failed: {said}")
 

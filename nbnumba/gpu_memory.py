@@ -178,6 +178,18 @@ def release(index: int, held: dict[str, Any] | None = None) -> None:
         getattr(cuda.current_context(), "deallocations").clear()  # noqa: B009 - the simulator has none
 
 
+def give_up_if_lost(index: int) -> None:
+    """Free nothing more on a device that answers no longer: numba would print each of the driver's refusals."""
+    try:
+        with cuda.gpus[index]:
+            cuda.synchronize()
+    except Exception:  # whatever a lost device says
+        with suppress(Exception):
+            kept = cuda.gpus[index].get_primary_context().defer_cleanup()
+            kept.__enter__()
+            _given_up.append(kept)  # which would free everything at its own end
+
+
 @cache
 def lanes_of(index: int) -> Lanes:
     """The lanes of a device."""
@@ -185,6 +197,7 @@ def lanes_of(index: int) -> Lanes:
 
 
 _last_used: Any = None
+_given_up: list[Any] = []
 #: of all devices together
 pinned_images = PinnedImages()
 

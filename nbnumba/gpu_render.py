@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from nbnumba.devices import Device
 from nbnumba.errors import DeviceError
 from nbnumba.gpu_failures import guarded
 from nbnumba.gpu_inputs import TILE
-from nbnumba.gpu_memory import pinned_images
+from nbnumba.gpu_memory import give_up_if_lost, pinned_images
 from nbnumba.gpu_spots import batch_bytes
 from nbnumba.gpu_state import NEVER, DeviceState, Window
 from nbnumba.inputs import KernelInputs
@@ -27,6 +28,17 @@ from nbnumba.kernels.blocks import CellBlock
 
 #: Share of the free memory of a device that is taken.
 SHARE = 0.8
+
+
+@contextmanager
+def on_device(device: Device) -> Iterator[None]:
+    """Turn what fails on a device in the block into a DeviceError; should the device be lost, leave it alone."""
+    try:
+        with guarded(device):
+            yield
+    except DeviceError:
+        give_up_if_lost(device.index)
+        raise
 
 
 def table_bytes(inputs: KernelInputs) -> int:
@@ -50,7 +62,7 @@ class GpuRenderer:
         self.states = []
         self.limit = NEVER  # pixels of a band
         for device in devices:
-            with guarded(device):
+            with on_device(device):
                 self.states.append(DeviceState(device, inputs, plan.kernel))
                 self.limit = min(self.limit, self._room(device))
 
@@ -72,7 +84,7 @@ class GpuRenderer:
         panel = self.inputs.panel
         whole = (panel.s0, panel.s1, panel.f0, panel.f1) == (0, shape[0], 0, shape[1])
         index = self.devices[0].index
-        with guarded(self.devices[0]), cuda.gpus[index]:
+        with on_device(self.devices[0]), cuda.gpus[index]:
             return pinned_images.lend(index, shape, zero=not whole or self.inputs.mask.size > 0)
 
     def windows(self, region: Window) -> list[Window]:
@@ -107,7 +119,7 @@ class GpuRenderer:
             return False
         first = NEVER
         for state in self.states:
-            with guarded(state.device):
+            with on_device(state.device):
                 first = min(first, state.first_fallen())
         if first == NEVER:
             return False
@@ -132,7 +144,7 @@ class GpuRenderer:
                 progress(sum(shares.values()) / total)
 
         if len(self.states) == 1:
-            with guarded(self.states[0].device):
+            with on_device(self.states[0].device):
                 self.states[0].work(iter(windows), cell, image, direct, done)
         else:
             self._share(windows, cell, image, direct, done)
@@ -157,7 +169,7 @@ class GpuRenderer:
 
         def run(state: DeviceState) -> None:
             try:
-                with guarded(state.device):
+                with on_device(state.device):
                     state.work(take(), cell, image, direct, locked)
             except BaseException as error:  # raised again in the caller's thread
                 errors.append(error)
