@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import Any
 from unittest import mock
 
-#: name of a row -> kernel, shape, curved, separate, interpolate (as ``gpu.find_kernel`` takes them); of spots the part, and
+#: name of a row -> kernel, shape, curved, separate, interpolate, split (as ``gpu.find_kernel`` takes them); of spots the part, and
 #: per_term last
 KERNELS: dict[str, tuple[Any, ...]] = {
     "fast square float32": ("fast32", 0, 0, 0),
@@ -20,6 +20,8 @@ KERNELS: dict[str, tuple[Any, ...]] = {
     "fast square float64": ("fast64", 0, 0, 0),
     "fast round": ("fast64", 1, 0, 0),
     "fast gauss, tophat": ("fast64", 2, 0, 0),
+    "fast square float32, split": ("fast32", 0, 0, 0, 0, 1),
+    "fast, end of split sums": ("end", 0, 0, 0),
     "general": ("general", 0, 0, 0, 0),
     "general, interpolating": ("general", 0, 0, 0, 1),
     "spots, find": ("find", 2, 0, 0),
@@ -51,8 +53,8 @@ def _block(cls: Any, whole: Any, real: Any) -> Any:
     return types.NamedTuple(kinds, cls)
 
 
-def signature_of(kernel: str) -> tuple[Any, ...]:
-    """Types of a kernel's arguments."""
+def signature_of(kernel: str, split: bool = False) -> tuple[Any, ...]:
+    """Types of a kernel's arguments; ``split``: of a fast kernel that leaves sums to be closed."""
     from nbnumba.kernels import blocks
     from nbnumba.kernels.gpu_terms import SquareUnits
 
@@ -63,10 +65,22 @@ def signature_of(kernel: str) -> tuple[Any, ...]:
     if kernel in SPOTS:
         return spots_signature(kernel, panel, crystal, cell, beam)
     window = types.UniTuple(types.int64, 4)
-    head = (types.float32[:, ::1], window, panel, crystal, cell, beam, rows, rows)
+    head = (
+        types.float64[:, :, ::1] if split else types.float32[:, ::1],
+        window,
+        panel,
+        crystal,
+        cell,
+        beam,
+        rows,
+        rows,
+    )
     if kernel == "general":
         return (*head, types.float64[:, :, ::1], mask, types.int64[::1], control)
-    return (*head, types.float32[::1], mask, _block(SquareUnits, types.int32, types.float32), control)
+    units, partial = _block(SquareUnits, types.int32, types.float32), types.float64[:, :, ::1]
+    if kernel == "end":
+        return types.float32[:, ::1], window, panel, crystal, beam, rows, mask, partial
+    return (*head, types.float32[::1], mask, units, types.int32, control)
 
 
 def spots_signature(kernel: str, panel: Any, crystal: Any, cell: Any, beam: Any) -> tuple[Any, ...]:
@@ -88,8 +102,10 @@ def spots_signature(kernel: str, panel: Any, crystal: Any, cell: Any, beam: Any)
 
 def kernel_of(kernel: str, *variant: int) -> tuple[Any, int]:
     """A kernel and the threads of its blocks."""
-    from nbnumba.kernels import gpu, gpu_spots
+    from nbnumba.kernels import gpu, gpu_close, gpu_spots
 
+    if kernel == "end":
+        return gpu_close.close_kernel(*variant), gpu_close.THREADS
     if kernel not in SPOTS:
         return gpu.find_kernel(kernel, *variant), gpu.threads_of(kernel)
     if kernel in ("find", "fill"):
@@ -117,7 +133,7 @@ def compile_kernel(kernel: str, *variant: int, capability: str, output: str = "p
         bounds = compiled.targetoptions["launch_bounds"]
         code, _ = cuda.compile(
             compiled.py_func,
-            signature_of(kernel),
+            signature_of(kernel, split=len(variant) == 5),
             cc=cc,
             device=False,
             abi="numba",

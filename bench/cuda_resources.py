@@ -178,7 +178,7 @@ def measure(name: str, capability: str, linked: bool = False) -> Resources:
         return max((int(n) for n in re.findall(pattern, report)), default=0)
 
     registers, shared = number(r"Used (\d+) registers"), number(r"(\d+) bytes smem")
-    loop = Loop() if kernel in ("general", *SPOTS) else inner_loop(text)
+    loop = Loop() if kernel in ("end", "general", *SPOTS) else inner_loop(text)
     _, threads = kernel_of(kernel, *variant)
     return Resources(
         kernel=name,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from nbnumba.kernels import gpu_fast, gpu_general, gpu_terms
+from nbnumba.kernels import gpu_close, gpu_fast, gpu_general, gpu_terms
 from nbnumba.kernels.blocks import ROUND, SQUARE
 
 
@@ -20,11 +20,16 @@ def fast_kind(shape: int, name: str) -> int:
     return gpu_terms.ROUND64 if shape == ROUND else gpu_terms.COMPACT64
 
 
-def find_kernel(name: str, shape: int, curved: int, separate: int, interpolate: int = 0) -> Any:
+def find_kernel(name: str, shape: int, curved: int, separate: int, interpolate: int = 0, split: int = 0) -> Any:
     """The kernel ``fast32``, ``fixed``, ``fast64`` or ``general``; compiled at its first launch."""
     if name == "general":
         return gpu_general.general_kernel(int(interpolate))
-    return gpu_fast.fast_kernel(fast_kind(shape, name), int(curved), int(separate))
+    return gpu_fast.fast_kernel(fast_kind(shape, name), int(curved), int(separate), int(split))
+
+
+def find_end(name: str, shape: int, curved: int, separate: int) -> Any:
+    """The kernel that ends what ``find_kernel(..., split=1)`` began."""
+    return gpu_close.close_kernel(fast_kind(shape, name), int(curved), int(separate))
 
 
 def threads_of(name: str) -> int:

@@ -7,8 +7,10 @@ thread computes h, k, l at the tile's middle in float64 and leaves the whole num
 memory, with the cell vectors over lambda; then all threads go through the portion, each adding a . (d - d of the
 middle) / lambda for its own two pixels. For square crystals with :data:`SQUARE32` all of that is float32 on indices
 multiplied by N, and wrong by rounding over the tile's extent only (``nbnumba.kernels.variants.anchored_error`` with
-the tile's diagonal). :data:`FIXED` has indices in fixed point (:mod:`nbnumba.kernels.gpu_fixed`) and takes no float64 either; the
-other kinds are float64 until fractions are left. Sums of square crystals are float32 within a portion, float64 beyond. With n sub-pixels a side the anchors stay where all terms fit into one portion.
+the tile's diagonal). :data:`FIXED` has indices in fixed point (:mod:`nbnumba.kernels.gpu_fixed`) and takes no float64
+either; the other kinds are float64 until fractions are left. Sums of square crystals are float32 within a portion,
+float64 beyond, chapter by chapter: where tiles are few, several blocks share the terms of one
+(:mod:`nbnumba.gpu_split`). With n sub-pixels a side the anchors stay where all terms fit into one portion.
 
 The box of structure factors has one plane more along each axis, filled with the value for everything outside
 (:func:`nbnumba.gpu_inputs.padded_F2`): a clamped unsigned index needs no test. Tiles begin at whole multiples of 16, so that a
@@ -177,6 +179,23 @@ def correction(panel, curved, separate, beam, sources, s, f):
 
 
 @cuda_device
+def first_pixel(corner, tid):
+    """Row and column of a thread's first pixel; the second one is half a tile further on.
+
+    Asked for again where it is needed, so that it takes no register in the inner loop.
+    """
+    return int32(corner[0] + (tid >> 3)), int32(corner[1] + (tid & 7))
+
+
+@cuda_device
+def finished(kind, panel, curved, separate, crystal, beam, sources, s, f, total):
+    """Photons of a pixel, of the sum of its terms."""
+    background = 0.0 if beam.per_term else beam.I_bg
+    value = beam.scale * (total * peak_of(kind, crystal) + background)
+    return value * correction(panel, curved, separate, beam, sources, s, f)
+
+
+@cuda_device
 def is_rendered(window, mask, s, f):
     """Whether a pixel lies in the window (row0, row1, f0, f1) and is not masked."""
     row0, row1, f0, f1 = window
@@ -186,15 +205,17 @@ def is_rendered(window, mask, s, f):
 
 
 @cache
-def fast_kernel(kind: int, curved: int, separate: int) -> Any:
+def fast_kernel(kind: int, curved: int, separate: int, split: int = 0) -> Any:
     """The fast kernel of a kind.
 
     ``curved``: for the curved detector. ``separate``: pixels weigh sources differently, by the resolution limit or
-    because every term has its own corrections; the terms then come in a group for each source.
+    because every term has its own corrections; the terms then come in a group for each source. ``split``: the terms of a
+    tile are shared by the blocks along z (:mod:`nbnumba.gpu_split`), which leave their sums for ``gpu_close``.
 
     The kernel's arguments::
 
-        image : (row1 - row0, f1 - f0) float32, photons; masked pixels are left as they are
+        image : (row1 - row0, f1 - f0) float32, photons; masked pixels are left as they are. With ``split``
+            (steps * chapters, row1 - row0, f1 - f0) float64; sums for gpu_close
         window : tuple of 4 int; row0, row1, f0, f1: the rendered rows and columns
         panel, crystal, cell, beam : PanelBlock, CrystalBlock, CellBlock, BeamBlock
         sources : (S, 11) float64; incident unit vector, wavelength (m), relative weight, E and B vector of the beam
@@ -202,9 +223,11 @@ def fast_kernel(kind: int, curved: int, separate: int) -> Any:
         F2 : float32; the padded box of squared structure factors, l fastest
         mask : (row1 - row0, f1 - f0) or (0, 0) uint8
         units : SquareUnits
+        chapter : int32; terms that are added up apart, a multiple of STAGED
         control : (2,) or (0,) int32, as of gpu_ops.is_stopped
 
-    Blocks of :data:`THREADS` threads; the grid covers the tiles from ``f0 // TILE`` and ``row0 // TILE`` on.
+    Blocks of :data:`THREADS` threads; the grid covers the tiles from ``f0 // TILE`` and ``row0 // TILE`` on. With ``split``
+    each block along z has one chapter of the terms at one step, a sub-pixel of a layer.
     """
     real_type, columns, converted, add_terms = {
         SQUARE32: (float32, 12, as_float32, add_square32),
@@ -214,7 +237,7 @@ def fast_kernel(kind: int, curved: int, separate: int) -> Any:
     blocks = 4 if separate else min(BLOCKS.get(kind, 4), 7 if curved else 8)
 
     @cuda_kernel(threads=THREADS, blocks=blocks)
-    def render_fast(image, window, panel, crystal, cell, beam, sources, cells, F2, mask, units, control):
+    def render_fast(image, window, panel, crystal, cell, beam, sources, cells, F2, mask, units, chapter, control):
         if SIMULATED:  # which knows no alignment, and tells arrays apart by their lines
             real = cuda.shared.array((STAGED, columns), real_type)
             whole = cuda.shared.array((STAGED, 4), int32)
@@ -222,21 +245,24 @@ def fast_kernel(kind: int, curved: int, separate: int) -> Any:
             real = cuda.shared.array((STAGED, columns), real_type, alignment=ALIGNMENT)
             whole = cuda.shared.array((STAGED, 4), int32, alignment=ALIGNMENT)
         origin = cuda.shared.array(4, float64)
+        corner = cuda.shared.array(2, int32)
         # each thread's own, but registers are scarce in the inner loop
         live = cuda.shared.array((2, THREADS), int32)
         total = cuda.shared.array((2, THREADS), float64)
+        grand = cuda.shared.array((2, THREADS), float64)
         tid = int32(cuda.threadIdx.x)
         row0, f0 = window[0], window[2]
-        s = int32(int32(row0 // TILE * TILE) + cuda.blockIdx.y * TILE)
-        f = int32(int32(f0 // TILE * TILE) + cuda.blockIdx.x * TILE)
         stop = int32(0)
         if tid == 0:
+            s = int32(int32(row0 // TILE * TILE) + cuda.blockIdx.y * TILE)
+            f = int32(int32(f0 // TILE * TILE) + cuda.blockIdx.x * TILE)
+            corner[0], corner[1] = s, f
             middle(panel, curved, s + TILE // 2, f + TILE // 2, origin)
             stop = is_stopped(control)
         if cuda.syncthreads_or(stop) != 0:
             return
         # two pixels a thread, half a tile apart
-        s, f = int32(s + (tid >> 3)), int32(f + (tid & 7))
+        s, f = first_pixel(corner, tid)
         live[0, tid] = is_rendered(window, mask, s, f)
         live[1, tid] = is_rendered(window, mask, s, f + TILE // 2)
         n_terms = int32(sources.shape[0] * cells.shape[0])
@@ -246,27 +272,37 @@ def fast_kernel(kind: int, curved: int, separate: int) -> Any:
                 stage(kind, real, whole, tid, tid, origin, crystal, cell, sources, cells, units)
             cuda.syncthreads()
         total[0, tid], total[1, tid] = 0.0, 0.0
+        grand[0, tid], grand[1, tid] = 0.0, 0.0
         n = int32(panel.oversample)
-        for step in range(int32(panel.layers * n * n)):
+        step, end_step, first, last = int32(0), int32(panel.layers * n * n), int32(0), n_terms
+        if split:  # one step and one chapter
+            chapters = quotient(int32(n_terms + chapter - 1), chapter)
+            step, first = quotient(cuda.blockIdx.z, chapters), int32(remainder(cuda.blockIdx.z, chapters) * chapter)
+            end_step, last = int32(step + 1), min(n_terms, int32(first + chapter))
+        while step < end_step:
+            s, f = first_pixel(corner, tid)
             subF, subS, layer = remainder(step, n), remainder(quotient(step, n), n), quotient(step, n * n)
             da = converted(offset(panel, curved, s, f, layer, subS, subF, origin), units)
             db = converted(offset(panel, curved, s, int32(f + TILE // 2), layer, subS, subF, origin), units)
-            start = int32(0)
-            while start < n_terms:
-                end = int32(start + size)
+            start = first
+            while start < last:
+                # to the end of the chapter, or of the source's terms in it
+                end = min(last, int32((quotient(start, chapter) + 1) * chapter))
                 weight_a, weight_b = float32(1), float32(1)
                 if separate:
                     i = quotient(start, size)
+                    end = min(end, int32((i + 1) * size))
+                    # a source in two chapters adds to the background in the first of them
+                    background = beam.I_bg / peak_of(kind, crystal) if start == i * size else 0.0
                     kept, share = weigh(panel, curved, beam, sources, i, s, f, layer, subS, subF)
-                    total[0, tid] += beam.I_bg / peak_of(kind, crystal) * share
+                    total[0, tid] += background * share
                     weight_a = float32(kept)
                     kept, share = weigh(panel, curved, beam, sources, i, s, int32(f + TILE // 2), layer, subS, subF)
-                    total[1, tid] += beam.I_bg / peak_of(kind, crystal) * share
+                    total[1, tid] += background * share
                     weight_b = float32(kept)
                     wanted = (live[0, tid] and weight_a != float32(0)) or (live[1, tid] and weight_b != float32(0))
                     if cuda.syncthreads_or(int32(1) if wanted else int32(0)) == 0:
                         start = end
-                        continue
                 while start < end:
                     low, high = start, end
                     if n_terms > STAGED:
@@ -284,15 +320,22 @@ def fast_kernel(kind: int, curved: int, separate: int) -> Any:
                         total[1, tid] += weight_b * sum_b
                     start = int32(start + STAGED)
                 start = end
-        background = 0.0 if beam.per_term else beam.I_bg
-        for p in range(2):
-            total[p, tid] = beam.scale * (total[p, tid] * peak_of(kind, crystal) + background)
+                if not separate or start == last or remainder(start, chapter) == 0:
+                    grand[0, tid] += total[0, tid]
+                    grand[1, tid] += total[1, tid]
+                    total[0, tid], total[1, tid] = 0.0, 0.0
+            step = int32(step + 1)
+        s, f = first_pixel(corner, tid)
         for p in range(2):
             if live[p, tid]:
-                factor = correction(panel, curved, separate, beam, sources, s, f)
-                image[s - row0, f - f0] = total[p, tid] * factor
+                if split:
+                    image[cuda.blockIdx.z, s - row0, f - f0] = grand[p, tid]
+                else:
+                    value = finished(kind, panel, curved, separate, crystal, beam, sources, s, f, grand[p, tid])
+                    image[s - row0, f - f0] = value
             f = int32(f + TILE // 2)
         if tid == 0:
-            tell_progress(control, cuda.blockIdx.y * cuda.gridDim.x + cuda.blockIdx.x)
+            number = (cuda.blockIdx.z * cuda.gridDim.y + cuda.blockIdx.y) * cuda.gridDim.x + cuda.blockIdx.x
+            tell_progress(control, number)
 
     return render_fast

@@ -42,6 +42,7 @@ class Lane:
         self.stream, self.event = cuda.stream(), cuda.event()
         self.control = cuda.mapped_array(2, np.int32)
         self._band: Any = None
+        self._sums: Any = None
         self._staging: np.ndarray | None = None
         self._shaped: tuple[tuple[int, int], Any] = ((0, 0), None)
 
@@ -59,6 +60,13 @@ class Lane:
                 self._band = cuda.device_array(size, np.float32)
             self._shaped = (shape, self._band[:size].reshape(shape))
         return self._shaped[1]
+
+    def sums(self, shape: tuple[int, int, int]) -> Any:
+        """A float64 array on the device for sums of portions (:mod:`nbnumba.gpu_split`); what it holds is left over."""
+        if self._sums is None or self._sums.shape != shape:
+            self._sums = None
+            self._sums = cuda.device_array(shape, np.float64)
+        return self._sums
 
     def staging(self, shape: tuple[int, int]) -> np.ndarray:
         """An array of the host into which a band is copied first; pinned where that can be had."""

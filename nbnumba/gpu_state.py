@@ -20,11 +20,13 @@ from nbnumba.devices import Device
 from nbnumba.gpu_inputs import framed_sources, padded_F2, square_units
 from nbnumba.gpu_launch import Starter
 from nbnumba.gpu_memory import Lane, lanes_of, release, resident, stay_current
+from nbnumba.gpu_split import chapter_of, portions_of
 from nbnumba.gpu_spots import SpotsPainter
 from nbnumba.inputs import KernelInputs
 from nbnumba.kernels._cuda import cuda, is_done
 from nbnumba.kernels.blocks import CellBlock
-from nbnumba.kernels.gpu import find_grid, find_kernel, threads_of
+from nbnumba.kernels.gpu import find_end, find_grid, find_kernel, threads_of
+from nbnumba.kernels.gpu_close import THREADS as CLOSERS
 from nbnumba.kernels.gpu_ops import DONE, STOP
 
 Window = tuple[int, int, int, int]
@@ -75,15 +77,31 @@ class DeviceState:
             self.table = resident(self.device, ("F2", *tag), x.Fhkl, lambda: padded_F2(x))
             self.last = square_units(x)
         separate = int(x.beam.per_term or x.beam.dmin > 0)
-        kernel = find_kernel(self.name, x.crystal.shape, x.panel.curved, separate, x.cell.interpolate)
-        self.kernel = Starter(kernel, threads_of(self.name))
+        variant = (self.name, x.crystal.shape, x.panel.curved, separate)
+        self.kernel = Starter(find_kernel(*variant, interpolate=x.cell.interpolate), threads_of(self.name))
+        if self.name != "general":
+            self.splitting = Starter(find_kernel(*variant, split=1), threads_of(self.name))
+            self.ending = Starter(find_end(*variant), CLOSERS)
+            self.chapter = np.int32(chapter_of(len(x.sources) * len(x.cells)))
 
     def _compile(self) -> None:
         """Compile the kernels, or fetch them from the disk, by rendering no row."""
         s0, f0 = self.inputs.panel.s0, self.inputs.panel.f0
         with self.lanes.lend() as lane:
-            self.start((1, 1), lane, (s0, s0, f0, f0), self.inputs.cell, self.no_mask)
+            nothing = (s0, s0, f0, f0)
+            self.start((1, 1), lane, nothing, self.inputs.cell, self.no_mask, portions=1)
+            panel = self.inputs.panel
+            if (portions := self.portions((panel.s0, panel.s1, panel.f0, panel.f1))) > 1:
+                self.start((1, 1), lane, nothing, self.inputs.cell, self.no_mask, portions=portions)
             lane.stream.synchronize()
+
+    def portions(self, window: Window) -> int:
+        """Portions into which the terms of each tile of a window are split."""
+        if self.name in ("general", "spots"):
+            return 1
+        x, (across, down) = self.inputs, find_grid(self.name, window)
+        steps = x.panel.layers * x.panel.oversample**2
+        return portions_of(across * down, steps, len(x.sources) * len(x.cells), self.device.processors)
 
     def is_long(self, window: Window) -> bool:
         """Whether rendering a window may take long enough for progress and Ctrl-C to matter."""
@@ -91,11 +109,19 @@ class DeviceState:
         return steps > LONG.get(self.name, np.inf)
 
     def start(
-        self, grid: tuple[int, int], lane: Lane, window: Window, cell: CellBlock, mask: Any, tell: Tell | None = None
+        self,
+        grid: tuple[int, int],
+        lane: Lane,
+        window: Window,
+        cell: CellBlock,
+        mask: Any,
+        tell: Tell | None = None,
+        portions: int | None = None,
     ) -> Any:
         """Start the kernel on a window, without waiting for it; ``spots`` waits for all but its end.
 
-        ``tell`` is called with the share that is done, by kernels that know of one. Returns the band on the device.
+        ``tell`` is called with the share that is done, by kernels that know of one. ``portions``: instead of
+        :meth:`portions`. Returns the band on the device.
         """
         band = lane.band((window[1] - window[0], window[3] - window[2]))
         if self.spots is not None:
@@ -104,7 +130,18 @@ class DeviceState:
         control = lane.control if self.is_long(window) else self._silence
         x = self.inputs
         blocks = (x.panel, x.crystal, cell, x.beam, self.sources, self.cells, self.table)
-        self.kernel(grid, lane.stream, band, window, *blocks, mask, self.last, control)
+        if self.name == "general":
+            self.kernel(grid, lane.stream, band, window, *blocks, mask, self.last, control)
+            return band
+        rest = (window, *blocks, mask, self.last, self.chapter, control)
+        portions = self.portions(window) if portions is None else portions
+        if portions == 1:
+            self.kernel(grid, lane.stream, band, *rest)
+            return band
+        sums = lane.sums((portions, *band.shape))
+        self.splitting((*grid, portions), lane.stream, sums, *rest)
+        end = (window, x.panel, x.crystal, x.beam, self.sources, mask, sums)
+        self.ending(find_grid("general", window), lane.stream, band, *end)
         return band
 
     def first_fallen(self) -> int:
@@ -131,7 +168,7 @@ class DeviceState:
     def _finish(self, lane: Lane, window: Window, image: np.ndarray, target: np.ndarray, tell: Tell) -> None:
         """Wait for a window, and put its pixels into the image."""
         grid = find_grid(self.name, window)
-        wait_for(lane, grid[0] * grid[1], tell if self.is_long(window) else None)
+        wait_for(lane, grid[0] * grid[1] * self.portions(window), tell if self.is_long(window) else None)
         row0, row1, f0, f1 = window
         place = image[row0:row1, f0:f1]
         if np.may_share_memory(place, target):

@@ -18,8 +18,9 @@ needs_tools = pytest.mark.skipif(bool(missing), reason=missing or "all tools are
 
 @needs_tools
 @pytest.mark.parametrize("capability", cuda_resources.CAPABILITIES)
-def test_fast_kernel_keeps_its_limits(capability):
-    row = measure("fast square float32", capability)
+@pytest.mark.parametrize("name", ["fast square float32", "fast square float32, split"])
+def test_fast_kernel_keeps_its_limits(name, capability):
+    row = measure(name, capability)
     assert row.registers <= 64
     assert row.spill_bytes == 0
     assert row.stack_bytes == 0  # no local memory

@@ -37,7 +37,13 @@ BAND = 32
 def simulate_check(name: str, module: str = "test_gpu_render") -> str:
     """What the function of this name prints in the simulator."""
     environment = os.environ | {"NUMBA_ENABLE_CUDASIM": "1", "NUMBA_DISABLE_JIT": "1"}
-    command = [sys.executable, "-W", "error", "-c", f"from tests import {module} as t; t.{name}()"]
+    command = [
+        sys.executable,
+        "-W",
+        "error",
+        "-c",
+        f"from tests import {module} as t; t.{name if name.endswith(chr(41)) else name + chr(40) + chr(41)}",
+    ]
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout
