@@ -141,6 +141,6 @@ def compile_kernel(kernel: str, *variant: int, capability: str, output: str = "p
             output=output,
         )
     if output == "ptx":
-        return str(code)
+        return str(code).rstrip("\0")  # numba-cuda-mlir leaves one at the end, which ptxas trips over at times
     first = code[0] if isinstance(code, list | tuple) else code
     return bytes(getattr(first, "code", first))
