@@ -146,7 +146,7 @@ class DeviceTiming:
     ----------
     device : nbnumba.devices.Device
     name : str
-        Kernel: ``fast32``, ``fast64``, ``general`` or ``spots``.
+        Kernel: ``fast32``, ``fixed``, ``fast64``, ``general`` or ``spots``.
     kernel, copy : Timing
         The kernel over the panel's region; the copy of its pixels to pinned memory.
     launch : Timing
@@ -193,10 +193,12 @@ class DeviceTiming:
 
 #: Instructions of the inner loop for each step and pixel, as bench.cuda_resources counts them for compute capability 9.0.
 INSTRUCTIONS = {
-    ("numba-cuda", "fast32"): 86.5,
-    ("numba-cuda", "fast64"): 120.0,
-    ("numba-cuda-mlir", "fast32"): 87.0,
-    ("numba-cuda-mlir", "fast64"): 106.0,
+    ("numba-cuda", "fast32"): 81.8,
+    ("numba-cuda", "fixed"): 107.2,
+    ("numba-cuda", "fast64"): 101.5,
+    ("numba-cuda-mlir", "fast32"): 81.0,
+    ("numba-cuda-mlir", "fixed"): 107.0,
+    ("numba-cuda-mlir", "fast64"): 101.5,
 }
 #: Schedulers of a multiprocessor (compute capability 7.5 and later), each of which issues for one warp a cycle; threads of a warp.
 SCHEDULERS, WARP = 4, 32

@@ -149,7 +149,7 @@ def test_a_bare_machine_checks_and_times_in_the_simulator(tmp_path) -> None:
     for line in parity:
         assert line["good"] and line["deviation"] <= line["bar"] <= 2e-6
     timing = one(lines, "timings", "64 x 64 pixels", "kernel_s")
-    assert timing["pixels"] == 6 and timing["steps"] == 6 and timing["kernel"] == "fast64"
+    assert timing["pixels"] == 6 and timing["steps"] == 6 and timing["kernel"] == "fixed"
     assert timing["image_s"] > 0 and timing["prepare_s"] > 0 and timing["launch_s"] > 0
     assert {"copy_s", "image_with_progress_s", "first_prepare_s", "clock", "of_issue_limit", "held"} < set(timing)
     assert one(lines, "timings", "64 x 64 pixels", "deviation")["deviation"] < 1e-6
@@ -194,7 +194,7 @@ def test_the_whole_script_on_a_driver_that_does_nothing(tmp_path) -> None:
     assert one(lines, "lifetimes", "held images", "images")["distinct"] == 30
     assert one(lines, "lifetimes", "fast32", "renderers")["renderers"] == 60
     costs = {line["kernel"]: line for line in lines if line["step"] == "launch cost"}
-    assert set(costs) == {"empty", "fast32", "fast64", "general", "spots"} and costs["fast32"]["of_empty"] > 0
+    assert set(costs) == {"empty", "fast32", "fixed", "fast64", "general", "spots"} and costs["fast32"]["of_empty"] > 0
     compiled, fetched = (one(lines, "compile", "fast32", name)[name] for name in ("compiled_s", "fetched_s"))
     assert compiled > 0 and fetched > 0
     assert one(lines, "variants", "general, 2 blocks", "kernel_s")["kernel"] == "general"

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from bench import cuda_resources
+from bench.gpu.timings import SQUARE
 from nbnumba import gpu_clock
 from nbnumba.devices import Device
 from nbnumba.gpu_clock import ClockLog
@@ -110,7 +111,7 @@ def test_without_a_clock_there_are_no_readings(nvml, library) -> None:
 
 
 @pytest.mark.skipif(bool(cuda_resources.missing_tools()), reason=cuda_resources.missing_tools())
-@pytest.mark.parametrize(("kernel", "row"), [("fast32", "fast square float32"), ("fast64", "fast square float64")])
+@pytest.mark.parametrize(("kernel", "row"), SQUARE.items())
 def test_instructions_are_those_of_the_machine_code(kernel: str, row: str) -> None:
     counted = cuda_resources.measure(row, "9.0").instructions
     assert counted is not None

@@ -56,7 +56,8 @@ _FEW = f"{MEGAPIXEL} -N 30 -oversample 1 -phi 5 -osc 1 -phisteps 2 -mosaic 0.5 -
 #: Kernel -> a command that takes it.
 SUBJECTS = {
     "fast32": Subject(_FEW, "mixed"),
-    "fast64": Subject(f"{_FEW} -N 5", "auto"),
+    "fixed": Subject(f"{_FEW} -N 5", "auto"),
+    "fast64": Subject(f"{_FEW} -round_xtal", "auto"),
     "general": Subject(_FEW, "double"),
     "spots": Subject(f"{_FEW} -gauss_xtal {FUDGE}", "auto", 4),
 }

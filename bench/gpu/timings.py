@@ -77,12 +77,16 @@ def time_command(renderer: Any, inputs: KernelInputs, device: Device, image: np.
     }
 
 
+#: Kernel -> its row of bench.cuda_kernels for square crystals.
+SQUARE = {"fast32": "fast square float32", "fixed": "fast square fixed point", "fast64": "fast square float64"}
+
+
 @cache
 def count_instructions(kernel: str, capability: tuple[int, int]) -> float | None:
     """Instructions per step and pixel of a fast kernel's square variant as compiled here; None without the tools."""
     from bench import cuda_resources
 
-    name = {"fast32": "fast square float32", "fast64": "fast square float64"}.get(kernel)
+    name = SQUARE.get(kernel)
     where = ".".join(map(str, capability))
     if name is None or where not in cuda_resources.CAPABILITIES or cuda_resources.missing_tools():
         return None

@@ -19,11 +19,8 @@ COMMAND = "1 Mpixel, every -oversample_* flag"
 def general_blocks(number: int) -> None:
     """Have a multiprocessor hold ``number`` blocks of the general kernel: fewer leave each thread more registers."""
     from nbnumba.kernels import gpu_general
-    from nbnumba.kernels._cuda import cuda_kernel
 
-    body = getattr(gpu_general.render_general, "py_func", None)
-    if body is not None:  # a plain function in the simulator
-        gpu_general.render_general = cuda_kernel(threads=gpu_general.THREADS, blocks=number)(body)
+    gpu_general.BLOCKS = number
 
 
 #: Name of the case -> what makes the variant.
