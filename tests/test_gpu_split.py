@@ -94,19 +94,18 @@ def simulated_bits(name: str) -> None:
     np.testing.assert_array_equal(images[0], images[1])
 
 
-@pytest.mark.parametrize("package", ["numba", "mlir"])
+@pytest.mark.parametrize("package", ["numba-cuda", "mlir"])
 def test_what_a_gpu_is_given(package, tmp_path):
     """64 x 64 pixels with 20 000 terms, on the null driver: sums of all chapters, then their end; 10 terms: one kernel."""
     if reason := missing(package):
         pytest.skip(reason)
-    keys = {"numba": "numba-cuda", "mlir": "mlir"}
     for terms, kernels in ((20_000, ["render_fast", "close_fast"]), (10, ["render_fast"])):
         words = "-cell 50 60 70 90 90 90 -default_F 10 -lambda 1 -distance 100 -detpixels 64 -N 10 -osc 1 -oversample 2"
         words = f"-m nbnumba run {words} -phisteps {terms} --device cuda -floatfile f.bin"
-        done = run(words.split(), folder=tmp_path, package=keys[package])
+        done = run(words.split(), folder=tmp_path, package=package)
         assert done.code == 0, done.err
         assert not done.report.errors
-        if package == "numba":  # the other one hands arrays over in another way than the report knows
+        if package == "numba-cuda":  # the other one hands arrays over in another way than the report knows
             done.check()
         launches = [launch for launch in done.report.launches if launch.kernel in ("render_fast", "close_fast")]
         last = launches[-len(kernels) :]
