@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from bench.cuda_resources import KERNELS, compile_ptx
+from bench.cuda_kernels import KERNELS, compile_kernel
 
 _found = importlib.util.find_spec("numba_cuda")
 needs_compiler = pytest.mark.skipif(_found is None, reason="numba-cuda is not installed")
@@ -32,7 +32,7 @@ def innermost_loops(ptx: str) -> list[list[str]]:
 @pytest.mark.parametrize("capability", ["7.5", "9.0"])
 def test_float32_loop_is_float32(capability):
     """The loop over terms: three indices clamped by one instruction each for a look-up, and no float64."""
-    ptx = compile_ptx(*KERNELS["fast square float32"], capability)
+    ptx = compile_kernel(*KERNELS["fast square float32"], capability=capability)
     loops = [loop for loop in innermost_loops(ptx) if any("ld.global.nc.f32" in line for line in loop)]
     assert len(loops) == 1
     (loop,) = loops
@@ -50,7 +50,7 @@ def test_float32_loop_is_float32(capability):
 )  # fmt: skip
 def test_no_local_memory_is_asked_for(name):
     """Arrays that a thread has to itself would be in the device's memory, behind caches."""
-    assert ".local" not in compile_ptx(*KERNELS[name], "9.0")
+    assert ".local" not in compile_kernel(*KERNELS[name], capability="9.0")
 
 
 LOOPS = """
