@@ -9,7 +9,7 @@ import pytest
 from bench.cuda_resources import KERNELS
 from nbnumba.devices import toolkit_version
 from tests.null_driver.build import PACKAGES, missing
-from tests.null_driver.experiments import EXPERIMENTS, SHARED_ROWS
+from tests.null_driver.experiments import ELSEWHERE, EXPERIMENTS, SHARED_ROWS
 from tests.null_driver.session import Outcome, run
 
 needs_driver = pytest.mark.skipif(bool(missing()), reason=missing() or "all is there")
@@ -23,6 +23,7 @@ each_package = pytest.mark.parametrize(
 
 ALL = """
 import json
+from nbnumba.gpu_split import portions_of
 from nbnumba.inputs import build_inputs
 from nbnumba.simulate import simulate
 from tests.null_driver.experiments import EXPERIMENTS, simulation
@@ -40,7 +41,11 @@ for name in EXPERIMENTS:
         single = x.panel.layers * x.panel.oversample**2 == 1
         row = ("paint" if single else "paint all", x.crystal.shape, x.panel.curved, int(x.beam.per_term))
     else:
-        row = (kernel, *((0, 0, 0) if kernel == "general" else (x.crystal.shape, x.panel.curved, separate)))
+        general = (0, 0, 0, int(x.cell.interpolate))
+        row = (kernel, *(general if kernel == "general" else (x.crystal.shape, x.panel.curved, separate)))
+        terms = len(x.sources) * len(x.cells)
+        if kernel != "general" and portions_of(16, x.panel.layers * x.panel.oversample**2, terms, 132) > 1:
+            row += (0, 1)
     rows[name] = {"row": row, "launches": [before, figure("launches")]}
 print(json.dumps(rows))
 """
@@ -55,8 +60,9 @@ def test_every_kernel_is_launched(package):
         first, last = rows[name]["launches"]
         assert tuple(rows[name]["row"]) == KERNELS[experiment.row], name
         assert {launch.kernel for launch in launches[first:last]} == set(experiment.functions), name
-    assert {experiment.row for experiment in EXPERIMENTS.values()} | set(SHARED_ROWS) == KERNELS.keys()
-    assert len(done.report.loads) == len(KERNELS)
+    here = {experiment.row for experiment in EXPERIMENTS.values()} | set(SHARED_ROWS)
+    assert here | set(ELSEWHERE) == KERNELS.keys()
+    assert len(done.report.loads) == len(here)
 
 
 @each_package
@@ -203,10 +209,11 @@ def test_every_golden_case_is_launched(package):
     for name, case in CASES.items():
         result = simulate(build(parse(case["args"]))[0], device="cuda")
         assert result.device == "cuda:0", (name, result.warnings)
-        kernels[name] = result.plan.kernel
+        kernels[name] = (result.plan.kernel, bool(result.experiment.interpolate))
     print(json.dumps(kernels))
     """
     done = run(code, package=package).check()
     kernels = json.loads(done.out.splitlines()[-1])
     assert len(done.report.launches) >= len(kernels)
-    assert set(kernels.values()) == {"fast32", "fast64", "general"}
+    assert {kernel for kernel, _ in kernels.values()} == {"fast32", "fixed", "fast64", "general"}
+    assert ["general", True] in kernels.values()

@@ -27,6 +27,8 @@ LONGEST = 700
 WAYS = ("", "", "+", ":sticky")
 DRAWN = (
     "fast32",
+    "fast32 split",
+    "fixed",
     "fast64 square",
     "fast64 round",
     "fast64 gauss",

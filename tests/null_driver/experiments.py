@@ -10,6 +10,7 @@ from nbnumba.config import Simulation
 
 _BASE = "-cell 50 60 70 90 90 90 -default_F 10 -detpixels 64 -pixel 0.5 -distance 100 -lambda 1 -misset 10 20 30"
 _MANY = f"{_BASE} -N 5 -mosaic_dom 50 -mosaic 0.3"
+_FEW = f"{_BASE} -N 5 -mosaic_dom 1 -oversample 1"
 _COMPACT = f"{_BASE} -N 20 -gauss_xtal -fudge 0.1 -mosaic_dom 5 -mosaic 0.3"
 
 
@@ -21,12 +22,17 @@ class Experiment(NamedTuple):
     functions: tuple[str, ...]
 
 
-_FAST, _SPOTS = ("render_fast",), ("find_spots", "fill_lists", "paint_spots", "close_pixels")
+_FAST, _SPLIT = ("render_fast",), ("render_fast", "close_fast")
+_SPOTS = ("find_spots", "fill_lists", "paint_spots", "close_pixels")
 EXPERIMENTS = {
     "fast32": Experiment(_MANY, "fast square float32", _FAST),
     "fast32 curved": Experiment(f"-curved_det {_MANY}", "fast square float32, curved", _FAST),
     "fast32 by source": Experiment(f"{_MANY} -dmin 2", "fast square float32, by source", _FAST),
-    "fast64 square": Experiment(f"{_BASE} -N 5 -mosaic_dom 1 -oversample 1", "fast square float64", _FAST),
+    "fast32 split": Experiment(f"{_BASE} -N 5 -mosaic_dom 3000 -mosaic 0.3", "fast square float32, split", _SPLIT),
+    "fixed": Experiment(_FEW, "fast square fixed point", _FAST),
+    "fixed curved": Experiment(f"-curved_det {_FEW}", "fast square fixed point, curved", _FAST),
+    "fixed by source": Experiment(f"{_FEW} -dmin 2", "fast square fixed point, by source", _FAST),
+    "fast64 square": Experiment(f"{_FEW} -N 3000", "fast square float64", _FAST),
     "fast64 round": Experiment(f"{_BASE} -N 5 -round_xtal", "fast round", _FAST),
     "fast64 gauss": Experiment(f"{_BASE} -N 2 -gauss_xtal -fudge 0.1", "fast gauss, tophat", _FAST),
     "general": Experiment(f"{_BASE} -N 5 -oversample 2 -oversample_omega", "general", ("render_general",)),
@@ -34,8 +40,10 @@ EXPERIMENTS = {
     "spots sub-pixels": Experiment(f"{_COMPACT} -oversample 2", "spots, paint, sub-pixels", _SPOTS),
     "spots by term": Experiment(f"{_COMPACT} -fudge 5 --physics correct", "spots, paint, term by term", _SPOTS),
 }
-#: Parts that every experiment with spots launches.
-SHARED_ROWS = ("spots, find", "spots, fill", "spots, close")
+#: Needs a list of structure factors: golden cases launch it.
+ELSEWHERE = ("general, interpolating",)
+#: Parts that experiments with split sums, and with spots, launch as well.
+SHARED_ROWS = ("fast, end of split sums", "spots, find", "spots, fill", "spots, close")
 
 
 def simulation(name: str, more: str = "") -> Simulation:
