@@ -87,17 +87,18 @@ def spots_signature(kernel: str, panel: Any, crystal: Any, cell: Any, beam: Any)
     """Types of the arguments of a kernel of :mod:`nbnumba.kernels.gpu_spots`."""
     types = _types()
     whole, real, rows, table = types.int64, types.float64, types.float64[:, ::1], types.float32[::1]
+    sums = types.float64[:, :, ::1]
     list_, found, mask = types.int32[::1], types.int32[:, ::1], types.uint8[:, ::1]
     if kernel == "find":
         cone = types.UniTuple(real, 4)
-        return found, list_, list_, *[whole] * 4, panel, cell, rows, rows, rows, cone, real, table
+        return found, list_, list_, *[whole] * 4, types.int32, panel, cell, rows, rows, rows, cone, real, table
     if kernel == "fill":
-        return list_, list_, found, list_, whole, whole, panel
+        return list_, list_, found, list_, whole, whole, types.int32, types.int32, panel
     if kernel.startswith("paint"):
         form = types.UniTuple(real, 6)
-        head = (rows, list_, list_, found, whole, panel, crystal, cell, beam, form)
+        head = (sums, list_, list_, found, whole, panel, crystal, cell, beam, form)
         return *head, rows, rows, table, mask, whole
-    return types.float32[:, ::1], rows, panel, beam, rows, mask
+    return types.float32[:, :, ::1], sums, panel, beam, rows, mask
 
 
 def kernel_of(kernel: str, *variant: int) -> tuple[Any, int]:

@@ -11,6 +11,10 @@ Pairs of a source and an orientation are taken in batches. For each batch
 
 In the end :func:`close_pixels` turns sums into photons.
 
+Small stills leave most of a GPU idle, and each launch costs its time. So all kernels take any number of stills at once, which
+differ in their orientations only: those of the first still come first, ``domains`` of them each. A still has tiles, sums and an
+image of its own, the grid's z; its bits are those of a launch of its own.
+
 The order of a pixel's terms is that of pair, h, k, l and sub-pixel, whatever the region, the batches and the number of
 threads: no bit of a pixel depends on them. Formulas are those of the CPU: :mod:`nbnumba.kernels.spots_shell`.
 
@@ -77,9 +81,16 @@ def walk_line(found, at, n, room, pair, u, w, lines, axes, panel, cell, source, 
     return n
 
 
+@cuda_device
+def first_tile(panel, still):
+    """Number of tiles along f, and that of a still's first tile."""
+    tiles_f, tiles_s = (panel.f1 - panel.f0 + TILE - 1) // TILE, (panel.s1 - panel.s0 + TILE - 1) // TILE
+    return tiles_f, still * tiles_f * tiles_s
+
+
 @cuda_kernel(threads=FINDERS, blocks=3)
 def find_spots(
-    found, counts, tallies, first, n_pairs, parts, room, panel, cell, sources, cells, stars, cone, radius, F2
+    found, counts, tallies, first, n_pairs, parts, room, domains, panel, cell, sources, cells, stars, cone, radius, F2
 ):
     """List the footprints of ``n_pairs`` pairs from ``first`` on, a thread for each of the ``parts`` of a pair.
 
@@ -89,9 +100,11 @@ def find_spots(
         Each thread has ``room`` rows; what does not fit is counted and not written.
     counts : (>= n_pairs * parts,) int32
         Set to the number of footprints of each thread, ``room`` at most.
-    tallies : (tiles + 1,) int32
+    tallies : (stills * tiles + 1,) int32
         The number of footprints that touch each tile, tiles along f first, is added; the last one becomes the largest
         number of a thread's footprints, if that is more than ``room``.
+    domains : int32
+        Orientations of a still.
     panel : PanelBlock
         Its rows and columns are the region.
     sources : (S, >= 4) float64
@@ -113,31 +126,33 @@ def find_spots(
     if n > room:
         cuda.atomic.max(tallies, tallies.shape[0] - 1, int32(n))
     counts[thread] = min(n, room)
-    tiles_f = (panel.f1 - panel.f0 + TILE - 1) // TILE
+    tiles_f, start = first_tile(panel, quotient(m, domains))
     for row in range(at, at + min(n, room)):
         for tile_s in range((found[row, S0] - panel.s0) // TILE, (found[row, S1] - 1 - panel.s0) // TILE + 1):
             for tile_f in range((found[row, F0] - panel.f0) // TILE, (found[row, F1] - 1 - panel.f0) // TILE + 1):
-                cuda.atomic.add(tallies, tile_s * tiles_f + tile_f, 1)
+                cuda.atomic.add(tallies, start + tile_s * tiles_f + tile_f, 1)
 
 
 @cuda_kernel(threads=FINDERS, blocks=8)
-def fill_lists(lists, places, found, counts, n_threads, room, panel):
+def fill_lists(lists, places, found, counts, n_threads, room, orientations, domains, panel):
     """Write the rows of ``found`` that touch each tile into its part of the list, in any order.
 
     Parameters
     ----------
     lists : (>= sum of all counts,) int32
-    places : (tiles,) int32
+    places : (stills * tiles,) int32
         Where each tile's part begins; in the end, where the next one does.
+    orientations, domains : int32
+        Of all stills together, and of each.
     """
     thread = cuda.blockIdx.x * FINDERS + cuda.threadIdx.x
     if thread >= n_threads:
         return
-    tiles_f = (panel.f1 - panel.f0 + TILE - 1) // TILE
     for row in range(thread * room, thread * room + counts[thread]):
+        tiles_f, start = first_tile(panel, quotient(remainder(found[row, PAIR], orientations), domains))
         for tile_s in range((found[row, S0] - panel.s0) // TILE, (found[row, S1] - 1 - panel.s0) // TILE + 1):
             for tile_f in range((found[row, F0] - panel.f0) // TILE, (found[row, F1] - 1 - panel.f0) // TILE + 1):
-                lists[cuda.atomic.add(places, tile_s * tiles_f + tile_f, 1)] = row
+                lists[cuda.atomic.add(places, start + tile_s * tiles_f + tile_f, 1)] = row
 
 
 @cuda_device
@@ -217,7 +232,7 @@ def paint_kernel(per_term: int, single: int) -> Any:
 
     The kernel's arguments::
 
-        sums : (s1 - s0, f1 - f0) float64; begun with the first batch
+        sums : (stills, s1 - s0, f1 - f0) float64; begun with the first batch
         lists, places : as fill_lists leaves them
         found : (rows, 8) int32; each pair has per_pair of them
         panel, crystal, cell, beam : parameter blocks; the panel's rows and columns are the region
@@ -228,7 +243,7 @@ def paint_kernel(per_term: int, single: int) -> Any:
         mask : (s1 - s0, f1 - f0) or (0, 0) uint8
         first : int; whether this is the first batch
 
-    Blocks of PAINTERS threads, one for each tile.
+    Blocks of PAINTERS threads, one for each tile; stills along z.
     """
 
     @cuda_kernel(threads=PAINTERS, blocks=2 if per_term else (4 if single else 3))
@@ -237,7 +252,8 @@ def paint_kernel(per_term: int, single: int) -> Any:
     ):
         real = cuda.shared.array((STAGED, NUMBERS), float64)
         whole = cuda.shared.array((STAGED, 5), int32)
-        tid, tile = int32(cuda.threadIdx.x), int32(cuda.blockIdx.y * cuda.gridDim.x + cuda.blockIdx.x)
+        tid, still = int32(cuda.threadIdx.x), int32(cuda.blockIdx.z)
+        tile = int32((still * cuda.gridDim.y + cuda.blockIdx.y) * cuda.gridDim.x + cuda.blockIdx.x)
         s = int32(panel.s0 + cuda.blockIdx.y * TILE + (tid >> 4))
         f = int32(panel.f0 + cuda.blockIdx.x * TILE + (tid & 15))
         begin, end = int32(places[tile - 1]) if tile > 0 else int32(0), int32(places[tile])
@@ -247,7 +263,7 @@ def paint_kernel(per_term: int, single: int) -> Any:
         inside = is_rendered((panel.s0, panel.s1, panel.f0, panel.f1), mask, s, f)
         total = 0.0 if per_term else beam.I_bg
         if inside and not first:
-            total = sums[s - panel.s0, f - panel.f0]
+            total = sums[still, s - panel.s0, f - panel.f0]
         gauss, n = crystal.shape == GAUSS, int32(panel.oversample)
         steps = int32(1) if single else int32(panel.layers * n * n)
         d = (0.0, 0.0, 0.0)
@@ -272,23 +288,23 @@ def paint_kernel(per_term: int, single: int) -> Any:
                     total += term
             begin = int32(begin + STAGED)
         if inside:
-            sums[s - panel.s0, f - panel.f0] = total
+            sums[still, s - panel.s0, f - panel.f0] = total
 
     return paint_spots
 
 
 @cuda_kernel(threads=PAINTERS, blocks=2)
 def close_pixels(image, sums, panel, beam, sources, mask):
-    """Turn sums into photons: ``image`` (s1 - s0, f1 - f0) float32; masked pixels are left as they are."""
-    tid = int32(cuda.threadIdx.x)
+    """Turn sums into photons: ``image`` (stills, s1 - s0, f1 - f0) float32; masked pixels are left as they are."""
+    tid, still = int32(cuda.threadIdx.x), int32(cuda.blockIdx.z)
     s = int32(panel.s0 + cuda.blockIdx.y * TILE + (tid >> 4))
     f = int32(panel.f0 + cuda.blockIdx.x * TILE + (tid & 15))
     if not is_rendered((panel.s0, panel.s1, panel.f0, panel.f1), mask, s, f):
         return
-    total = sums[s - panel.s0, f - panel.f0]
+    total = sums[still, s - panel.s0, f - panel.f0]
     if beam.per_term:
         if beam.I_bg != 0.0:
             total += background(panel, beam, sources, s, f)
     elif total != 0.0:
         total *= correction(panel, 0, int32(beam.dmin > 0.0), beam, sources, s, f)
-    image[s - panel.s0, f - panel.f0] = beam.scale * total
+    image[still, s - panel.s0, f - panel.f0] = beam.scale * total

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import atexit
 import ctypes
+import math
 import threading
 import weakref
 from collections import deque
@@ -44,19 +45,19 @@ class Lane:
         self._band: Any = None
         self._sums: Any = None
         self._staging: np.ndarray | None = None
-        self._shaped: tuple[tuple[int, int], Any] = ((0, 0), None)
+        self._shaped: tuple[tuple[int, ...], Any] = ((), None)
 
     def reset(self) -> None:
         """Forget what the last kernel was told, and told."""
         self.control[STOP] = self.control[DONE] = 0
 
-    def band(self, shape: tuple[int, int]) -> Any:
+    def band(self, shape: tuple[int, ...]) -> Any:
         """A float32 array on the device, at least of one pixel; what it holds is left from earlier."""
-        shape = (max(shape[0], 1), max(shape[1], 1))
+        shape = tuple(max(n, 1) for n in shape)
         if self._shaped[0] != shape:
-            size = shape[0] * shape[1]
+            size = math.prod(shape)
             if self._band is None or self._band.size < size:
-                self._shaped, self._band = ((0, 0), None), None  # its memory may be needed
+                self._shaped, self._band = ((), None), None  # its memory may be needed
                 self._band = cuda.device_array(size, np.float32)
             self._shaped = (shape, self._band[:size].reshape(shape))
         return self._shaped[1]
@@ -68,9 +69,9 @@ class Lane:
             self._sums = cuda.device_array(shape, np.float64)
         return self._sums
 
-    def staging(self, shape: tuple[int, int]) -> np.ndarray:
+    def staging(self, shape: tuple[int, ...]) -> np.ndarray:
         """An array of the host into which a band is copied first; pinned where that can be had."""
-        size = shape[0] * shape[1]
+        size = math.prod(shape)
         if self._staging is None or self._staging.size < size:
             self._staging = None
             self._staging = _pinned_or_none(size)

@@ -72,9 +72,13 @@ class SpotsPainter:
         Number of the device.
     sources, cells, table
         On the device: the sources with their frames (S, 11), the cells (M, 9), and ``inputs.F2_table()``.
+    stills : int
+        Images that share all but the orientations; the cells of the first one come first.
     """
 
-    def __init__(self, inputs: KernelInputs, index: int, sources: Any, cells: Any, table: Any) -> None:
+    def __init__(self, inputs: KernelInputs, index: int, sources: Any, cells: Any, table: Any, stills: int = 1) -> None:
+        self.orientations, self.domains = np.int32(len(inputs.cells)), np.int32(len(inputs.cells) // stills)
+        self.stills = stills
         self.inputs, self.sources, self.cells, self.table = inputs, sources, cells, table
         self.lists = _lists.setdefault(index, Lists())
         self.shell = prepare_shell(inputs.panel, inputs.crystal, inputs.sources, inputs.cells)
@@ -91,7 +95,7 @@ class SpotsPainter:
 
     def render(
         self,
-        grid: tuple[int, int],
+        grid: tuple[int, ...],
         stream: Any,
         band: Any,
         cell: CellBlock,
@@ -99,7 +103,7 @@ class SpotsPainter:
         window: Window,
         tell: Callable[[float], None] | None = None,
     ) -> None:
-        """Render a window of the panel.
+        """Render a window of the panel, ``band`` (stills, rows, columns).
 
         All but the last batch are done when this returns; ``tell`` is called with the share of the pairs that are found.
         """
@@ -110,10 +114,11 @@ class SpotsPainter:
         points = self.shell.points * (1 - cone[3]) / (1 - self.shell.cone[3])
         parts = min(MOST_PARTS, 1 << max(0, int(math.log2(points / POINTS + 1e-9))))
         room = max(1, int(SPARE * (points / parts + POINTS)))
-        shape = max(row1 - row0, 1), max(f1 - f0, 1)
+        shape = self.stills, max(row1 - row0, 1), max(f1 - f0, 1)
+        grid = (*grid, self.stills)
         with self.lists.lock:
             self.lists.free.synchronize()  # an earlier window, perhaps on another stream, needs them no more
-            sums = self.lists.take("sums", shape[0] * shape[1], np.float64).reshape(shape)
+            sums = self.lists.take("sums", math.prod(shape), np.float64).reshape(shape)
             first = 0
             while first < n_pairs or first == 0:  # without pairs once: the sums are begun, the kernels compiled
                 n = max(min(SLOTS // (parts * room), self.limit, n_pairs - first), 1 if n_pairs else 0)
@@ -143,7 +148,7 @@ class SpotsPainter:
 
     def _find(
         self,
-        grid: tuple[int, int],
+        grid: tuple[int, ...],
         stream: Any,
         panel: Any,
         cell: CellBlock,
@@ -166,13 +171,13 @@ class SpotsPainter:
             The lists of a single pair cannot be numbered.
         """
         first, n, parts, room = batch
-        n_tiles, n_threads = grid[0] * grid[1], n * parts
+        n_tiles, n_threads = math.prod(grid), n * parts
         blocks = max(1, -(-n_threads // gpu_spots.FINDERS))
         found, counts = self.lists.found(n_threads * room), self.lists.take("counts", n_threads, np.int32)
         tallies = self.lists.take("tallies", n_tiles + 1, np.int32)
         tallies.copy_to_device(np.zeros(n_tiles + 1, np.int32), stream=stream)
         self.find(
-            (blocks,), stream, found, counts, tallies, first, n, parts, room, panel, cell, self.sources, self.cells, self.stars,
+            (blocks,), stream, found, counts, tallies, first, n, parts, room, self.domains, panel, cell, self.sources, self.cells, self.stars,
             tuple(map(float, cone)), float(self.shell.radius), self.table,
         )  # fmt: skip
         host = tallies.copy_to_host(stream=stream)
@@ -190,5 +195,7 @@ class SpotsPainter:
         size = int(ends[-1]) if n >= self.n_pairs else max(int(ends[-1]), ENTRIES)
         lists = self.lists.take("lists", size, np.int32)
         places.copy_to_device((ends - host[:-1]).astype(np.int32), stream=stream)
-        self.fill((blocks,), stream, lists, places, found, counts, n_threads, room, panel)
+        self.fill(
+            (blocks,), stream, lists, places, found, counts, n_threads, room, self.orientations, self.domains, panel
+        )
         return (lists, places, found), room

@@ -46,10 +46,10 @@ _abandoned: list[Any] = []
 
 
 class DeviceState:
-    """One device's tables and kernel for one panel."""
+    """One device's tables and kernel for one panel; of ``stills`` images of it, with the kernel ``spots``."""
 
-    def __init__(self, device: Device, inputs: KernelInputs, kernel: str) -> None:
-        self.device, self.inputs, self.name = device, inputs, kernel
+    def __init__(self, device: Device, inputs: KernelInputs, kernel: str, stills: int = 1) -> None:
+        self.device, self.inputs, self.name, self.stills = device, inputs, kernel, stills
         self.lanes = lanes_of(device.index)
         self.spots: SpotsPainter | None = None
         stay_current(device.index)
@@ -68,7 +68,7 @@ class DeviceState:
         tag = (x.cell.default_F, x.cell.has_hkl)
         if self.name == "spots":
             table = resident(self.device, ("F2 row", *tag), x.Fhkl, x.F2_table)
-            self.spots = SpotsPainter(x, self.device.index, self.sources, self.cells, table)
+            self.spots = SpotsPainter(x, self.device.index, self.sources, self.cells, table, self.stills)
             return
         if self.name == "general":
             self.table = resident(self.device, ("F",), x.Fhkl, lambda: np.ascontiguousarray(x.Fhkl))
@@ -121,12 +121,14 @@ class DeviceState:
         """Start the kernel on a window, without waiting for it; ``spots`` waits for all but its end.
 
         ``tell`` is called with the share that is done, by kernels that know of one. ``portions``: instead of
-        :meth:`portions`. Returns the band on the device.
+        :meth:`portions`. Returns the band on the device, (rows, columns), of ``spots`` (stills, rows, columns).
         """
-        band = lane.band((window[1] - window[0], window[3] - window[2]))
+        shape = (window[1] - window[0], window[3] - window[2])
         if self.spots is not None:
+            band = lane.band((self.stills, *shape))
             self.spots.render(grid, lane.stream, band, cell, mask, window, tell)
             return band
+        band = lane.band(shape)
         control = lane.control if self.is_long(window) else self._silence
         x = self.inputs
         blocks = (x.panel, x.crystal, cell, x.beam, self.sources, self.cells, self.table)
@@ -161,7 +163,7 @@ class DeviceState:
         lane.reset()
         band = self.start(find_grid(self.name, window), lane, window, cell, mask, tell)
         target = image[row0:row1] if direct else lane.staging((row1 - row0, f1 - f0))
-        band.copy_to_host(target, stream=lane.stream)
+        band.copy_to_host(target.reshape(band.shape), stream=lane.stream)
         lane.event.record(lane.stream)
         return target
 

@@ -1,0 +1,127 @@
+"""Stills that are rendered together on a GPU are those that are rendered alone, bit by bit; in numba's simulator."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from nbnumba.devices import Device
+from nbnumba.dispatch import Plan
+from nbnumba.errors import ConfigError
+from nbnumba.inputs import KernelInputs
+from nbnumba.kernels._cuda_choice import PACKAGES
+from tests.null_driver.build import missing
+from tests.null_driver.session import run
+from tests.test_gpu_render import simulate_check
+from tests.test_gpu_spots import SIZE, WIDE, make_inputs
+
+DEVICE = Device(0, "simulated", (9, 0), 1 << 34, 1, 1.0)
+CASES = {
+    "one sub-pixel": dict(shape="gauss", I_bg=5.0),
+    "sub-pixels, term by term": dict(shape="tophat", oversample=2, per_term=1, n_sources=2),
+    "region": dict(shape="gauss", s0=5, f0=3, n_sources=2),
+}
+
+
+def make_stills(name: str, number: int = 3) -> list[KernelInputs]:
+    """Stills of a case: each with the orientations of the case turned by an angle of its own, about x."""
+    fields = CASES[name]
+    first = make_inputs(orientations=2, **fields, **WIDE[fields["shape"]])
+    stills = []
+    for angle in np.linspace(0.0, 0.2, number):
+        turn = np.array([[1, 0, 0], [0, np.cos(angle), -np.sin(angle)], [0, np.sin(angle), np.cos(angle)]])
+        stills.append(
+            replace(first, cells=np.ascontiguousarray((first.cells.reshape(-1, 3, 3) @ turn.T).reshape(-1, 9)))
+        )
+    return stills
+
+
+def render_alone(stills: list[KernelInputs], device: Device) -> np.ndarray:
+    """Images of one launch each."""
+    from nbnumba.gpu_render import GpuRenderer
+
+    images = []
+    for inputs in stills:
+        renderer = GpuRenderer(inputs, Plan("cuda:0", "spots", (16, 16), "simulated"), (device,))
+        images.append(renderer.new_image(SIZE))
+        renderer.render(images[-1])
+    return np.array(images)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_together_as_alone(name: str) -> None:
+    assert simulate_check(f"simulated_together({name!r})", "test_gpu_stills") == ""
+
+
+def simulated_together(name: str) -> None:
+    from nbnumba import gpu_spots
+    from nbnumba.gpu_stills import StillsRenderer
+
+    stills = make_stills(name)
+    alone = render_alone(stills, DEVICE)
+    assert all(image.max() > 0 for image in alone)
+    assert not np.array_equal(alone[0], alone[1])
+    for slots in (gpu_spots.SLOTS, 100):  # all pairs at once; a few of them in a batch
+        gpu_spots.SLOTS = slots
+        together = StillsRenderer(stills, DEVICE)
+        for _ in range(2):
+            np.testing.assert_array_equal(together.render(), alone)
+
+
+def test_a_mask_is_every_stills() -> None:
+    assert simulate_check("simulated_mask", "test_gpu_stills") == ""
+
+
+def simulated_mask() -> None:
+    from nbnumba.gpu_stills import StillsRenderer
+
+    mask = (np.random.default_rng(3).random(SIZE) < 0.7).astype(np.uint8)
+    stills = [replace(x, mask=mask) for x in make_stills("one sub-pixel")]
+    images = StillsRenderer(stills, DEVICE).render()
+    assert (images[:, mask == 0] == 0).all() and images[:, mask != 0].max() > 0
+    np.testing.assert_array_equal(images, render_alone(stills, DEVICE))
+
+
+def test_what_differs_in_more_is_refused() -> None:
+    assert simulate_check("simulated_refusals", "test_gpu_stills") == ""
+
+
+def simulated_refusals() -> None:
+    from nbnumba.gpu_stills import StillsRenderer
+
+    first, second = make_stills("one sub-pixel", 2)
+    others = [
+        replace(second, beam=second.beam._replace(scale=2.0)),
+        replace(second, sources=second.sources * 1.01),
+        replace(second, cells=second.cells[:1]),
+        replace(second, Fhkl=second.Fhkl.copy()),
+        replace(second, mask=np.ones(SIZE, np.uint8)),
+    ]
+    for other in others:
+        with pytest.raises(ConfigError, match="differ in their orientations only"):
+            StillsRenderer([first, other], DEVICE)
+    with pytest.raises(ConfigError, match="differ in their orientations only"):
+        StillsRenderer([], DEVICE)
+
+
+LAUNCHED = """
+    from nbnumba.devices import survey
+    from nbnumba.gpu_stills import StillsRenderer
+    from tests.test_gpu_stills import make_stills
+    images = StillsRenderer(make_stills("one sub-pixel", 5), survey().devices[0]).render()
+    assert images.shape[0] == 5 and not images.any()
+"""
+
+
+@pytest.mark.parametrize("package", [package.key for package in PACKAGES])
+def test_one_launch_of_each_kernel(package: str) -> None:
+    """Under the null driver: stills are the z of the grids of what paints and closes."""
+    if reason := missing(package):
+        pytest.skip(reason)
+    report = run(LAUNCHED, package=package).check().report
+    grids = [(launch.kernel, tuple(launch.grid)) for launch in report.launches]
+    closed = [grid for kernel, grid in grids if "close_pixels" in kernel]
+    assert [grid[2] for grid in closed] == [5, 5], grids  # once to compile, once to render
+    assert sum("paint_spots" in kernel and grid[2] == 5 for kernel, grid in grids) == 2
