@@ -252,7 +252,7 @@ def time_on_device(renderer: Any, repeat: int) -> DeviceTiming:
                 band = launch()
             for i in range(number, 2 * number):
                 marks[i].record(stream)
-                band.copy_to_host(host, stream=stream)
+                band.copy_to_host(host.reshape(band.shape), stream=stream)
             marks[2 * number].record(stream)
 
         queue(1, 1)  # to compile, and to touch all memory
