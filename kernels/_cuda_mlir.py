@@ -15,7 +15,6 @@ from collections.abc import Callable
 from types import FunctionType
 from typing import Any
 
-from cuda.bindings import driver as bindings
 from numba.core.registry import CPUDispatcher
 from numba_cuda_mlir import cuda, types
 from numba_cuda_mlir._mlir.dialects import arith, llvm, memref
@@ -28,6 +27,7 @@ from numba_cuda_mlir.types import float32, float64, int32, int64, uint32
 from nbnumba.kernels._cache import keep_cuda_kernels
 from nbnumba.kernels._compiler import tell_once
 from nbnumba.kernels._cuda_choice import MLIR
+from nbnumba.kernels._cuda_shared import INSTRUCTIONS, is_done, make_instruction
 
 __all__ = ["Launch", "compile_device", "compile_kernel", "cuda", "float32", "float64", "int32", "int64", "libdevice"]
 __all__ += ["add_wide", "funnel", "is_done", "ldcv", "read_only", "reciprocal", "shifted_down", "sign_bit", "uint32"]
@@ -38,37 +38,20 @@ config.CUDA_LOW_OCCUPANCY_WARNINGS = 0  # small images have small grids; nothing
 
 _twins: dict[Any, Any] = {}
 
-
-#: The assembler's letters for types of numbers, and MLIR's types.
-_LETTERS = {types.int32: ("r", T.i32), types.int64: ("l", T.i64), types.float32: ("f", T.f32)}
+_MLIR = {"int32": T.i32, "int64": T.i64, "float32": T.f32}
 
 
-def assembly(text: str, result: Any, *arguments: Any) -> Any:
-    """A function of one instruction of the assembler, which takes and gives numbers of these types."""
-    out, kind = _LETTERS[result]
-    constraints = ",".join([f"={out}", *(_LETTERS[argument][0] for argument in arguments)])
-
+def _code_of(text: str, constraints: str, out: str, inputs: list[str]) -> Any:
     def codegen(builder, target, args, kwargs):
         values = [builder.load_var(argument) for argument in args]
-        builder.store_var(target, llvm.inline_asm(kind(), values, text, constraints))
+        builder.store_var(target, llvm.inline_asm(_MLIR[out](), values, text, constraints))
 
-    def of_one(typingctx: Any, a: Any) -> Any:
-        return result(*arguments), codegen
-
-    def of_two(typingctx: Any, a: Any, b: Any) -> Any:
-        return result(*arguments), codegen
-
-    def of_three(typingctx: Any, a: Any, b: Any, c: Any) -> Any:
-        return result(*arguments), codegen
-
-    return intrinsic((of_one, of_two, of_three)[len(arguments) - 1])
+    return codegen
 
 
-reciprocal = assembly("rcp.approx.ftz.f32 $0, $1;", float32, float32)
-add_wide = assembly("mad.wide.s32 $0, $1, $2, $3;", int64, int32, int32, int64)
-funnel = assembly("shf.l.wrap.b32 $0, $1, $2, $3;", int32, int32, int32, int32)
-shifted_down = assembly("shr.s32 $0, $1, $2;", int32, int32, int32)
-sign_bit = assembly("shr.u32 $0, $1, 31;", int32, int32)
+reciprocal, add_wide, funnel, shifted_down, sign_bit = (
+    make_instruction(name, types, intrinsic, _code_of) for name in INSTRUCTIONS
+)
 
 
 @intrinsic
@@ -104,15 +87,6 @@ def translated(function: Callable[..., Any]) -> Any:
     copy = FunctionType(code, known | called, function.__name__, function.__defaults__, closure)  # type: ignore[attr-defined]
     copy.__module__, copy.__qualname__, copy.__doc__ = function.__module__, function.__qualname__, function.__doc__
     return copy
-
-
-def is_done(event: Any) -> bool:
-    """Whether everything is done that was asked for before the event was recorded; a failure on the way is raised."""
-    (status,) = bindings.cuEventQuery(event.handle)
-    if status == bindings.CUresult.CUDA_ERROR_NOT_READY:
-        return False
-    event.synchronize()
-    return True
 
 
 def compile_device(function: Callable[..., Any]) -> Any:

@@ -19,7 +19,6 @@ import numpy as np
 if not hasattr(np, "row_stack"):
     np.row_stack = np.vstack  # type: ignore[attr-defined]
 
-from cuda.bindings import driver as bindings
 from llvmlite import ir
 from numba import cuda, float32, float64, int32, int64, types, uint32
 from numba.cuda import libdevice
@@ -30,6 +29,7 @@ from numba.cuda.extending import intrinsic
 from nbnumba.kernels._cache import keep_cuda_kernels
 from nbnumba.kernels._compiler import tell_once
 from nbnumba.kernels._cuda_choice import NUMBA_CUDA
+from nbnumba.kernels._cuda_shared import INSTRUCTIONS, is_done, make_instruction
 
 __all__ = ["Launch", "compile_device", "compile_kernel", "cuda", "float32", "float64", "int32", "int64", "libdevice"]
 __all__ += ["add_wide", "funnel", "is_done", "ldcv", "read_only", "reciprocal", "shifted_down", "sign_bit", "uint32"]
@@ -38,41 +38,20 @@ ldcv = cuda.ldcv
 
 config.CUDA_LOW_OCCUPANCY_WARNINGS = 0  # small images have small grids; nothing that users could change
 
-
-#: The assembler's letters for types of numbers, and LLVM's types.
-_LETTERS = {
-    types.int32: ("r", ir.IntType(32)),
-    types.int64: ("l", ir.IntType(64)),
-    types.float32: ("f", ir.FloatType()),
-}
+_LLVM = {"int32": ir.IntType(32), "int64": ir.IntType(64), "float32": ir.FloatType()}
 
 
-def assembly(text: str, result: Any, *arguments: Any) -> Any:
-    """A function of one instruction of the assembler, which takes and gives numbers of these types."""
-    (out, kind), inputs = _LETTERS[result], [_LETTERS[argument] for argument in arguments]
-    constraints = ",".join([f"={out}", *(letter for letter, _ in inputs)])
-
+def _code_of(text: str, constraints: str, out: str, inputs: list[str]) -> Any:
     def codegen(context, builder, signature, args):
-        code = ir.InlineAsm(ir.FunctionType(kind, [argument for _, argument in inputs]), text, constraints)
-        return builder.call(code, args)
+        function = ir.FunctionType(_LLVM[out], [_LLVM[kind] for kind in inputs])
+        return builder.call(ir.InlineAsm(function, text, constraints), args)
 
-    def of_one(typingctx: Any, a: Any) -> Any:
-        return result(*arguments), codegen
-
-    def of_two(typingctx: Any, a: Any, b: Any) -> Any:
-        return result(*arguments), codegen
-
-    def of_three(typingctx: Any, a: Any, b: Any, c: Any) -> Any:
-        return result(*arguments), codegen
-
-    return intrinsic((of_one, of_two, of_three)[len(arguments) - 1])
+    return codegen
 
 
-reciprocal = assembly("rcp.approx.ftz.f32 $0, $1;", float32, float32)
-add_wide = assembly("mad.wide.s32 $0, $1, $2, $3;", int64, int32, int32, int64)
-funnel = assembly("shf.l.wrap.b32 $0, $1, $2, $3;", int32, int32, int32, int32)
-shifted_down = assembly("shr.s32 $0, $1, $2;", int32, int32, int32)
-sign_bit = assembly("shr.u32 $0, $1, 31;", int32, int32)
+reciprocal, add_wide, funnel, shifted_down, sign_bit = (
+    make_instruction(name, types, intrinsic, _code_of) for name in INSTRUCTIONS
+)
 
 
 @intrinsic
@@ -87,15 +66,6 @@ def read_only(typingctx: Any, array: Any, index: Any) -> Any:
         return builder.call(ir.InlineAsm(load, "ld.global.nc.f32 $0, [$1];", "=f,l"), [address])
 
     return types.float32(array, types.int32), codegen
-
-
-def is_done(event: Any) -> bool:
-    """Whether everything is done that was asked for before the event was recorded; a failure on the way is raised."""
-    (status,) = bindings.cuEventQuery(event.handle)
-    if status == bindings.CUresult.CUDA_ERROR_NOT_READY:
-        return False
-    event.synchronize()
-    return True
 
 
 def compile_device(function: Callable[..., Any]) -> Any:
