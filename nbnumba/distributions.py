@@ -28,13 +28,14 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, Union, get_args, get_origin
 
 import numpy as np
 
 from nbnumba.checked import Checked
 from nbnumba.config import Background, Beam, Crystal, Detector, Sampling, Scan, Simulation
 from nbnumba.errors import ConfigError, FileError
+from nbnumba.field_types import hints_of
 from nbnumba.io.files import read_text
 
 #: Table of the file: the class that its keys are fields of.
@@ -205,11 +206,7 @@ def _change(part: Any, variation: Variation, value: Any) -> dict[str, Any]:
         if own is None or own == 0:
             raise ConfigError(f"{variation.name} has times = true, but the simulation gives it no value to multiply")
         value = own * value
-    if Path in kinds and isinstance(value, str):
-        value = Path(value)
-    elif float in kinds and isinstance(value, (int, float)) and not isinstance(value, bool):
-        value = float(value)
-    elif int in kinds and isinstance(value, (int, float)) and not isinstance(value, bool):
+    if int in kinds and float not in kinds and isinstance(value, float):
         value = round(value)
     return {variation.field: value}
 
@@ -219,7 +216,7 @@ _AXES = ("Na", "Nb", "Nc")
 
 def _kinds(owner: type, field: str) -> set[Any]:
     """Types that a field takes: the members of a union, one by one."""
-    kind = get_type_hints(owner)[field]
+    kind = hints_of(owner)[field]
     if get_origin(kind) in (Union, types.UnionType):
         return set(get_args(kind))
     return {str if get_origin(kind) is Literal else kind}
