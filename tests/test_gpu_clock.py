@@ -38,13 +38,13 @@ def test_share_of_the_issue_limit_is_that_at_the_measured_clock(monkeypatch) -> 
 
 HELD = """
     import sys
-    from bench.gpu.commands import SMALL, make_gpu_renderer, prepare, wake
+    from bench.gpu.commands import SMALL, renderer_on, prepare, wake
     from bench.gpu.setting import ROOT, Setting
     from nbnumba.timing import time_on_device
     setting = Setting()
     flags = f"-cell 50 60 70 90 90 90 -default_F 10 -N 5 -distance 50 -oversample 1 {SMALL}"
     device = wake(setting)
-    timing = time_on_device(make_gpu_renderer(prepare(flags, setting, ROOT), device, "double"), 2)
+    timing = time_on_device(renderer_on(prepare(flags, setting, ROOT), device, "double"), 2)
     print(timing.held, timing.kernel.median, len(timing.launch.seconds), timing.launch.median < timing.kernel.median)
 """
 

@@ -16,7 +16,7 @@ from bench.workloads import FUDGE, MEGAPIXEL, workloads
 from nbnumba.cli.build import build
 from nbnumba.cli.parse import parse
 from nbnumba.devices import Device, survey
-from nbnumba.dispatch import make_plan
+from nbnumba.dispatch import make_gpu_renderer, make_plan
 from nbnumba.errors import DeviceError
 from nbnumba.experiment import resolve
 from nbnumba.inputs import KernelInputs, build_inputs
@@ -120,11 +120,9 @@ def cut(inputs: KernelInputs, around: tuple[int, int] | None = None) -> KernelIn
     return replace(inputs, panel=panel._replace(**window))
 
 
-def make_gpu_renderer(inputs: KernelInputs, device: Device, precision: str = "auto") -> Any:
+def renderer_on(inputs: KernelInputs, device: Device, precision: str = "auto") -> Any:
     """A renderer on one device."""
-    from nbnumba.gpu_render import GpuRenderer
-
-    return GpuRenderer(inputs, make_plan(inputs, f"cuda:{device.index}", precision), (device,))
+    return make_gpu_renderer(inputs, make_plan(inputs, f"cuda:{device.index}", precision))
 
 
 def subject_renderer(kernel: str, setting: Setting, more: str = "") -> tuple[Any, KernelInputs]:
@@ -137,7 +135,7 @@ def subject_renderer(kernel: str, setting: Setting, more: str = "") -> tuple[Any
     """
     subject = SUBJECTS[kernel]
     inputs = prepare(f"{subject.flags} {more}", setting)
-    renderer = make_gpu_renderer(inputs, find_device(setting.device), subject.precision)
+    renderer = renderer_on(inputs, find_device(setting.device), subject.precision)
     if renderer.plan.kernel != kernel:
         raise RuntimeError(f"{renderer.plan.kernel} was taken for {kernel}: {renderer.plan.reason}")
     return renderer, inputs

@@ -19,8 +19,8 @@ from bench.gpu.commands import (
     SMALL,
     SUBJECTS,
     find_device,
-    make_gpu_renderer,
     prepare,
+    renderer_on,
     shape_of,
     subject_renderer,
     wake,
@@ -82,7 +82,7 @@ def lifetimes(case: str, setting: Setting) -> Records:
     inputs = prepare(SUBJECTS[case].flags, setting)
 
     def live() -> None:
-        renderer = make_gpu_renderer(inputs, device, SUBJECTS[case].precision)
+        renderer = renderer_on(inputs, device, SUBJECTS[case].precision)
         renderer.render(renderer.new_image(shape_of(inputs)))
 
     live()

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.gpu.commands import cut, deviation, find_device, make_gpu_renderer, prepare
+from bench.gpu.commands import cut, deviation, find_device, prepare, renderer_on
 from bench.gpu.setting import GOLDEN, Records, Setting
 
 #: Largest max |d| / max that passes, for the float64 kernel and for the one that is chosen.
@@ -33,7 +33,7 @@ def check(case: str, setting: Setting) -> Records:
     whole = prepare(shlex.join(row["args"]), Setting(), GOLDEN)
     middle = tuple(int(i) for i in np.unravel_index(wanted.argmax(), wanted.shape))
     inputs = cut(whole, (middle[0], middle[1])) if setting.tiny else whole
-    renderer = make_gpu_renderer(inputs, find_device(setting.device), precision)
+    renderer = renderer_on(inputs, find_device(setting.device), precision)
     image = renderer.new_image(tuple(row["shape"]))
     renderer.render(image)
     panel = inputs.panel

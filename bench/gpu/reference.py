@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.gpu.commands import deviation, find_device, make_gpu_renderer, prepare, shape_of, timed
+from bench.gpu.commands import deviation, find_device, prepare, renderer_on, shape_of, timed
 from bench.gpu.setting import Records, Setting
 from bench.gpu.timings import CHECKED_STEPS
 from nbnumba.timing import count_steps, time_images
@@ -29,7 +29,7 @@ def compare(case: str, setting: Setting) -> Records:
     program = next(path for path in setting.programs if Path(path).name == name)
     flags, device = f"{timed()[command]} {NONZERO_PHI}", find_device(setting.device)
     inputs = prepare(flags, setting)
-    renderer = make_gpu_renderer(inputs, device)
+    renderer = renderer_on(inputs, device)
     image = renderer.new_image(shape_of(inputs))
     ours = time_images([renderer], [image], 10, 0).median
     with tempfile.TemporaryDirectory(dir=setting.scratch) as folder:
@@ -49,7 +49,7 @@ def compare(case: str, setting: Setting) -> Records:
     found = {"deviation_of_ours_from_it": deviation(image, output)}
     if count_steps(inputs) <= CHECKED_STEPS:
         exact = renderer.new_image(image.shape)
-        make_gpu_renderer(inputs, device, "double").render(exact)
+        renderer_on(inputs, device, "double").render(exact)
         wanted = exact.astype(float)
         found |= {"our_deviation": deviation(image, wanted), "its_deviation": deviation(output, wanted)}
     yield found

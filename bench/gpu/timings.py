@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.gpu.commands import deviation, make_gpu_renderer, prepare, shape_of, timed, wake
+from bench.gpu.commands import deviation, prepare, renderer_on, shape_of, timed, wake
 from bench.gpu.package import package_facts
 from bench.gpu.setting import Record, Records, Setting
 from bench.workloads import FEW_DOMAINS, FUDGE
@@ -34,9 +34,9 @@ def measure(case: str, setting: Setting) -> Records:
     start = time.perf_counter()
     inputs = prepare(flags, setting)
     made = time.perf_counter()
-    renderer = make_gpu_renderer(inputs, device)
+    renderer = renderer_on(inputs, device)
     first = time.perf_counter()
-    renderer = make_gpu_renderer(inputs, device)
+    renderer = renderer_on(inputs, device)
     ready = time.perf_counter()
     image = renderer.new_image(shape_of(inputs))
     figures = {"inputs_s": made - start, "first_prepare_s": first - made, "prepare_s": ready - first}
@@ -100,7 +100,7 @@ def deviation_from_float64(inputs: KernelInputs, image: np.ndarray, device: Devi
     """Max |d| / max against the float64 kernel; in words where that would take too long, or there is nothing to see."""
     if count_steps(inputs) > CHECKED_STEPS:
         return "not checked: too many steps for the float64 kernel"
-    renderer = make_gpu_renderer(inputs, device, "double")
+    renderer = renderer_on(inputs, device, "double")
     exact = renderer.new_image(image.shape)
     renderer.render(exact)
     found = deviation(image, exact.astype(float))
@@ -114,12 +114,12 @@ def time_stills(case: str, setting: Setting) -> Record:
     inputs = prepare(flags, setting)
     rng = np.random.default_rng(12)
     stills = [replace(inputs, cells=_turned(inputs.cells, rng)) for _ in range(STILLS)]
-    make_gpu_renderer(inputs, device)
+    renderer_on(inputs, device)
     prepared, whole = [], []
     kernel = ""
     for still in [inputs, *stills]:  # the first one warms up
         start = time.perf_counter()
-        renderer = make_gpu_renderer(still, device)
+        renderer = renderer_on(still, device)
         ready = time.perf_counter()
         renderer.render(renderer.new_image(shape_of(still)))
         prepared.append(ready - start)

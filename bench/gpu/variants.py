@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from bench.gpu.commands import find_device, make_gpu_renderer, prepare, shape_of, timed
+from bench.gpu.commands import find_device, prepare, renderer_on, shape_of, timed
 from bench.gpu.setting import Records, Setting
 from nbnumba.timing import time_images, time_on_device
 
@@ -31,7 +31,7 @@ def measure(case: str, setting: Setting) -> Records:
     """Time a variant's kernel."""
     VARIANTS[case]()
     inputs = prepare(timed()[COMMAND], setting)
-    renderer = make_gpu_renderer(inputs, find_device(setting.device))
+    renderer = renderer_on(inputs, find_device(setting.device))
     image = renderer.new_image(shape_of(inputs))
     whole = time_images([renderer], [image], 5, 0)
     timing = time_on_device(renderer, 10)
