@@ -11,6 +11,7 @@ from pathlib import Path
 from bench.gpu.commands import SUBJECTS, timed
 from bench.gpu.package import find_tool
 from bench.gpu.setting import GOLDEN, Setting
+from bench.gpu.variants import VARIANTS
 
 #: Rendering of the reference's program that are compared, all of square crystals and with phi > 0: of a phi of 0 it
 #: renders the cell of the step before.
@@ -26,7 +27,7 @@ COMPARED = (
 PRECISIONS = ("single", "double")
 #: Seconds that a step takes at least: a process starts, the kernels are fetched.
 START = 4.0
-STILLS = ("batch of 12 stills", "batch of 12 stills, gauss")
+STILLS = ("batch of 12 stills", "batch of 12 stills, gauss", "batch of 12 small stills, gauss, one launch")
 
 
 @dataclass(frozen=True)
@@ -124,8 +125,8 @@ STEPS = (
     Step("compile", "first preparation: compiled, and fetched from the disk by the next process", 16, "bench.gpu.host:compile_cost",
          lambda setting: tuple(SUBJECTS), processes=lambda setting: max(1, setting.processes // 2), fresh=True,
          per_package=True),
-    Step("variants", "ways to compile a kernel, timed", 30, "bench.gpu.variants:measure",
-         lambda setting: [f"general, {n} blocks" for n in (2, 3, 4)], fresh=True),
+    Step("variants", "ways to compile a kernel, timed", 60, "bench.gpu.variants:measure", lambda setting: tuple(VARIANTS),
+         fresh=True),
 )  # fmt: skip
 
 

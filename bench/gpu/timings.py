@@ -14,6 +14,7 @@ from bench.gpu.package import package_facts
 from bench.gpu.setting import Record, Records, Setting
 from bench.workloads import FEW_DOMAINS, FUDGE
 from nbnumba.devices import Device
+from nbnumba.gpu_stills import StillsRenderer
 from nbnumba.inputs import KernelInputs
 from nbnumba.timing import count_steps, time_images, time_on_device
 
@@ -23,12 +24,14 @@ CHECKED_STEPS = 2e9
 WATCHED, FEWEST, MOST = 0.3, 5, 50
 #: Stills of a batch.
 STILLS = 12
+#: A small still, for those that share a launch.
+SMALL = "-detpixels 512 -pixel 0.2"
 
 
 def measure(case: str, setting: Setting) -> Records:
     """All figures of a command of :func:`~bench.gpu.commands.timed`, or of a batch of stills."""
     if case.startswith("batch"):
-        yield time_stills(case, setting)
+        yield time_stills_together(setting) if case.endswith("one launch") else time_stills(case, setting)
         return
     flags, device = timed()[case], wake(setting)
     start = time.perf_counter()
@@ -133,6 +136,44 @@ def time_stills(case: str, setting: Setting) -> Record:
         "prepare_s": float(np.median(prepared[1:])),
         "still_s": seconds,
         "images_per_s": 1 / seconds,
+        **package_facts(),
+    }
+
+
+def time_stills_together(setting: Setting) -> Record:
+    """As :func:`time_stills`, for small stills of compact spots: one by one, and all in one launch."""
+    device = wake(setting)
+    inputs = prepare(f"{FEW_DOMAINS} {SMALL} -gauss_xtal {FUDGE}", setting)
+    rng = np.random.default_rng(12)
+    stills = [replace(inputs, cells=_turned(inputs.cells, rng)) for _ in range(STILLS)]
+
+    def alone() -> np.ndarray:
+        renderers = [renderer_on(still, device) for still in stills]
+        images = [renderer.new_image(shape_of(inputs)) for renderer in renderers]
+        for renderer, image in zip(renderers, images, strict=True):
+            renderer.render(image)
+        return np.array(images)
+
+    def together() -> np.ndarray:
+        return StillsRenderer(stills, device).render()
+
+    seconds, images = {}, {}
+    for name, way in (("alone", alone), ("together", together)):
+        way()  # warms up
+        each = []
+        for _ in range(FEWEST):
+            start = time.perf_counter()
+            images[name] = way()
+            each.append(time.perf_counter() - start)
+        seconds[name] = float(np.median(each))
+    return {
+        "kernel": "spots",
+        "stills": STILLS,
+        "steps": count_steps(inputs),
+        "alone_s": seconds["alone"] / STILLS,
+        "still_s": seconds["together"] / STILLS,
+        "images_per_s": STILLS / seconds["together"],
+        "same_bits": bool(np.array_equal(images["alone"], images["together"])),
         **package_facts(),
     }
 

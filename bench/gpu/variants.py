@@ -7,13 +7,26 @@ and with a folder for compiled kernels of its own.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 
 from bench.gpu.commands import find_device, prepare, renderer_on, shape_of, timed
 from bench.gpu.setting import Records, Setting
 from nbnumba.timing import time_images, time_on_device
 
-COMMAND = "1 Mpixel, every -oversample_* flag"
+EVERY_FLAG, FEW_CELLS, MANY = (
+    "1 Mpixel, every -oversample_* flag",
+    "1 Mpixel, N 5, 1000 domains",
+    "1 Mpixel, 2000 orientations",
+)
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A command of :func:`~bench.gpu.commands.timed`, and what is changed before it is rendered."""
+
+    command: str
+    change: Callable[[], None]
 
 
 def general_blocks(number: int) -> None:
@@ -23,14 +36,35 @@ def general_blocks(number: int) -> None:
     gpu_general.BLOCKS = number
 
 
+def fast_blocks(kind: str, number: int) -> None:
+    """The same for a fast kernel of square crystals: ``SQUARE32``, ``SQUARE64`` or ``FIXED``."""
+    from nbnumba.kernels import gpu_fast
+
+    gpu_fast.BLOCKS[getattr(gpu_fast, kind)] = number
+
+
+def without_fixed_point() -> None:
+    """Take float64 phases where the plan would have them in fixed point."""
+    from nbnumba import gpu_inputs
+
+    gpu_inputs.LARGEST_FIXED_ERROR = 0.0
+
+
 #: Name of the case -> what makes the variant.
-VARIANTS: dict[str, Callable[[], None]] = {f"general, {n} blocks": partial(general_blocks, n) for n in (2, 3, 4)}
+VARIANTS = {
+    **{f"general, {n} blocks": Variant(EVERY_FLAG, partial(general_blocks, n)) for n in (2, 3, 4)},
+    "fixed": Variant(FEW_CELLS, lambda: None),
+    "fixed, as float64": Variant(FEW_CELLS, without_fixed_point),
+    **{f"fast32, {n} blocks": Variant(MANY, partial(fast_blocks, "SQUARE32", n)) for n in (6, 7)},
+    **{f"fixed, {n} blocks": Variant(FEW_CELLS, partial(fast_blocks, "FIXED", n)) for n in (5, 6)},
+}
 
 
 def measure(case: str, setting: Setting) -> Records:
     """Time a variant's kernel."""
-    VARIANTS[case]()
-    inputs = prepare(timed()[COMMAND], setting)
+    variant = VARIANTS[case]
+    variant.change()
+    inputs = prepare(timed()[variant.command], setting)
     renderer = renderer_on(inputs, find_device(setting.device))
     image = renderer.new_image(shape_of(inputs))
     whole = time_images([renderer], [image], 5, 0)
