@@ -12,7 +12,7 @@ An adapter has
 ``libdevice``             its module of NVIDIA's functions; None in the simulator
 ``reciprocal``            1 / x of a normal float32, wrong by one unit in the last place at most
 ``read_only``             ``array[index]`` of a float32 array through the read-only cache
-``ldcv``                  ``array[index]`` from memory, whatever the caches hold
+``read_anew``             ``array[index]`` of an int32 array that others write meanwhile: from memory, each time
 ``is_done(event)``        whether all is done that was asked for before the event was recorded
 ``add_wide``              a b + c of int32 a, b and int64 c; LLVM multiplies all 64 bits where it meets such a sum
 ``funnel``                upper half of 64 bits, given as lower and upper int32, shifted up by less than 32 bits
@@ -46,8 +46,8 @@ __all__ = [
     "int32",
     "int64",
     "is_done",
-    "ldcv",
     "libdevice",
+    "read_anew",
     "read_only",
     "reciprocal",
     "shifted_down",
@@ -70,7 +70,7 @@ cuda: Any = _adapter.cuda
 libdevice: Any = _adapter.libdevice
 float32, float64 = _adapter.float32, _adapter.float64
 int32, int64, uint32 = _adapter.int32, _adapter.int64, _adapter.uint32
-reciprocal, read_only, ldcv = _adapter.reciprocal, _adapter.read_only, _adapter.ldcv
+reciprocal, read_only, read_anew = _adapter.reciprocal, _adapter.read_only, _adapter.read_anew
 is_done: Any = _adapter.is_done
 add_wide, funnel = _adapter.add_wide, _adapter.funnel
 shifted_down, sign_bit = _adapter.shifted_down, _adapter.sign_bit

@@ -27,12 +27,12 @@ from numba_cuda_mlir.types import float32, float64, int32, int64, uint32
 from nbnumba.kernels._cache import keep_cuda_kernels
 from nbnumba.kernels._compiler import tell_once
 from nbnumba.kernels._cuda_choice import MLIR
-from nbnumba.kernels._cuda_shared import INSTRUCTIONS, is_done, make_instruction
+from nbnumba.kernels._cuda_shared import INSTRUCTIONS, LOADS, is_done, make_instruction, make_load
 
 __all__ = ["Launch", "compile_device", "compile_kernel", "cuda", "float32", "float64", "int32", "int64", "libdevice"]
-__all__ += ["add_wide", "funnel", "is_done", "ldcv", "read_only", "reciprocal", "shifted_down", "sign_bit", "uint32"]
+__all__ += ["add_wide", "funnel", "is_done", "read_anew", "read_only", "reciprocal", "shifted_down", "sign_bit", "uint32"]
 
-_jit, ldcv = (getattr(cuda, name) for name in ("jit", "ldcv"))  # whose types are not what they take
+_jit = getattr(cuda, "jit")  # whose type is not what it takes
 
 config.CUDA_LOW_OCCUPANCY_WARNINGS = 0  # small images have small grids; nothing that users could change
 
@@ -54,17 +54,18 @@ reciprocal, add_wide, funnel, shifted_down, sign_bit = (
 )
 
 
-@intrinsic
-def read_only(typingctx: Any, array: Any, index: Any) -> Any:
-    """``array[index]`` through the read-only cache: a float32 array that no kernel writes meanwhile."""
-
+def _load_of(text: str, constraints: str, kind: str, stays: bool) -> Any:
     def codegen(builder, target, args, kwargs):
         start = arith.index_cast(T.i64(), memref.extract_aligned_pointer_as_index(builder.load_var(args[0])))
         wide = arith.extsi(T.i64(), builder.load_var(args[1]))
         address = arith.addi(start, arith.muli(wide, arith.constant(T.i64(), 4)))
-        builder.store_var(target, llvm.inline_asm(T.f32(), [address], "ld.global.nc.f32 $0, [$1];", "=f,l"))
+        value = llvm.inline_asm(_MLIR[kind](), [address], text, constraints, has_side_effects=stays)
+        builder.store_var(target, value)
 
-    return types.float32(array, types.int32), codegen
+    return codegen
+
+
+read_only, read_anew = (make_load(name, types, intrinsic, _load_of) for name in LOADS)
 
 
 def twin(value: Any) -> Any:

@@ -29,12 +29,10 @@ from numba.cuda.extending import intrinsic
 from nbnumba.kernels._cache import keep_cuda_kernels
 from nbnumba.kernels._compiler import tell_once
 from nbnumba.kernels._cuda_choice import NUMBA_CUDA
-from nbnumba.kernels._cuda_shared import INSTRUCTIONS, is_done, make_instruction
+from nbnumba.kernels._cuda_shared import INSTRUCTIONS, LOADS, is_done, make_instruction, make_load
 
 __all__ = ["Launch", "compile_device", "compile_kernel", "cuda", "float32", "float64", "int32", "int64", "libdevice"]
-__all__ += ["add_wide", "funnel", "is_done", "ldcv", "read_only", "reciprocal", "shifted_down", "sign_bit", "uint32"]
-
-ldcv = cuda.ldcv
+__all__ += ["add_wide", "funnel", "is_done", "read_anew", "read_only", "reciprocal", "shifted_down", "sign_bit", "uint32"]
 
 config.CUDA_LOW_OCCUPANCY_WARNINGS = 0  # small images have small grids; nothing that users could change
 
@@ -54,18 +52,18 @@ reciprocal, add_wide, funnel, shifted_down, sign_bit = (
 )
 
 
-@intrinsic
-def read_only(typingctx: Any, array: Any, index: Any) -> Any:
-    """``array[index]`` through the read-only cache: a float32 array that no kernel writes meanwhile."""
-
+def _load_of(text: str, constraints: str, kind: str, stays: bool) -> Any:
     def codegen(context, builder, signature, args):
         data = context.make_array(signature.args[0])(context, builder, args[0]).data
         wide = ir.IntType(64)
         address = builder.ptrtoint(builder.gep(data, [builder.sext(args[1], wide)]), wide)
-        load = ir.FunctionType(ir.FloatType(), [wide])
-        return builder.call(ir.InlineAsm(load, "ld.global.nc.f32 $0, [$1];", "=f,l"), [address])
+        load = ir.InlineAsm(ir.FunctionType(_LLVM[kind], [wide]), text, constraints, side_effect=stays)
+        return builder.call(load, [address])
 
-    return types.float32(array, types.int32), codegen
+    return codegen
+
+
+read_only, read_anew = (make_load(name, types, intrinsic, _load_of) for name in LOADS)
 
 
 def compile_device(function: Callable[..., Any]) -> Any:

@@ -15,6 +15,12 @@ INSTRUCTIONS = {
     "shifted_down": ("shr.s32 $0, $1, $2;", "int32", "int32", "int32"),
     "sign_bit": ("shr.u32 $0, $1, 31;", "int32", "int32"),
 }
+#: Loads ``f(array, index)`` from the device's memory: text, type, and whether each has to take place where and as often as
+#: it is written. Others may be moved out of loops and in front of conditions: their addresses have to be valid even there.
+LOADS = {
+    "read_only": ("ld.global.nc.f32 $0, [$1];", "float32", False),
+    "read_anew": ("ld.volatile.global.s32 $0, [$1];", "int32", True),
+}
 #: The assembler's letters for registers of these types.
 LETTERS = {"int32": "r", "int64": "l", "float32": "f"}
 
@@ -48,6 +54,20 @@ def make_instruction(name: str, types: Any, intrinsic: Any, generate: Callable[.
         return signature, codegen
 
     return intrinsic((of_one, of_two, of_three)[len(inputs) - 1])
+
+
+def make_load(name: str, types: Any, intrinsic: Any, generate: Callable[..., Any]) -> Any:
+    """One of :data:`LOADS` as a function of the kernels; parameters as of :func:`make_instruction`.
+
+    ``generate`` is called with text, constraints, name of the type, and whether the load stays where it is.
+    """
+    text, kind, stays = LOADS[name]
+    codegen = generate(text, f"={LETTERS[kind]},l", kind, stays)
+
+    def load(typingctx: Any, array: Any, index: Any) -> Any:
+        return getattr(types, kind)(array, types.int32), codegen
+
+    return intrinsic(load)
 
 
 def is_done(event: Any) -> bool:

@@ -9,7 +9,7 @@ import numpy as np
 from numba import cuda, float32, float64, int32, int64, uint32
 
 __all__ = ["Launch", "compile_device", "compile_kernel", "cuda", "float32", "float64", "int32", "int64", "libdevice"]
-__all__ += ["add_wide", "funnel", "is_done", "ldcv", "read_only", "reciprocal", "shifted_down", "sign_bit", "uint32"]
+__all__ += ["add_wide", "funnel", "is_done", "read_anew", "read_only", "reciprocal", "shifted_down", "sign_bit", "uint32"]
 
 libdevice = None
 
@@ -45,8 +45,8 @@ def read_only(array: Any, index: Any) -> Any:
     return array[index]
 
 
-def ldcv(array: Any, index: Any) -> Any:
-    """``array[index]``."""
+def read_anew(array: Any, index: Any) -> Any:
+    """``array[index]``, which others may write meanwhile."""
     return array[index]
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from nbnumba.kernels._cuda import SIMULATED, cuda_device, float32, int32, int64, ldcv, libdevice, uint32
+from nbnumba.kernels._cuda import SIMULATED, cuda_device, float32, int32, int64, libdevice, read_anew, uint32
 
 #: Added to a float32 below 2^22 and taken away again it rounds to the nearest whole number, which stands in the low bits
 #: of the sum meanwhile: the sum's bits less :data:`MAGIC_BITS`.
@@ -29,7 +29,9 @@ def is_stopped(control):
 
     ``control``: (2,) int32 in memory of the host that the device sees, or (0,): then the kernel neither asks nor tells.
     """
-    return int32(control.shape[0] != 0 and ldcv(control, STOP) != 0)
+    if control.shape[0] == 0:
+        return int32(0)
+    return int32(1) if read_anew(control, int32(STOP)) != 0 else int32(0)
 
 
 @cuda_device

@@ -53,6 +53,21 @@ def test_no_local_memory_is_asked_for(name):
     assert ".local" not in compile_kernel(*KERNELS[name], capability="9.0")
 
 
+@needs_compiler
+@pytest.mark.parametrize("name", ["fast square float32", "fast square fixed point", "fast square float64", "general"])
+def test_whether_to_stop_is_asked_where_it_is_written(name):
+    """Behind the test that there is a word from the host, which may be at no address, and again on the way."""
+    code = [line.strip() for line in compile_kernel(*KERNELS[name], capability="9.0").splitlines()]
+    code = [line for line in code if line and not line.startswith(("//", "ld.param"))]
+    asked = [i for i, line in enumerate(code) if line.startswith("ld.volatile.global")]
+    assert len(asked) == (1 if name == "general" else 2)
+    assert all(re.match(r"@%p\d+ bra", code[i - 1]) for i in asked)
+    if name != "general":
+        labels = {line[:-1]: i for i, line in enumerate(code) if line.endswith(":")}
+        jumps = [(i, re.search(r"bra(?:\.uni)?\s+(\$L\w+);", line)) for i, line in enumerate(code)]
+        assert any(labels[jump[1]] < asked[1] < i for i, jump in jumps if jump)
+
+
 LOOPS = """
 $L__BB0_1:
 \tadd.s32 %r1, %r1, 1;
