@@ -59,7 +59,7 @@ def signature_of(kernel: str, split: bool = False) -> tuple[Any, ...]:
     from nbnumba.kernels.gpu_terms import SquareUnits
 
     types = _types()
-    rows, mask, control = types.float64[:, ::1], types.uint8[:, ::1], types.int32[::1]
+    rows, mask, word = types.float64[:, ::1], types.uint8[:, ::1], types.int32[::1]
     names = (blocks.PanelBlock, blocks.CrystalBlock, blocks.CellBlock, blocks.BeamBlock)
     panel, crystal, cell, beam = (_block(cls, types.int64, types.float64) for cls in names)
     if kernel in SPOTS:
@@ -76,11 +76,11 @@ def signature_of(kernel: str, split: bool = False) -> tuple[Any, ...]:
         rows,
     )
     if kernel == "general":
-        return (*head, types.float64[:, :, ::1], mask, types.int64[::1], control)
+        return (*head, types.float64[:, :, ::1], mask, types.int64[::1], word, word)
     units, partial = _block(SquareUnits, types.int32, types.float32), types.float64[:, :, ::1]
     if kernel == "end":
         return types.float32[:, ::1], window, panel, crystal, beam, rows, mask, partial
-    return (*head, types.float32[::1], mask, units, types.int32, control)
+    return (*head, types.float32[::1], mask, units, types.int32, word, word)
 
 
 def spots_signature(kernel: str, panel: Any, crystal: Any, cell: Any, beam: Any) -> tuple[Any, ...]:

@@ -30,9 +30,10 @@ from nbnumba.kernels._cuda_choice import MLIR
 from nbnumba.kernels._cuda_shared import INSTRUCTIONS, LOADS, is_done, make_instruction, make_load
 
 __all__ = ["Launch", "compile_device", "compile_kernel", "cuda", "float32", "float64", "int32", "int64", "libdevice"]
-__all__ += ["add_wide", "funnel", "is_done", "read_anew", "read_only", "reciprocal", "shifted_down", "sign_bit", "uint32"]
+__all__ += ["add_wide", "funnel", "is_done", "read_anew", "read_only", "reciprocal", "shifted_down", "sign_bit"]
+__all__ += ["uint32"]
 
-_jit = getattr(cuda, "jit")  # whose type is not what it takes
+_jit: Any = cuda.jit  # its own type takes no launch bounds
 
 config.CUDA_LOW_OCCUPANCY_WARNINGS = 0  # small images have small grids; nothing that users could change
 

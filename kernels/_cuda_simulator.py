@@ -9,7 +9,8 @@ import numpy as np
 from numba import cuda, float32, float64, int32, int64, uint32
 
 __all__ = ["Launch", "compile_device", "compile_kernel", "cuda", "float32", "float64", "int32", "int64", "libdevice"]
-__all__ += ["add_wide", "funnel", "is_done", "read_anew", "read_only", "reciprocal", "shifted_down", "sign_bit", "uint32"]
+__all__ += ["add_wide", "funnel", "is_done", "read_anew", "read_only", "reciprocal", "shifted_down", "sign_bit"]
+__all__ += ["uint32"]
 
 libdevice = None
 

@@ -224,7 +224,7 @@ def fast_kernel(kind: int, curved: int, separate: int, split: int = 0) -> Any:
         mask : (row1 - row0, f1 - f0) or (0, 0) uint8
         units : SquareUnits
         chapter : int32; terms that are added up apart, a multiple of STAGED
-        control : (2,) or (0,) int32, as of gpu_ops.is_stopped
+        halt, done : (1,) or (0,) int32, as of gpu_ops.is_stopped and gpu_ops.tell_progress
 
     Blocks of :data:`THREADS` threads; the grid covers the tiles from ``f0 // TILE`` and ``row0 // TILE`` on. With ``split``
     each block along z has one chapter of the terms at one step, a sub-pixel of a layer.
@@ -237,7 +237,7 @@ def fast_kernel(kind: int, curved: int, separate: int, split: int = 0) -> Any:
     blocks = 4 if separate else min(BLOCKS.get(kind, 4), 7 if curved else 8)
 
     @cuda_kernel(threads=THREADS, blocks=blocks)
-    def render_fast(image, window, panel, crystal, cell, beam, sources, cells, F2, mask, units, chapter, control):
+    def render_fast(image, window, panel, crystal, cell, beam, sources, cells, F2, mask, units, chapter, halt, done):
         if SIMULATED:  # which knows no alignment, and tells arrays apart by their lines
             real = cuda.shared.array((STAGED, columns), real_type)
             whole = cuda.shared.array((STAGED, 4), int32)
@@ -258,7 +258,7 @@ def fast_kernel(kind: int, curved: int, separate: int, split: int = 0) -> Any:
             f = int32(int32(f0 // TILE * TILE) + cuda.blockIdx.x * TILE)
             corner[0], corner[1] = s, f
             middle(panel, curved, s + TILE // 2, f + TILE // 2, origin)
-            stop = is_stopped(control)
+            stop = is_stopped(halt)
         if cuda.syncthreads_or(stop) != 0:
             return
         # two pixels a thread, half a tile apart
@@ -307,7 +307,7 @@ def fast_kernel(kind: int, curved: int, separate: int, split: int = 0) -> Any:
                     low, high = start, end
                     if n_terms > STAGED:
                         low, high = int32(0), int32(min(STAGED, end - start))
-                        stop = is_stopped(control) if tid == 0 and start % LOOK == 0 else int32(0)
+                        stop = is_stopped(halt) if tid == 0 and start % LOOK == 0 else int32(0)
                         if cuda.syncthreads_or(stop) != 0:
                             return
                         if tid < high:
@@ -336,6 +336,6 @@ def fast_kernel(kind: int, curved: int, separate: int, split: int = 0) -> Any:
             f = int32(f + TILE // 2)
         if tid == 0:
             number = (cuda.blockIdx.z * cuda.gridDim.y + cuda.blockIdx.y) * cuda.gridDim.x + cuda.blockIdx.x
-            tell_progress(control, number)
+            tell_progress(done, number)
 
     return render_fast

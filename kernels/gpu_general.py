@@ -30,22 +30,22 @@ def general_kernel(interpolate: int) -> Any:
         fell_out : (1,) int64; lowered to the number s * fpixels + f of the first pixel in which interpolation ended. Each
             pixel is rendered as if interpolation were still on when it begins; the caller renders again what comes after
             that pixel
-        control : (2,) or (0,) int32, as of gpu_ops.is_stopped, which is asked before each pixel
+        halt, done : (1,) or (0,) int32, as of gpu_ops.is_stopped, which is asked before each pixel, and gpu_ops.tell_progress
     """
 
     @cuda_kernel(threads=THREADS, blocks=BLOCKS_INTERPOLATING if interpolate else BLOCKS)
-    def render_general(image, window, panel, crystal, cell, beam, sources, cells, Fhkl, mask, fell_out, control):
+    def render_general(image, window, panel, crystal, cell, beam, sources, cells, Fhkl, mask, fell_out, halt, done):
         tid = cuda.threadIdx.x
         row0, f0 = window[0], window[2]
         s = row0 + cuda.blockIdx.y * ROWS + tid // TILE
         f = f0 + cuda.blockIdx.x * TILE + tid % TILE
         begin = cell.interpolate if interpolate else 0
-        if is_rendered(window, mask, s, f) and not is_stopped(control):
+        if is_rendered(window, mask, s, f) and not is_stopped(halt):
             value, interpolating = pixel_value(s, f, panel, crystal, cell, beam, sources, cells, Fhkl, begin)
             image[s - row0, f - f0] = value
             if interpolating != begin:
                 cuda.atomic.min(fell_out, 0, s * panel.fpixels + f)
         if tid == 0:
-            tell_progress(control, cuda.blockIdx.y * cuda.gridDim.x + cuda.blockIdx.x)
+            tell_progress(done, cuda.blockIdx.y * cuda.gridDim.x + cuda.blockIdx.x)
 
     return render_general

@@ -22,7 +22,6 @@ import numpy as np
 
 from nbnumba.devices import Device
 from nbnumba.kernels._cuda import cuda
-from nbnumba.kernels.gpu_ops import DONE, STOP
 
 #: Lanes and pinned images that are kept while nobody uses them.
 KEPT_LANES, KEPT_IMAGES = 2, 4
@@ -31,25 +30,34 @@ MOST_PINNED = 2 << 30
 
 
 class Lane:
-    """A stream with an event, a band of the image on the device, and a word with the kernel; device is current.
+    """A stream with an event, a band of the image on the device, and words with the kernel; device is current.
 
     Attributes
     ----------
-    control : (2,) int32
-        In memory of the host that the device sees: :data:`gpu_ops.STOP` and :data:`gpu_ops.DONE`.
+    halt : (1,) int32, on the device
+        Not 0: the kernel is to stop (:meth:`stop`).
+    done : (1,) int32
+        In memory of the host that the device sees: the number of a block that is done.
     """
 
     def __init__(self) -> None:
         self.stream, self.event = cuda.stream(), cuda.event()
-        self.control = cuda.mapped_array(2, np.int32)
+        self.halt = cuda.to_device(np.zeros(1, np.int32))
+        self.done = cuda.mapped_array(1, np.int32)
+        self._signals: Any = None
         self._band: Any = None
         self._sums: Any = None
         self._staging: np.ndarray | None = None
         self._shaped: tuple[tuple[int, ...], Any] = ((), None)
 
     def reset(self) -> None:
-        """Forget what the last kernel was told, and told."""
-        self.control[STOP] = self.control[DONE] = 0
+        """Forget what the last kernel told; one that was stopped leaves a lane that is lent no more."""
+        self.done[0] = 0
+
+    def stop(self) -> None:
+        """Have the lane's kernel stop, past the stream in which it runs."""
+        self._signals = self._signals or cuda.stream()
+        self.halt.copy_to_device(np.ones(1, np.int32), stream=self._signals)
 
     def band(self, shape: tuple[int, ...]) -> Any:
         """A float32 array on the device, at least of one pixel; what it holds is left from earlier."""

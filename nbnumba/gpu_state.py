@@ -1,8 +1,8 @@
 """One GPU's part in rendering one panel: its tables, its kernel with the arguments in place, and windows of pixels.
 
 A window is rendered by one launch, and copied to the host behind it, on one of the lanes of :mod:`nbnumba.gpu_memory`.
-Where a launch may take long the kernel and the host have a few bytes in common: the kernel tells there how far it is, and
-finds there that it is to stop. Without that word Ctrl-C would wait for the kernel's end.
+Where a launch may take long the kernel tells the host how far it is, in memory of the host, and finds in memory of the
+device that it is to stop. Without that word Ctrl-C would wait for the kernel's end.
 """
 
 from __future__ import annotations
@@ -27,7 +27,6 @@ from nbnumba.kernels._cuda import cuda, is_done
 from nbnumba.kernels.blocks import CellBlock
 from nbnumba.kernels.gpu import find_end, find_grid, find_kernel, threads_of
 from nbnumba.kernels.gpu_close import THREADS as CLOSERS
-from nbnumba.kernels.gpu_ops import DONE, STOP
 
 Window = tuple[int, int, int, int]
 Tell = Callable[[float], None]
@@ -129,13 +128,13 @@ class DeviceState:
             self.spots.render(grid, lane.stream, band, cell, mask, window, tell)
             return band
         band = lane.band(shape)
-        control = lane.control if self.is_long(window) else self._silence
+        words = (lane.halt, lane.done) if self.is_long(window) else (self._silence, self._silence)
         x = self.inputs
         blocks = (x.panel, x.crystal, cell, x.beam, self.sources, self.cells, self.table)
         if self.name == "general":
-            self.kernel(grid, lane.stream, band, window, *blocks, mask, self.last, control)
+            self.kernel(grid, lane.stream, band, window, *blocks, mask, self.last, *words)
             return band
-        rest = (window, *blocks, mask, self.last, self.chapter, control)
+        rest = (window, *blocks, mask, self.last, self.chapter, *words)
         portions = self.portions(window) if portions is None else portions
         if portions == 1:
             self.kernel(grid, lane.stream, band, *rest)
@@ -220,16 +219,16 @@ def wait_for(lane: Lane, blocks: int, tell: Tell | None) -> None:
         gone = time.perf_counter() - start
         if gone > EAGER:
             time.sleep(min(NAP * gone, LONGEST_NAP))
-            if tell is not None and (number := int(lane.control[DONE])) > most:
+            if tell is not None and (number := int(lane.done[0])) > most:
                 most = number
                 tell(min(most / blocks, 1.0))
 
 
 def stop(lane: Lane, used: Any) -> None:
     """Have a lane's kernel stop; what it uses is kept for good if it does not do so in time."""
-    lane.control[STOP] = 1
     end = time.perf_counter() + PATIENCE
     try:
+        lane.stop()
         while not is_done(lane.event):
             if time.perf_counter() > end:
                 _abandoned.append((lane, used))

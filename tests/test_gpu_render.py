@@ -226,7 +226,7 @@ def long_launches() -> Iterator[None]:
 def simulated_kernels_tell_how_far_they_are() -> None:
     """The number of a block, in memory that host and device share; the image is the same."""
     from nbnumba import gpu_memory, gpu_render
-    from nbnumba.kernels.gpu_ops import DONE, TOLD
+    from nbnumba.kernels.gpu_ops import TOLD
 
     inputs = golden_inputs("shape_square_even_odd")
     inputs = replace(inputs, panel=inputs.panel._replace(s0=0, s1=36, f0=0, f1=64))  # 3 x 4 blocks, of general 5 x 4
@@ -238,7 +238,7 @@ def simulated_kernels_tell_how_far_they_are() -> None:
                 images.append(renderer.new_image((110, 64)))
                 renderer.render(images[-1])
             with gpu_memory.lanes_of(0)._lock:
-                told.append(int(gpu_memory.lanes_of(0)._free[-1].control[DONE]))
+                told.append(int(gpu_memory.lanes_of(0)._free[-1].done[0]))
         assert images[0].max() > 0
         np.testing.assert_array_equal(*images)
         assert 0 < told[0] < blocks and told[0] % TOLD == 0, told
@@ -248,17 +248,17 @@ def simulated_kernels_tell_how_far_they_are() -> None:
 def simulated_kernels_stop_when_they_are_told() -> None:
     """No pixel is written by blocks that start afterwards."""
     from nbnumba import gpu_render
-    from nbnumba.kernels.gpu_ops import STOP
 
     for kernel in ("fast64", "general"):
         renderer = gpu_render.GpuRenderer(window(), replace(PLAN, kernel=kernel), (FIRST,))
         state = renderer.states[0]
         for stop in (0, 1):
             with long_launches(), state.lanes.lend() as lane:
-                lane.control[STOP] = stop
+                lane.halt.copy_to_device(np.array([stop], np.int32))
                 lane.band((64, 2)).copy_to_device(np.full((64, 2), -7, np.float32))
                 band = state.start((1, 8), lane, (32, 96, 42, 44), renderer.inputs.cell, state.no_mask)
                 assert (band.copy_to_host() == -7).all() == bool(stop), kernel
+                lane.halt.copy_to_device(np.zeros(1, np.int32))
 
 
 def simulated_auto_never_takes_the_simulator() -> None:
