@@ -45,11 +45,15 @@ def timed() -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Subject:
-    """A command that stands for a kernel; ``launches``: kernels that an image takes."""
+    """A command that stands for a kernel.
+
+    ``launches``: kernels that an image takes; ``long``: what makes it take some ten seconds, without tables of any size.
+    """
 
     flags: str
     precision: str
     launches: int = 1
+    long: str = "-oversample 60 -detector_thick 450 -detector_abs 260 -detector_thicksteps 20"
 
 
 _FEW = f"{MEGAPIXEL} -N 30 -oversample 1 -phi 5 -osc 1 -phisteps 2 -mosaic 0.5 -mosaic_domains 20"
@@ -58,13 +62,12 @@ SUBJECTS = {
     "fast32": Subject(_FEW, "mixed"),
     "fixed": Subject(f"{_FEW} -N 5", "auto"),
     "fast64": Subject(f"{_FEW} -round_xtal", "auto"),
-    "general": Subject(_FEW, "double"),
+    # which stops between two pixels: many pixels, of some 6000 terms each
+    "general": Subject(_FEW, "double", long="-detpixels 4096 -oversample 12"),
     "spots": Subject(f"{_FEW} -gauss_xtal {FUDGE}", "auto", 4),
 }
 #: Makes a command small, and its detector so coarse that spots are on it.
 SMALL = "-detpixels 48 -pixel 2"
-#: Makes a kernel take some ten seconds, without tables of any size.
-LONG = "-oversample 60 -detector_thick 450 -detector_abs 260 -detector_thicksteps 20"
 
 
 def find_device(index: int) -> Device:

@@ -6,6 +6,7 @@ import os
 import platform
 import subprocess
 import sys
+from contextlib import suppress
 from dataclasses import asdict
 
 from bench.gpu.package import cuda_module, find_tool, package_facts, version_of
@@ -36,13 +37,13 @@ def _code(setting: Setting) -> Record:
         done = subprocess.run(["git", "-C", str(ROOT), *words], capture_output=True, text=True, check=False)
         return done.stdout.strip() if done.returncode == 0 else ""
 
-    try:
-        commit, changed = git("rev-parse", "HEAD"), len(git("status", "--porcelain").splitlines())
-    except OSError:  # no git
-        commit, changed = "", 0
-    # a copy of a checkout has no history: whoever copied it can say what it is
+    # a copy of a checkout has no history, or another one: whoever copied it can say what it is
+    commit, changed = os.environ.get("NB_COMMIT", ""), 0
+    with suppress(OSError):  # no git
+        if not commit:
+            commit, changed = git("rev-parse", "HEAD"), len(git("status", "--porcelain").splitlines())
     return {
-        "commit": commit or os.environ.get("NB_COMMIT", ""),
+        "commit": commit,
         "changed_files": changed,
         "kernels": CACHE_DIR.name if CACHE_DIR else "",
         "argv": sys.argv[1:],

@@ -7,7 +7,7 @@ import json
 import os
 import time
 
-from bench.gpu.commands import LONG, SMALL, SUBJECTS, shape_of, subject_renderer, wake
+from bench.gpu.commands import SMALL, SUBJECTS, shape_of, subject_renderer, wake
 from bench.gpu.package import cuda_module
 from bench.gpu.setting import Setting
 from nbnumba.timing import count_steps
@@ -27,7 +27,7 @@ def main() -> None:
     options = parser.parse_args()
     wake(options.setting)
     begin = time.perf_counter()
-    more = SMALL if options.small else LONG if options.long else ""
+    more = SMALL if options.small else SUBJECTS[options.kernel].long if options.long else ""
     renderer, inputs = subject_renderer(options.kernel, options.setting, more)
     prepared = time.perf_counter() - begin
     image = renderer.new_image(shape_of(inputs))

@@ -129,6 +129,8 @@ def time_stills(case: str, setting: Setting) -> Record:
         whole.append(time.perf_counter() - start)
         kernel = renderer.plan.kernel
     seconds = sum(whole[1:]) / STILLS
+    image = renderer.new_image(shape_of(inputs))
+    renderer.render(image)
     return {
         "kernel": kernel,
         "stills": STILLS,
@@ -136,6 +138,7 @@ def time_stills(case: str, setting: Setting) -> Record:
         "prepare_s": float(np.median(prepared[1:])),
         "still_s": seconds,
         "images_per_s": 1 / seconds,
+        "deviation": deviation_from_float64(stills[-1], image, device),
         **package_facts(),
     }
 
