@@ -24,8 +24,10 @@ import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from types import FunctionType
 from typing import Any
 
+import llvmlite
 import numba
 import numpy as np
 from numba.core.caching import CompileResultCacheImpl, FunctionCache
@@ -47,7 +49,9 @@ def cache_root() -> Path:
 
 
 def _digest() -> str:
-    text = hashlib.sha256(f"{numba.__version__} {np.__version__} {sys.version_info[:2]}".encode())
+    text = hashlib.sha256(
+        f"{numba.__version__} {llvmlite.__version__} {np.__version__} {sys.version_info[:2]}".encode()
+    )
     for file in sorted(Path(__file__).parent.glob("*.py")):
         text.update(file.name.encode() + b"\0" + file.read_bytes())
     return text.hexdigest()[:16]
@@ -141,10 +145,26 @@ class _Checked:
             file.write(body + hashlib.sha256(body).digest())
 
 
+def describe(value: Any) -> str:
+    """A function, and what it has from the functions around it, in the same words in every process.
+
+    Numba's own key of a closure pickles it: a compiled function among its variables then has another name in each process,
+    and nothing is ever found.
+    """
+    value = getattr(value, "py_func", value)
+    if isinstance(value, FunctionType):
+        inner = [describe(cell.cell_contents) for cell in value.__closure__ or ()]
+        return f"{value.__module__}.{value.__qualname__}{inner}"
+    if isinstance(value, tuple):
+        return str([describe(item) for item in value])
+    return repr(value)
+
+
 class Careful:
     """In front of one of Numba's caches: what cannot be loaded is compiled, what cannot be kept is not."""
 
     _cache_file: Any
+    _py_func: Any
 
     def __init__(self, py_func: Any) -> None:
         super().__init__(py_func)  # type: ignore[call-arg]
@@ -154,6 +174,9 @@ class Careful:
         plain = self._cache_file
         checked = type("CheckedFile", (_Checked, type(plain)), {})
         self._cache_file = checked(plain._cache_path, plain._index_name.removesuffix(".nbi"), plain._source_stamp)
+
+    def _index_key(self, sig: Any, codegen: Any) -> Any:
+        return sig, codegen.magic_tuple(), describe(self._py_func)
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         """The compiled function, or None."""

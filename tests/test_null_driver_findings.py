@@ -297,6 +297,26 @@ def test_dropped_renderers_leave_nothing(name):
     assert after_60["streams"] <= 4 and after_60["events"] <= 8 and after_60["device"] <= 12, after_60
 
 
+@each_package
+def test_the_next_process_compiles_nothing(package, tmp_path):
+    """Kernels made by a function around them were compiled in every process, and kept once more by each."""
+    code = """
+    from nbnumba.dispatch import make_renderer
+    from nbnumba.experiment import resolve
+    from nbnumba.inputs import build_inputs
+    from tests.null_driver.experiments import simulation
+
+    for name in ("fast32 split", "fixed by source", "fast64 round", "spots", "general"):
+        make_renderer(build_inputs(resolve(simulation(name))), "cuda")
+    """
+    kept = []
+    for _ in range(2):
+        run(code, package=package, more={"NUMBA_CACHE_DIR": str(tmp_path)}).check()
+        kept.append(sorted(file.name for file in tmp_path.rglob("*.nbc")))
+    assert len(kept[0]) >= 9
+    assert kept[1] == kept[0]
+
+
 def test_memory_is_freed_in_its_context():
     """Packages free memory in batches, whenever one more array is dropped: a context has to be current then.
 
