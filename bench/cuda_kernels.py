@@ -25,6 +25,7 @@ KERNELS: dict[str, tuple[Any, ...]] = {
     "general": ("general", 0, 0, 0, 0),
     "general, interpolating": ("general", 0, 0, 0, 1),
     "spots, find": ("find", 2, 0, 0),
+    "spots, place": ("place", 2, 0, 0),
     "spots, fill": ("fill", 2, 0, 0),
     "spots, paint": ("paint", 2, 0, 0),
     "spots, paint, sub-pixels": ("paint all", 2, 0, 0),
@@ -32,7 +33,7 @@ KERNELS: dict[str, tuple[Any, ...]] = {
     "spots, close": ("close", 2, 0, 0),
 }
 #: Parts of the reflection-by-reflection way, which have no loop over terms.
-SPOTS = ("find", "fill", "paint", "paint all", "close")
+SPOTS = ("find", "place", "fill", "paint", "paint all", "close")
 #: Fields of ``gpu_terms.SquareUnits`` that are float64.
 DOUBLES = ("least_a", "least_b", "least_c", "end", "vector_scale", "direction_scale", "anchor_scale", "last_half")
 
@@ -92,6 +93,8 @@ def spots_signature(kernel: str, panel: Any, crystal: Any, cell: Any, beam: Any)
     if kernel == "find":
         cone = types.UniTuple(real, 4)
         return found, list_, list_, *[whole] * 4, types.int32, panel, cell, rows, rows, rows, cone, real, table
+    if kernel == "place":
+        return list_, list_, types.int64[::1], whole, whole
     if kernel == "fill":
         return list_, list_, found, list_, whole, whole, types.int32, types.int32, panel
     if kernel.startswith("paint"):
@@ -111,6 +114,8 @@ def kernel_of(kernel: str, *variant: int) -> tuple[Any, int]:
         return gpu.find_kernel(kernel, *variant), gpu.threads_of(kernel)
     if kernel in ("find", "fill"):
         return gpu_spots.find_spots if kernel == "find" else gpu_spots.fill_lists, gpu_spots.FINDERS
+    if kernel == "place":
+        return gpu_spots.place_tiles, gpu_spots.PLACERS
     if kernel == "close":
         return gpu_spots.close_pixels, gpu_spots.PAINTERS
     return gpu_spots.paint_kernel(variant[-1], int(kernel == "paint")), gpu_spots.PAINTERS

@@ -4,12 +4,16 @@ Pairs of a source and an orientation are taken in batches. For each batch
 
 1. :func:`find_spots` lists the footprints and counts those that touch each tile of 16 x 16 pixels; some threads share the
    lattice lines of a pair;
-2. the host adds up the counts, so that every tile has its part of one list (:mod:`nbnumba.gpu_spots`);
+2. :func:`place_tiles` adds up the counts, so that every tile has its part of one list;
 3. :func:`fill_lists` writes the list, in no particular order;
 4. the kernel of :func:`paint_kernel` sorts each tile's part by pair, h, k and l, and adds its footprints to the sums of the
    pixels, which stay in memory between batches.
 
 In the end :func:`close_pixels` turns sums into photons.
+
+How much there is to list is not known beforehand, and the host does not wait to learn it. Where something does not fit into
+the memory that there is, :func:`place_tiles` tells the host what would do and leaves all tiles empty; the host, which waits
+for the image in any case, then has the window rendered again (:mod:`nbnumba.gpu_spots`).
 
 Small stills leave most of a GPU idle, and each launch costs its time. So all kernels take any number of stills at once, which
 differ in their orientations only: those of the first still come first, ``domains`` of them each. A still has tiles, sums and an
@@ -28,7 +32,7 @@ import math
 from functools import cache
 from typing import Any
 
-from nbnumba.kernels._cuda import cuda, cuda_device, cuda_kernel, float64, int32
+from nbnumba.kernels._cuda import cuda, cuda_device, cuda_kernel, float64, int32, int64
 from nbnumba.kernels.blocks import GAUSS
 from nbnumba.kernels.fast_tiles import F2_at
 from nbnumba.kernels.gpu_fast import TILE, correction, is_rendered, ray, weigh
@@ -58,6 +62,12 @@ from nbnumba.kernels.vec import dot
 
 #: Threads of a block: of those that find and fill; of those that paint and close, a pixel each.
 FINDERS, PAINTERS = 128, TILE * TILE
+#: Threads of the one block that places the tiles' lists, and tiles that each has at a time.
+PLACERS, EACH = 256, 16
+#: Threads of a group, whose sum the others take as one; as many as there are groups.
+GROUP = 16
+#: Places in the array ``word``: rows that a thread needs, if more than it has; numbers in the lists of all tiles.
+MOST, TOTAL = 0, 1
 #: Footprints in shared memory at a time.
 STAGED = 64
 # columns of the staged numbers: cell vectors over the wavelength, incident beam, indices, F^2 and resolution limit
@@ -101,8 +111,8 @@ def find_spots(
     counts : (>= n_pairs * parts,) int32
         Set to the number of footprints of each thread, ``room`` at most.
     tallies : (stills * tiles + 1,) int32
-        The number of footprints that touch each tile, tiles along f first, is added; the last one becomes the largest
-        number of a thread's footprints, if that is more than ``room``.
+        Zeros before. The number of footprints that touch each tile, tiles along f first, is added; the last one becomes the
+        largest number of a thread's footprints, if that is more than ``room``.
     domains : int32
         Orientations of a still.
     panel : PanelBlock
@@ -133,6 +143,67 @@ def find_spots(
                 cuda.atomic.add(tallies, start + tile_s * tiles_f + tile_f, 1)
 
 
+@cuda_device
+def sum_up(numbers, begin, end):
+    """Sum of int64 numbers."""
+    total = int64(0)
+    for i in range(begin, end):
+        total += numbers[i]
+    return total
+
+
+@cuda_kernel(threads=PLACERS, blocks=1)
+def place_tiles(places, tallies, word, room, capacity):
+    """Where each tile's part of the list begins, from the counts; of one block.
+
+    Parameters
+    ----------
+    places : (stills * tiles + 1,) int32
+        The last one is set to whether something did not fit; all others are 0 then.
+    tallies : (stills * tiles + 1,) int32
+        As find_spots leaves them; zeros in the end.
+    word : (2,) int64
+        Memory of the host that the device sees: :data:`MOST` and :data:`TOTAL` are set. The second one counts only what
+        found room.
+    room : int
+        Of a thread, as of find_spots.
+    capacity : int
+        Numbers that the list has room for, below 2^31.
+    """
+    sums, groups = cuda.shared.array(PLACERS, int64), cuda.shared.array(GROUP, int64)
+    tid, n_tiles = int32(cuda.threadIdx.x), int32(tallies.shape[0] - 1)
+    most, total = int64(tallies[n_tiles]), int64(0)
+    first = int32(0)
+    while first < n_tiles:
+        begin = int32(first + tid * EACH)
+        end = int32(min(begin + EACH, n_tiles))
+        own = int64(0)
+        for tile in range(begin, end):
+            own += tallies[tile]
+        sums[tid] = own
+        cuda.syncthreads()
+        if tid < GROUP:
+            groups[tid] = sum_up(sums, tid * GROUP, (tid + 1) * GROUP)
+        cuda.syncthreads()
+        group = tid // GROUP
+        at = total + sum_up(groups, 0, group) + sum_up(sums, group * GROUP, tid)
+        total += sum_up(groups, 0, GROUP)
+        for tile in range(begin, end):
+            places[tile] = int32(at)
+            at += tallies[tile]
+            tallies[tile] = 0
+        first = int32(first + PLACERS * EACH)
+        cuda.syncthreads()
+    full = most > room or total > capacity
+    if full:
+        for tile in range(tid, n_tiles, PLACERS):
+            places[tile] = 0
+    if tid == 0:
+        tallies[n_tiles] = 0
+        places[n_tiles] = 1 if full else 0
+        word[MOST], word[TOTAL] = most, total
+
+
 @cuda_kernel(threads=FINDERS, blocks=8)
 def fill_lists(lists, places, found, counts, n_threads, room, orientations, domains, panel):
     """Write the rows of ``found`` that touch each tile into its part of the list, in any order.
@@ -140,13 +211,13 @@ def fill_lists(lists, places, found, counts, n_threads, room, orientations, doma
     Parameters
     ----------
     lists : (>= sum of all counts,) int32
-    places : (stills * tiles,) int32
-        Where each tile's part begins; in the end, where the next one does.
+    places : (stills * tiles + 1,) int32
+        Where each tile's part begins; in the end, where the next one does. The last one: whether nothing is to be done.
     orientations, domains : int32
         Of all stills together, and of each.
     """
     thread = cuda.blockIdx.x * FINDERS + cuda.threadIdx.x
-    if thread >= n_threads:
+    if thread >= n_threads or places[places.shape[0] - 1] != 0:
         return
     for row in range(thread * room, thread * room + counts[thread]):
         tiles_f, start = first_tile(panel, quotient(remainder(found[row, PAIR], orientations), domains))

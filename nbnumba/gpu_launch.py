@@ -19,12 +19,18 @@ class Starter:
         self._kernel, self._threads = kernel, threads
         self._lock = threading.Lock()
         self._launch: Any = None
+        self._held: list[Any] = []
 
     def __call__(self, grid: tuple[int, ...], stream: Any, *arguments: Any) -> None:
         with self._lock:
             if self._launch is None:
                 self._launch = Launch(self._kernel, self._threads, arguments)
-            for place, (held, value) in enumerate(zip(self._launch.arguments, arguments, strict=True)):
-                if held is not value and not (isinstance(value, int | float | tuple) and held == value):
+                self._held = [*arguments]
+            held = self._held
+            for place, value in enumerate(arguments):
+                if held[place] is value:
+                    continue
+                if not (isinstance(value, int | float | tuple) and held[place] == value):
                     self._launch.change(place, value)
+                held[place] = value  # so that the next comparison ends at the first line
             self._launch.start(grid, stream)

@@ -67,7 +67,7 @@ class DeviceState:
         tag = (x.cell.default_F, x.cell.has_hkl)
         if self.name == "spots":
             table = resident(self.device, ("F2 row", *tag), x.Fhkl, x.F2_table)
-            self.spots = SpotsPainter(x, self.device.index, self.sources, self.cells, table, self.stills)
+            self.spots = SpotsPainter(x, self.device, self.sources, self.cells, table, self.stills)
             return
         if self.name == "general":
             self.table = resident(self.device, ("F",), x.Fhkl, lambda: np.ascontiguousarray(x.Fhkl))
@@ -117,7 +117,7 @@ class DeviceState:
         tell: Tell | None = None,
         portions: int | None = None,
     ) -> Any:
-        """Start the kernel on a window, without waiting for it; ``spots`` waits for all but its end.
+        """Start the kernel on a window, without waiting for it; ``spots`` waits for all but its end if it has batches.
 
         ``tell`` is called with the share that is done, by kernels that know of one. ``portions``: instead of
         :meth:`portions`. Returns the band on the device, (rows, columns), of ``spots`` (stills, rows, columns).
@@ -125,7 +125,7 @@ class DeviceState:
         shape = (window[1] - window[0], window[3] - window[2])
         if self.spots is not None:
             band = lane.band((self.stills, *shape))
-            self.spots.render(grid, lane.stream, band, cell, mask, window, tell)
+            self.spots.render(grid, lane, band, cell, mask, window, tell)
             return band
         band = lane.band(shape)
         words = (lane.halt, lane.done) if self.is_long(window) else (self._silence, self._silence)
@@ -162,8 +162,7 @@ class DeviceState:
         lane.reset()
         band = self.start(find_grid(self.name, window), lane, window, cell, mask, tell)
         target = image[row0:row1] if direct else lane.staging((row1 - row0, f1 - f0))
-        band.copy_to_host(target.reshape(band.shape), stream=lane.stream)
-        lane.event.record(lane.stream)
+        fetch(lane, band, target)
         return target
 
     def _finish(self, lane: Lane, window: Window, image: np.ndarray, target: np.ndarray, tell: Tell) -> None:
@@ -171,6 +170,7 @@ class DeviceState:
         grid = find_grid(self.name, window)
         wait_for(lane, grid[0] * grid[1] * self.portions(window), tell if self.is_long(window) else None)
         row0, row1, f0, f1 = window
+        self.settle(lane, target, (row1 - row0, f1 - f0))
         place = image[row0:row1, f0:f1]
         if np.may_share_memory(place, target):
             return
@@ -178,6 +178,12 @@ class DeviceState:
             np.copyto(place, target, where=self.inputs.mask[row0:row1, f0:f1] != 0)
         else:
             place[:] = target
+
+    def settle(self, lane: Lane, target: np.ndarray, shape: tuple[int, int]) -> None:
+        """Render a window again that is done, and fetch it, as long as memory was laid out too small for its ``spots``."""
+        while self.spots is not None and self.spots.again(lane):
+            fetch(lane, lane.band((self.stills, *shape)), target)
+            wait_for(lane, 1, None)
 
     def work(self, windows: Iterator[Window], cell: CellBlock, image: np.ndarray, direct: bool, done: Done) -> None:
         """Render windows until there are no more; ``done`` is called with a window and the share of it that is done.
@@ -210,6 +216,12 @@ class DeviceState:
                 for lane, _, target in pending:
                     stop(lane, (image, target, self))
                 raise
+
+
+def fetch(lane: Lane, band: Any, target: np.ndarray) -> None:
+    """Copy a band to the host behind what its lane does, and record the lane's event."""
+    band.copy_to_host(target.reshape(band.shape), stream=lane.stream)
+    lane.event.record(lane.stream)
 
 
 def wait_for(lane: Lane, blocks: int, tell: Tell | None) -> None:

@@ -16,7 +16,7 @@ from nbnumba.devices import Device
 from nbnumba.errors import ConfigError
 from nbnumba.gpu_memory import pinned_images
 from nbnumba.gpu_render import on_device
-from nbnumba.gpu_state import DeviceState, stop, wait_for
+from nbnumba.gpu_state import DeviceState, fetch, stop, wait_for
 from nbnumba.inputs import KernelInputs
 from nbnumba.kernels._cuda import cuda
 from nbnumba.kernels.gpu import find_grid
@@ -87,9 +87,9 @@ class StillsRenderer:
                 band = state.start(find_grid("spots", window), lane, window, self.inputs.cell, shown)
                 whole = images[:, rows, columns].shape == images.shape and part is None
                 target = images if whole else lane.staging(band.shape)
-                band.copy_to_host(target, stream=lane.stream)
-                lane.event.record(lane.stream)
+                fetch(lane, band, target)
                 wait_for(lane, 1, None)
+                state.settle(lane, target, (panel.s1 - panel.s0, panel.f1 - panel.f0))
             except BaseException:
                 stop(lane, (images, state))
                 raise

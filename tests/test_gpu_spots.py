@@ -248,13 +248,13 @@ def _job(folder: Path) -> None:
     images: dict[str, np.ndarray] = {}
     repeated = 0
 
-    def find(painter, *rest):
+    def fits(painter, *rest):
         nonlocal repeated
-        lists, room = original(painter, *rest)
-        repeated += lists is None
-        return lists, room
+        enough = original(painter, *rest)
+        repeated += not enough
+        return enough
 
-    original, gpu_spots.SpotsPainter._find = gpu_spots.SpotsPainter._find, find
+    original, gpu_spots.SpotsPainter._fits = gpu_spots.SpotsPainter._fits, fits
     jobs = pickle.loads((folder / "jobs.pkl").read_bytes())
     for name, fields in jobs.items():
         job = Job(*fields)

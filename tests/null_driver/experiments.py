@@ -23,7 +23,7 @@ class Experiment(NamedTuple):
 
 
 _FAST, _SPLIT = ("render_fast",), ("render_fast", "close_fast")
-_SPOTS = ("find_spots", "fill_lists", "paint_spots", "close_pixels")
+_SPOTS = ("find_spots", "place_tiles", "fill_lists", "paint_spots", "close_pixels")
 EXPERIMENTS = {
     "fast32": Experiment(_MANY, "fast square float32", _FAST),
     "fast32 curved": Experiment(f"-curved_det {_MANY}", "fast square float32, curved", _FAST),
@@ -43,7 +43,7 @@ EXPERIMENTS = {
 #: Needs a list of structure factors: golden cases launch it.
 ELSEWHERE = ("general, interpolating",)
 #: Parts that experiments with split sums, and with spots, launch as well.
-SHARED_ROWS = ("fast, end of split sums", "spots, find", "spots, fill", "spots, close")
+SHARED_ROWS = ("fast, end of split sums", "spots, find", "spots, place", "spots, fill", "spots, close")
 
 
 def simulation(name: str, more: str = "") -> Simulation:
