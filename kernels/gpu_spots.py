@@ -170,7 +170,8 @@ def place_tiles(places, tallies, word, room, capacity):
     capacity : int
         Numbers that the list has room for, below 2^31.
     """
-    sums, groups = cuda.shared.array(PLACERS, int64), cuda.shared.array(GROUP, int64)
+    sums = cuda.shared.array(PLACERS, int64)
+    groups = cuda.shared.array(GROUP, int64)
     tid, n_tiles = int32(cuda.threadIdx.x), int32(tallies.shape[0] - 1)
     most, total = int64(tallies[n_tiles]), int64(0)
     first = int32(0)

@@ -34,12 +34,14 @@ WIDE = {"gauss": dict(N=(3, 2, 4), fudge=800.0), "tophat": dict(N=(3, 2, 4), fud
 LIMIT = 2.3e-10
 #: Lengths of lists that are sorted: none, one, around powers of two, more than a block has threads.
 LENGTHS = (0, 1, 2, 3, 7, 8, 9, 100, 300)
+#: Numbers of tiles: one, around those of a thread, and more than a block takes at a time.
+TILES = (1, 15, 16, 17, 4500)
 
 
 class Job(NamedTuple):
     """What the simulator is to render.
 
-    ``slots``, ``entries``, ``spare``: as in ``nbnumba.gpu_spots``, 0: as usual; ``limit``: pixels of a window; ``fill``: of
+    ``slots``, ``entries``, ``spare``, ``threads``: as in ``nbnumba.gpu_spots``, 0: as usual; ``limit``: pixels of a window; ``fill``: of
     the image before; ``devices``: that share it.
     """
 
@@ -50,6 +52,7 @@ class Job(NamedTuple):
     limit: int = 0
     fill: float = 0.0
     devices: int = 1
+    threads: int = 0
 
 
 def make_inputs(mask=None, **fields) -> KernelInputs:
@@ -158,7 +161,7 @@ def test_resolution_limit_leaves_a_part():
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_batches_windows_region_and_mask_change_no_bit(shape, tmp_path):
+def test_batches_threads_windows_region_and_mask_change_no_bit(shape, tmp_path):
     """Nor does too little room, at first, for the footprints of a thread or the lists of the tiles."""
     fields = dict(shape=shape, orientations=4, n_sources=2, oversample=2, I_bg=1.0, **WIDE[shape])
     inputs = make_inputs(**fields)
@@ -170,6 +173,10 @@ def test_batches_windows_region_and_mask_change_no_bit(shape, tmp_path):
         "short lists": Job(inputs, entries=7),
         "little room": Job(inputs, spare=1e-3),
         "windows": Job(inputs, limit=7 * SIZE[1]),
+        "little room, two windows at a time": Job(inputs, spare=1e-3, limit=5 * SIZE[1]),
+        "short lists, two windows at a time": Job(inputs, entries=7, limit=5 * SIZE[1]),
+        "few threads": Job(inputs, threads=1),
+        "many threads": Job(inputs, threads=600),
         "two devices": Job(inputs, devices=2),
         "part": Job(part, fill=-7.0),
         "part in windows and batches": Job(part, slots=1, limit=5 * 13, fill=-7.0),
@@ -186,7 +193,10 @@ def test_batches_windows_region_and_mask_change_no_bit(shape, tmp_path):
     assert len(images["whole shares"]) == 1
     assert len(images["a pair at a time shares"]) == 8
     assert len(images["short lists shares"]) > 1
-    assert images["little room repeated"] > 0
+    for name in ("little room", "short lists"):
+        assert images[f"{name} repeated"] > 0
+        assert images[f"{name}, two windows at a time repeated"] > 1
+    assert images["few threads parts"] < images["many threads parts"]
     assert images["whole repeated"] == 0
     assert len(images["two devices shares"]) == 2
     # of kernels and of the copy; the simulator's clock tells no more
@@ -201,6 +211,18 @@ def test_lists_are_sorted(tmp_path):
         np.testing.assert_array_equal(np.sort(lists), np.arange(n))
         rows = [tuple(found[row, PAIR : L + 1]) for row in lists]
         assert rows == sorted(rows)
+
+
+def test_places_of_lists(tmp_path):
+    """Parts of the list one behind the other; nothing where they, or the rows of a thread, do not fit."""
+    images = render_simulated({}, tmp_path)
+    for n in TILES:
+        counts, places = images[f"counts {n}"], images[f"places {n}"]
+        ends = np.cumsum(counts)
+        np.testing.assert_array_equal(places[0], [*(ends - counts), 0])
+        np.testing.assert_array_equal(places[1:], np.tile([0] * n + [1], (2, 1)))
+        np.testing.assert_array_equal(images[f"words {n}"], [[9, ends[-1]], [9, ends[-1]], [11, ends[-1]]])
+        assert not images[f"left {n}"].any()
 
 
 def test_choice_is_the_cpus():
@@ -237,6 +259,20 @@ def _sort(n: int) -> tuple[np.ndarray, np.ndarray]:
     return found, lists
 
 
+def _place(n: int) -> dict[str, np.ndarray]:
+    """What is placed with room enough, with too short a list, and with too few rows for a thread; what the counts become."""
+    from nbnumba.kernels import gpu_spots
+
+    counts = np.random.default_rng(n).integers(0, 9, n).astype(np.int32)
+    places, words, left = np.full((3, n + 1), -1, np.int32), np.zeros((3, 2), np.int64), []
+    total = int(counts.sum())
+    for i, (most, capacity) in enumerate(((9, total), (9, total - 1), (11, total))):
+        tallies = np.append(counts, np.int32(most))
+        gpu_spots.place_tiles[1, gpu_spots.PLACERS](places[i], tallies, words[i], 10, capacity)
+        left.append(tallies)
+    return {f"counts {n}": counts, f"places {n}": places, f"words {n}": words, f"left {n}": np.array(left)}
+
+
 def _job(folder: Path) -> None:
     """Render the jobs that the parent process left; runs in the simulator."""
     from nbnumba import gpu_spots
@@ -244,7 +280,7 @@ def _job(folder: Path) -> None:
     from nbnumba.gpu_render import GpuRenderer
     from nbnumba.timing import time_on_device
 
-    usual = gpu_spots.SLOTS, gpu_spots.ENTRIES, gpu_spots.SPARE
+    usual = gpu_spots.SLOTS, gpu_spots.ENTRIES, gpu_spots.SPARE, gpu_spots.THREADS
     images: dict[str, np.ndarray] = {}
     repeated = 0
 
@@ -258,8 +294,10 @@ def _job(folder: Path) -> None:
     jobs = pickle.loads((folder / "jobs.pkl").read_bytes())
     for name, fields in jobs.items():
         job = Job(*fields)
-        chosen = (job.slots, job.entries, job.spare)
-        gpu_spots.SLOTS, gpu_spots.ENTRIES, gpu_spots.SPARE = (a or b for a, b in zip(chosen, usual, strict=True))
+        chosen = (job.slots, job.entries, job.spare, job.threads)
+        gpu_spots.SLOTS, gpu_spots.ENTRIES, gpu_spots.SPARE, gpu_spots.THREADS = (
+            a or b for a, b in zip(chosen, usual, strict=True)
+        )
         renderer = GpuRenderer(
             job.inputs, Plan("cuda:0", "spots", (16, 16), "simulated"), survey().devices * job.devices
         )
@@ -267,11 +305,15 @@ def _job(folder: Path) -> None:
         image, shares, repeated = np.full(SIZE, job.fill, np.float32), [], 0
         renderer.render(image, shares.append)
         images |= {name: image, f"{name} shares": np.array(shares), f"{name} repeated": np.array(repeated)}
+        (layout, *_) = renderer.states[0].spots._layouts.values()
+        images[f"{name} parts"] = np.array(layout.parts)
         if name == "whole":
             timing = time_on_device(renderer, 1)
             images["seconds"] = np.array([timing.kernel.median, timing.copy.median])
     for n in LENGTHS if not jobs else ():
         images[f"found {n}"], images[f"sorted {n}"] = _sort(n)
+    for n in TILES if not jobs else ():
+        images |= _place(n)
     np.savez(folder / "images.npz", **images)
 
 

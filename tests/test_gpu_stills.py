@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -63,8 +64,9 @@ def simulated_together(name: str) -> None:
     alone = render_alone(stills, DEVICE)
     assert all(image.max() > 0 for image in alone)
     assert not np.array_equal(alone[0], alone[1])
-    for slots in (gpu_spots.SLOTS, 100):  # all pairs at once; a few of them in a batch
-        gpu_spots.SLOTS = slots
+    usual = gpu_spots.SLOTS, gpu_spots.SPARE
+    # all pairs at once; a few of them in a batch; too little room at first
+    for gpu_spots.SLOTS, gpu_spots.SPARE in (usual, (100, usual[1]), (usual[0], 1e-3)):
         together = StillsRenderer(stills, DEVICE)
         for _ in range(2):
             np.testing.assert_array_equal(together.render(), alone)
@@ -125,3 +127,45 @@ def test_one_launch_of_each_kernel(package: str) -> None:
     closed = [grid for kernel, grid in grids if "close_pixels" in kernel]
     assert [grid[2] for grid in closed] == [5, 5], grids  # once to compile, once to render
     assert sum("paint_spots" in kernel and grid[2] == 5 for kernel, grid in grids) == 2
+
+
+SERIES = """
+    import json
+    from nbnumba.devices import survey
+    from nbnumba.dispatch import make_renderer
+    from nbnumba.gpu_stills import StillsRenderer
+    from tests.null_driver.inside import figure, stay_current
+    from tests.test_gpu_spots import SIZE
+    from tests.test_gpu_stills import make_stills
+
+    CALLS = ("cuMemAlloc", "cuMemHostAlloc", "launches", "cuStreamSynchronize", "cuStreamWaitEvent", "cuEventSynchronize")
+    stay_current()
+    rows = []
+    for inputs in make_stills("one sub-pixel", 4):
+        start = {name: figure(name) for name in CALLS}
+        renderer = make_renderer(inputs, "cuda")
+        assert renderer.plan.kernel == "spots"
+        image = renderer.new_image(SIZE)
+        before = {name: figure(name) for name in CALLS}
+        renderer.render(image)
+        del image
+        rows.append([{name: here[name] - there[name] for name in CALLS}
+                     for there, here in ((start, before), (before, {name: figure(name) for name in CALLS}))])
+    print(json.dumps(rows))
+"""
+
+
+@pytest.mark.parametrize("package", [package.key for package in PACKAGES])
+def test_a_series_allocates_nothing_after_its_first_image(package: str) -> None:
+    """But its own tables; an image is five launches, and the host waits once: for the image."""
+    if reason := missing(package):
+        pytest.skip(reason)
+    done = run(SERIES, package=package).check()
+    _, *later = json.loads(done.out.splitlines()[-1])
+    for prepared, rendered in later:
+        # no mask, no progress, the cells, the sources, the reciprocal cells
+        assert prepared["cuMemAlloc"] <= 5 and prepared["cuMemHostAlloc"] == 0
+        assert rendered["cuMemAlloc"] == rendered["cuMemHostAlloc"] == 0
+        assert rendered["launches"] == 5
+        assert rendered["cuStreamWaitEvent"] == 1
+        assert rendered["cuStreamSynchronize"] == 0 and rendered["cuEventSynchronize"] <= 1
