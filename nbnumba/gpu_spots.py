@@ -79,6 +79,8 @@ class Lists:
         Held while kernels that use the memory are queued.
     free : event
         Behind the last of them.
+    compiled : set of tuple of int
+        Variants of the kernels that were started.
     """
 
     def __init__(self) -> None:
@@ -86,6 +88,7 @@ class Lists:
         self.free = cuda.event()
         self._held: dict[str, Any] = {}
         self._views: dict[str, Any] = {}
+        self.compiled: set[tuple[int, int]] = set()
         self._words: WeakKeyDictionary[Lane, Any] = WeakKeyDictionary()
         self._zero = False
 
@@ -175,8 +178,8 @@ class SpotsPainter:
         self.stars = cuda.to_device(self.shell.stars)
         squares, products = spot_form(inputs.crystal)
         self.form = (*map(float, squares), *map(float, products))
-        single = inputs.panel.layers * inputs.panel.oversample**2 == 1
-        self.paint = Starter(gpu_spots.paint_kernel(int(inputs.beam.per_term), int(single)), gpu_spots.PAINTERS)
+        self.variant = (int(inputs.beam.per_term), int(inputs.panel.layers * inputs.panel.oversample**2 == 1))
+        self.paint = Starter(gpu_spots.paint_kernel(*self.variant), gpu_spots.PAINTERS)
         self.find = Starter(gpu_spots.find_spots, gpu_spots.FINDERS)
         self.place = Starter(gpu_spots.place_tiles, gpu_spots.PLACERS)
         self.fill = Starter(gpu_spots.fill_lists, gpu_spots.FINDERS)
@@ -186,6 +189,10 @@ class SpotsPainter:
         self.limit, self.capacity, self.rooms = self.n_pairs, 0, dict[int, int]()
         self._layouts: dict[Window, Layout] = {}
         self._last: WeakKeyDictionary[Lane, Batch] = WeakKeyDictionary()
+
+    def is_compiled(self) -> bool:
+        """Whether the kernels are at hand, from an earlier image of this process."""
+        return self.variant in self.lists.compiled
 
     def layout(self, window: Window) -> Layout:
         """The numbers of a window."""
@@ -240,6 +247,7 @@ class SpotsPainter:
                     if tell is not None and first < layout.n_pairs:
                         tell(first / layout.n_pairs)
                 self.close(grid, stream, band, sums, layout.panel, self.inputs.beam, self.sources, mask)
+                self.lists.compiled.add(self.variant)
             finally:
                 with suppress(Exception):  # of what went wrong before
                     self.lists.free.record(stream)

@@ -85,6 +85,8 @@ class DeviceState:
 
     def _compile(self) -> None:
         """Compile the kernels, or fetch them from the disk, by rendering no row."""
+        if self.spots is not None and self.spots.is_compiled():
+            return
         s0, f0 = self.inputs.panel.s0, self.inputs.panel.f0
         with self.lanes.lend() as lane:
             nothing = (s0, s0, f0, f0)
