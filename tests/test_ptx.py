@@ -45,8 +45,8 @@ def test_float32_loop_is_float32(capability):
 @needs_compiler
 @pytest.mark.parametrize(
     "name",
-    ["fast square float32", "fast square float32, by source", "fast square float64", "spots, fill", "spots, paint",
-     "spots, paint, sub-pixels", "spots, paint, term by term"],
+    ["fast square float32", "fast square float32, by source", "fast square float64", "spots, place", "spots, fill",
+     "spots, paint", "spots, paint, sub-pixels", "spots, paint, term by term"],
 )  # fmt: skip
 def test_no_local_memory_is_asked_for(name):
     """Arrays that a thread has to itself would be in the device's memory, behind caches."""
