@@ -44,8 +44,8 @@ TILE, THREADS = 16, 128
 BLOCKS = {SQUARE32: 8, SQUARE64: 6, FIXED: 7}
 #: Terms in shared memory at a time, and the alignment (bytes) that lets a thread load four numbers at once.
 STAGED, ALIGNMENT = 64, 16
-#: Terms after which a block asks whether it is to stop.
-LOOK = 256 * STAGED
+#: Portions after which a block asks whether it is to stop; where all terms are in one, as many sub-pixels.
+LOOK = 256
 
 
 @cuda_device
@@ -280,6 +280,10 @@ def fast_kernel(kind: int, curved: int, separate: int, split: int = 0) -> Any:
             step, first = quotient(cuda.blockIdx.z, chapters), int32(remainder(cuda.blockIdx.z, chapters) * chapter)
             end_step, last = int32(step + 1), min(n_terms, int32(first + chapter))
         while step < end_step:
+            if n_terms <= STAGED and step % LOOK == LOOK - 1:
+                stop = is_stopped(halt) if tid == 0 else int32(0)
+                if cuda.syncthreads_or(stop) != 0:
+                    return
             s, f = first_pixel(corner, tid)
             subF, subS, layer = remainder(step, n), remainder(quotient(step, n), n), quotient(step, n * n)
             da = converted(offset(panel, curved, s, f, layer, subS, subF, origin), units)
@@ -307,7 +311,7 @@ def fast_kernel(kind: int, curved: int, separate: int, split: int = 0) -> Any:
                     low, high = start, end
                     if n_terms > STAGED:
                         low, high = int32(0), int32(min(STAGED, end - start))
-                        stop = is_stopped(halt) if tid == 0 and start % LOOK == 0 else int32(0)
+                        stop = is_stopped(halt) if tid == 0 and start % (LOOK * STAGED) == 0 else int32(0)
                         if cuda.syncthreads_or(stop) != 0:
                             return
                         if tid < high:

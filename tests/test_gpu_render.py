@@ -51,7 +51,8 @@ def simulate_check(name: str, module: str = "test_gpu_render") -> str:
 
 CHECKS = """two_gpus_make_the_image_of_one a_failing_gpu_is_named_and_stops_the_other errors_of_others_stay_what_they_are
 one_gpu_that_fails_is_named ctrl_c_ends_all_threads too_little_memory_is_told nothing_to_render
-auto_never_takes_the_simulator kernels_tell_how_far_they_are kernels_stop_when_they_are_told""".split()
+auto_never_takes_the_simulator kernels_tell_how_far_they_are kernels_stop_when_they_are_told
+fast_kernel_stops_on_the_way""".split()
 
 
 @pytest.mark.parametrize("name", CHECKS)
@@ -259,6 +260,30 @@ def simulated_kernels_stop_when_they_are_told() -> None:
                 band = state.start((1, 8), lane, (32, 96, 42, 44), renderer.inputs.cell, state.no_mask)
                 assert (band.copy_to_host() == -7).all() == bool(stop), kernel
                 lane.halt.copy_to_device(np.zeros(1, np.int32))
+
+
+def simulated_fast_kernel_stops_on_the_way() -> None:
+    """Whether all of its terms are in one portion or in several, no pixel is written once it was told to stop."""
+    from nbnumba import gpu_render
+    from nbnumba.kernels import gpu_fast, gpu_ops
+
+    look, read = gpu_fast.LOOK, gpu_ops.read_anew
+    for copies in (1, 80):  # orientations: one portion, and two
+        inputs = replace(window(), cells=np.repeat(window().cells[:1], copies, axis=0))
+        inputs = replace(inputs, panel=inputs.panel._replace(oversample=2))
+        renderer = gpu_render.GpuRenderer(inputs, replace(PLAN, kernel="fast64"), (FIRST,))
+        state = renderer.states[0]
+        asked = []
+        gpu_fast.LOOK = 1
+        gpu_ops.read_anew = lambda halt, place, asked=asked: asked.append(place) or len(asked) > 1
+        try:
+            with long_launches(), state.lanes.lend() as lane:
+                lane.band((16, 2)).copy_to_device(np.full((16, 2), -7, np.float32))
+                band = state.start((1, 1), lane, (32, 48, 42, 44), inputs.cell, state.no_mask)
+                assert (band.copy_to_host() == -7).all()
+        finally:
+            gpu_fast.LOOK, gpu_ops.read_anew = look, read
+        assert len(asked) == 2, copies
 
 
 def simulated_auto_never_takes_the_simulator() -> None:

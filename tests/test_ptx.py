@@ -60,12 +60,12 @@ def test_whether_to_stop_is_asked_where_it_is_written(name):
     code = [line.strip() for line in compile_kernel(*KERNELS[name], capability="9.0").splitlines()]
     code = [line for line in code if line and not line.startswith(("//", "ld.param"))]
     asked = [i for i, line in enumerate(code) if line.startswith("ld.volatile.global")]
-    assert len(asked) == (1 if name == "general" else 2)
+    assert len(asked) == (1 if name == "general" else 3)
     assert all(re.match(r"@%p\d+ bra", code[i - 1]) for i in asked)
     if name != "general":
         labels = {line[:-1]: i for i, line in enumerate(code) if line.endswith(":")}
         jumps = [(i, re.search(r"bra(?:\.uni)?\s+(\$L\w+);", line)) for i, line in enumerate(code)]
-        assert any(labels[jump[1]] < asked[1] < i for i, jump in jumps if jump)
+        assert all(any(labels[jump[1]] < i < end for end, jump in jumps if jump) for i in asked[1:])
 
 
 LOOPS = """
