@@ -304,7 +304,7 @@ class SpotsPainter:
             self.capacity = total
         return False
 
-    def again(self, lane: Lane) -> bool:
+    def again(self, lane: Lane, tell: Tell | None = None) -> bool:
         """Whether the window that was rendered on a lane, and is done, had too little room: it is rendered again then.
 
         The caller has waited for it, and has to copy it, and wait, once more.
@@ -313,5 +313,5 @@ class SpotsPainter:
         if batch is None or self._fits(lane, batch):
             return False
         grid, band, cell, mask = batch.arguments
-        self.render(grid, lane, band, cell, mask, batch.window)
+        self.render(grid, lane, band, cell, mask, batch.window, tell)
         return True

@@ -172,7 +172,7 @@ class DeviceState:
         grid = find_grid(self.name, window)
         wait_for(lane, grid[0] * grid[1] * self.portions(window), tell if self.is_long(window) else None)
         row0, row1, f0, f1 = window
-        self.settle(lane, target, (row1 - row0, f1 - f0))
+        self.settle(lane, target, (row1 - row0, f1 - f0), tell)
         place = image[row0:row1, f0:f1]
         if np.may_share_memory(place, target):
             return
@@ -181,9 +181,9 @@ class DeviceState:
         else:
             place[:] = target
 
-    def settle(self, lane: Lane, target: np.ndarray, shape: tuple[int, int]) -> None:
+    def settle(self, lane: Lane, target: np.ndarray, shape: tuple[int, int], tell: Tell | None = None) -> None:
         """Render a window again that is done, and fetch it, as long as memory was laid out too small for its ``spots``."""
-        while self.spots is not None and self.spots.again(lane):
+        while self.spots is not None and self.spots.again(lane, tell):
             fetch(lane, lane.band((self.stills, *shape)), target)
             wait_for(lane, 1, None)
 

@@ -195,7 +195,8 @@ def test_batches_threads_windows_region_and_mask_change_no_bit(shape, tmp_path):
     assert len(images["short lists shares"]) > 1
     for name in ("little room", "short lists"):
         assert images[f"{name} repeated"] > 0
-        assert images[f"{name}, two windows at a time repeated"] > 1
+        assert images[f"{name}, two windows at a time repeated"] > 0
+    assert images["short lists, two windows at a time repeated"] > 1  # the second one had begun as well
     assert images["few threads parts"] < images["many threads parts"]
     assert images["whole repeated"] == 0
     assert len(images["two devices shares"]) == 2
