@@ -64,7 +64,7 @@ SUBJECTS = {
     "fast64": Subject(f"{_FEW} -round_xtal", "auto"),
     # which stops between two pixels: many pixels, of some 6000 terms each
     "general": Subject(_FEW, "double", long="-detpixels 4096 -oversample 12"),
-    "spots": Subject(f"{_FEW} -gauss_xtal {FUDGE}", "auto", 4),
+    "spots": Subject(f"{_FEW} -gauss_xtal {FUDGE}", "auto", 5),
 }
 #: Makes a command small, and its detector so coarse that spots are on it.
 SMALL = "-detpixels 48 -pixel 2"
