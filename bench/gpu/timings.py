@@ -14,7 +14,6 @@ from bench.gpu.package import package_facts
 from bench.gpu.setting import Record, Records, Setting
 from bench.workloads import FEW_DOMAINS, FUDGE
 from nbnumba.devices import Device
-from nbnumba.gpu_stills import StillsRenderer
 from nbnumba.inputs import KernelInputs
 from nbnumba.timing import count_steps, time_images, time_on_device
 
@@ -145,6 +144,8 @@ def time_stills(case: str, setting: Setting) -> Record:
 
 def time_stills_together(setting: Setting) -> Record:
     """As :func:`time_stills`, for small stills of compact spots: one by one, and all in one launch."""
+    from nbnumba.gpu_stills import StillsRenderer  # needs a CUDA package
+
     device = wake(setting)
     inputs = prepare(f"{FEW_DOMAINS} {SMALL} -gauss_xtal {FUDGE}", setting)
     rng = np.random.default_rng(12)
