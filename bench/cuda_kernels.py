@@ -34,14 +34,14 @@ KERNELS: dict[str, tuple[Any, ...]] = {
 }
 #: Parts of the reflection-by-reflection way, which have no loop over terms.
 SPOTS = ("find", "place", "fill", "paint", "paint all", "close")
-#: Fields of ``gpu_terms.SquareUnits`` that are float64.
+#: Fields of ``gpu.terms.SquareUnits`` that are float64.
 DOUBLES = ("least_a", "least_b", "least_c", "end", "vector_scale", "direction_scale", "anchor_scale", "last_half")
 
 
 def _types() -> Any:
     """Types of arguments, as the package that is taken knows them."""
-    from nbnumba.kernels._cuda import PACKAGE
-    from nbnumba.kernels._cuda_choice import MLIR
+    from nbnumba.kernels.jit.cuda import PACKAGE
+    from nbnumba.kernels.jit.cuda_choice import MLIR
 
     return import_module("numba_cuda_mlir.numba_cuda.types" if PACKAGE is MLIR else "numba.core.types")
 
@@ -56,8 +56,8 @@ def _block(cls: Any, whole: Any, real: Any) -> Any:
 
 def signature_of(kernel: str, split: bool = False) -> tuple[Any, ...]:
     """Types of a kernel's arguments; ``split``: of a fast kernel that leaves sums to be closed."""
-    from nbnumba.kernels import blocks
-    from nbnumba.kernels.gpu_terms import SquareUnits
+    from nbnumba.kernels.formulas import blocks
+    from nbnumba.kernels.gpu.terms import SquareUnits
 
     types = _types()
     rows, mask, word = types.float64[:, ::1], types.uint8[:, ::1], types.int32[::1]
@@ -85,7 +85,7 @@ def signature_of(kernel: str, split: bool = False) -> tuple[Any, ...]:
 
 
 def spots_signature(kernel: str, panel: Any, crystal: Any, cell: Any, beam: Any) -> tuple[Any, ...]:
-    """Types of the arguments of a kernel of :mod:`nbnumba.kernels.gpu_spots`."""
+    """Types of the arguments of a kernel of :mod:`nbnumba.kernels.gpu.spots`."""
     types = _types()
     whole, real, rows, table = types.int64, types.float64, types.float64[:, ::1], types.float32[::1]
     sums = types.float64[:, :, ::1]
@@ -106,7 +106,9 @@ def spots_signature(kernel: str, panel: Any, crystal: Any, cell: Any, beam: Any)
 
 def kernel_of(kernel: str, *variant: int) -> tuple[Any, int]:
     """A kernel and the threads of its blocks."""
-    from nbnumba.kernels import gpu, gpu_close, gpu_spots
+    from nbnumba.kernels.gpu import close as gpu_close
+    from nbnumba.kernels.gpu import spots as gpu_spots
+    from nbnumba.kernels.gpu import table as gpu
 
     if kernel == "end":
         return gpu_close.close_kernel(*variant), gpu_close.THREADS
@@ -123,8 +125,8 @@ def kernel_of(kernel: str, *variant: int) -> tuple[Any, int]:
 
 def compile_kernel(kernel: str, *variant: int, capability: str, output: str = "ptx") -> Any:
     """A kernel as PTX (str), or as what is linked at run time (``ltoir``, bytes); no driver is asked."""
-    from nbnumba.kernels._cuda import PACKAGE, cuda
-    from nbnumba.kernels._cuda_choice import MLIR
+    from nbnumba.kernels.jit.cuda import PACKAGE, cuda
+    from nbnumba.kernels.jit.cuda_choice import MLIR
 
     compiled, _ = kernel_of(kernel, *variant)
     cc = tuple(int(part) for part in capability.split("."))

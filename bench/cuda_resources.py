@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from bench.cuda_kernels import KERNELS, SPOTS, compile_kernel, kernel_of
-from nbnumba.kernels._cuda_choice import PACKAGES, VARIABLE, find_package
+from nbnumba.kernels.jit.cuda_choice import PACKAGES, VARIABLE, find_package
 
 CAPABILITIES = ("7.5", "8.0", "8.6", "8.9", "9.0", "10.0", "12.0")
 #: Threads that a multiprocessor holds at most (CUDA programming guide, table of compute capabilities).

@@ -13,8 +13,8 @@ from llvmlite import binding
 import nbnumba
 from nbnumba.devices import survey, toolkit_version, try_kernel
 from nbnumba.dispatch import set_threads
-from nbnumba.kernels import _jit
-from nbnumba.kernels._cuda_choice import find_package
+from nbnumba.kernels.jit import cache as kernel_cache
+from nbnumba.kernels.jit.cuda_choice import find_package
 
 PACKAGES = ("numba", "llvmlite", "numpy", "fabio", "typer", "rich", "matplotlib", "numba-cuda", "numba-cuda-mlir")
 
@@ -29,9 +29,9 @@ def facts() -> dict[str, str]:
             found[package] = "not installed"
     found["processor"] = f"{_processor()}, {os.cpu_count()} cores, {_vector_width()} bit vectors"
     found["threads"] = f"{set_threads(None)} of {numba.config.NUMBA_NUM_THREADS}"  # type: ignore[attr-defined]
-    cache = _jit.CACHE_DIR
+    cache = kernel_cache.CACHE_DIR
     found["kernel cache"] = "none can be written: kernels are compiled in every run" if cache is None else str(cache)
-    found["compiled"] = "not yet: the first run compiles the kernels" if _jit.is_cold() else "yes"
+    found["compiled"] = "not yet: the first run compiles the kernels" if kernel_cache.is_cold() else "yes"
     found["cpu kernel"] = _try_kernel()
     found["threading layer"] = numba.threading_layer()
     return found | _gpus()
@@ -73,7 +73,7 @@ def _try_kernel() -> str:
     """Compile and run the smallest parallel kernel."""
     import numpy as np
 
-    from nbnumba.kernels.cpu import fill_rows
+    from nbnumba.kernels.cpu.general import fill_rows
 
     rows = np.zeros(1000)
     try:

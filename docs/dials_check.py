@@ -33,7 +33,7 @@ PIXEL_MM, DISTANCE_MM, WAVELENGTH_A, KAHN = 0.172, 200.0, 1.0, 0.998
 CELLS = (9, 9, 18)  # a crystal of 71 x 71 x 68 nm, whose spots are two pixels wide at half maximum
 FLUENCE = 2e27  # photons/m2 in the exposure of one image; more would overload the brightest spots
 R_E_SQR = 7.94079248018965e-30  # m2, as in nanoBragg.c
-#: exp(-x^2 / 0.63) squared, integrated over x, y and z: what a Gaussian spot holds of N cells (nbnumba.kernels.lattice).
+#: exp(-x^2 / 0.63) squared, integrated over x, y and z: what a Gaussian spot holds of N cells (nbnumba.kernels.formulas.lattice).
 GAUSS_VOLUME = (math.pi * 0.63 / 2) ** 1.5
 #: Axes that a program without a convention of its own may have: the beam goes down, the spindle points at the door.
 _CUSTOM = "-beam_vector 0 0 -1 -fdet_vector 0.6 0.8 0 -sdet_vector 0.8 -0.6 0 -odet_vector 0 0 -1"

@@ -178,7 +178,7 @@ def _what_decides(experiment: Experiment, inputs: Sequence[KernelInputs]) -> Any
 
 def _unit_images(experiment: Experiment, inputs: Sequence[KernelInputs]) -> tuple[np.ndarray, ...]:
     """Images at :data:`_UNIT_FLUENCE`."""
-    from nbnumba.kernels.background import amorphous_rows
+    from nbnumba.kernels.cpu.background import amorphous_rows
 
     # sin(theta) is at most 1; the kernel interpolates linearly between these points
     highest = 1e-10 / float(experiment.sources.wavelengths.min())

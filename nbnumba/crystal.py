@@ -12,7 +12,7 @@ from nbnumba.config import Beam, Crystal, Shape
 from nbnumba.config_sample import MOST_CELLS
 from nbnumba.errors import ConfigError
 from nbnumba.geometry import dot, length, rotate_xyz
-from nbnumba.kernels.rng import mosaic_umats, random_umat, umat_to_misset
+from nbnumba.kernels.cpu.rng import mosaic_umats, random_umat, umat_to_misset
 
 RTD = 180.0 * 0.31830988618379067154  # as the reference writes it: one unit in the last place decides some ceil()
 Array = np.ndarray

@@ -15,7 +15,7 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 
 from nbnumba.errors import ConfigError, DeviceError, first_line
-from nbnumba.kernels._cuda_choice import find_package, is_simulated
+from nbnumba.kernels.jit.cuda_choice import find_package, is_simulated
 
 #: Oldest CUDA version (as the driver counts) that the CUDA packages run on, and compute capability of the kernels.
 OLDEST_DRIVER = 12000
@@ -164,7 +164,7 @@ def try_kernel(device: Device) -> str:
     import numpy as np
 
     try:
-        from nbnumba.kernels._cuda import cuda
+        from nbnumba.kernels.jit.cuda import cuda
 
         with cuda.gpus[device.index], warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a single block leaves most of the GPU idle: numba would say so

@@ -13,8 +13,8 @@ from nbnumba.devices import choose_devices, survey
 from nbnumba.errors import ConfigError, DeviceError
 from nbnumba.gpu_failures import guarded
 from nbnumba.inputs import KernelInputs
-from nbnumba.kernels._cuda_choice import is_simulated
-from nbnumba.kernels.blocks import CellBlock
+from nbnumba.kernels.formulas.blocks import CellBlock
+from nbnumba.kernels.jit.cuda_choice import is_simulated
 from nbnumba.threads import answering, usable_cores
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ def make_plan(inputs: KernelInputs, device: str = "auto", precision: str = "auto
 
         cuda_kernel, why = gpu_inputs.choose_variant(inputs, precision)
         return Plan(chosen, cuda_kernel, (gpu_inputs.TILE, gpu_inputs.TILE), f"{reason}; {why}")
-    from nbnumba.kernels.variants import choose_variant
+    from nbnumba.kernels.cpu.variants import choose_variant
 
     kernel, tile, why = choose_variant(inputs, precision)
     return Plan(chosen, kernel, tile, f"{reason}; {why}")
@@ -171,15 +171,15 @@ class Renderer:
         self.inputs, self.plan = inputs, plan
         self._kernel: Callable[..., Any]
         if plan.kernel == "general":
-            from nbnumba.kernels.cpu import render_general
+            from nbnumba.kernels.cpu.general import render_general
 
             self._kernel, self._table = render_general, inputs.Fhkl
         elif plan.kernel == "spots":
-            from nbnumba.kernels.cpu_spots import render_spots
+            from nbnumba.kernels.cpu.spots import render_spots
 
             self._kernel, self._table = render_spots, inputs.F2_table()
         else:
-            from nbnumba.kernels import cpu_fast
+            from nbnumba.kernels.cpu import fast as cpu_fast
 
             self._kernel, self._table = getattr(cpu_fast, f"render_{plan.kernel}"), inputs.F2_table()
         panel = inputs.panel
@@ -237,7 +237,7 @@ def _bands(inputs: KernelInputs, kernel: Kernel) -> list[tuple[int, int]]:
     """Bands of rows, each a whole number of rounds for all threads."""
     import numba
 
-    from nbnumba.kernels.variants import ROWS_TOGETHER
+    from nbnumba.kernels.cpu.variants import ROWS_TOGETHER
 
     panel = inputs.panel
     per_row = max(1, panel.f1 - panel.f0) * inputs.steps_per_pixel

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from types import TracebackType
 
 from nbnumba.errors import DeviceError, first_line
-from nbnumba.kernels._cuda_choice import PACKAGES, SIMULATOR
+from nbnumba.kernels.jit.cuda_choice import PACKAGES, SIMULATOR
 
 #: Letters of a foreign message that are quoted.
 LONGEST = 300
@@ -47,7 +47,7 @@ def is_of_cuda(error: BaseException) -> bool:
         trace = trace.tb_next
     if any(f"{place}.".startswith(beginnings) for place in places):
         return True
-    adapters = [place.startswith("nbnumba.kernels._cuda") for place in places]
+    adapters = [place.startswith("nbnumba.kernels.jit.cuda") for place in places]
     # from a launcher that is no Python; or a package that is there but cannot be imported, or lacks one of its own
     return adapters[-1] or (isinstance(error, ImportError) and any(adapters))
 

@@ -8,13 +8,13 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from nbnumba.inputs import KernelInputs
-from nbnumba.kernels._jit import plain
-from nbnumba.kernels.blocks import GAUSS, SQUARE, CellBlock, PanelBlock
-from nbnumba.kernels.fast_tiles import GAUSS_END
-from nbnumba.kernels.lattice import GAUSS_WIDTH, TOPHAT_EDGE
-from nbnumba.kernels.polarization import beam_frame
-from nbnumba.kernels.spots_shell import is_for
-from nbnumba.kernels.variants import FEWEST_TERMS, LARGEST_ERROR, few_cells
+from nbnumba.kernels.cpu.tiles import GAUSS_END
+from nbnumba.kernels.cpu.variants import FEWEST_TERMS, LARGEST_ERROR, few_cells
+from nbnumba.kernels.formulas.blocks import GAUSS, SQUARE, CellBlock, PanelBlock
+from nbnumba.kernels.formulas.lattice import GAUSS_WIDTH, TOPHAT_EDGE
+from nbnumba.kernels.formulas.polarization import beam_frame
+from nbnumba.kernels.formulas.spots_shell import is_for
+from nbnumba.kernels.jit.cpu import plain
 
 Kernel = Literal["fast32", "fixed", "fast64", "spots", "general"]
 
@@ -112,7 +112,7 @@ def largest_turn(panel: PanelBlock) -> float:
 
 
 class FixedPoint(NamedTuple):
-    """Units of phases in fixed point (:mod:`nbnumba.kernels.gpu_fixed`)."""
+    """Units of phases in fixed point (:mod:`nbnumba.kernels.gpu.fixed`)."""
 
     whole_bits: int  # of the 64 bits of an index; 0: no number of them serves
     vector_scale: float  # units in 1 of cell vectors over lambda; both factors are below 2^31,
@@ -163,7 +163,7 @@ def framed_sources(inputs: KernelInputs) -> np.ndarray:
 
 def square_units(inputs: KernelInputs) -> Any:
     """Constants of the fast kernels: a ``gpu_terms.SquareUnits``."""
-    from nbnumba.kernels.gpu_terms import SINC, SquareUnits
+    from nbnumba.kernels.gpu.terms import SINC, SquareUnits
 
     crystal = inputs.crystal
     N = [max(n, 1.0) for n in (crystal.Na, crystal.Nb, crystal.Nc)]

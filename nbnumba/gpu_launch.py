@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from typing import Any
 
-from nbnumba.kernels._cuda import Launch
+from nbnumba.kernels.jit.cuda import Launch
 
 
 class Starter:

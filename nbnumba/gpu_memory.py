@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from nbnumba.devices import Device
-from nbnumba.kernels._cuda import cuda
+from nbnumba.kernels.jit.cuda import cuda
 
 #: Lanes and pinned images that are kept while nobody uses them.
 KEPT_LANES, KEPT_IMAGES = 2, 4

@@ -23,8 +23,8 @@ from nbnumba.gpu_memory import give_up_if_lost, pinned_images
 from nbnumba.gpu_spots import batch_bytes
 from nbnumba.gpu_state import NEVER, DeviceState, Window
 from nbnumba.inputs import KernelInputs
-from nbnumba.kernels._cuda import cuda
-from nbnumba.kernels.blocks import CellBlock
+from nbnumba.kernels.formulas.blocks import CellBlock
+from nbnumba.kernels.jit.cuda import cuda
 
 #: Share of the free memory of a device that is taken.
 SHARE = 0.8

@@ -25,11 +25,11 @@ from nbnumba.errors import DeviceError
 from nbnumba.gpu_launch import Starter
 from nbnumba.gpu_memory import Lane
 from nbnumba.inputs import KernelInputs
-from nbnumba.kernels import gpu_spots
-from nbnumba.kernels._cuda import cuda
-from nbnumba.kernels.blocks import CellBlock, PanelBlock
-from nbnumba.kernels.gpu_spots import MOST, TOTAL
-from nbnumba.kernels.spots_shell import prepare_shell, spot_form, viewing_cone
+from nbnumba.kernels.formulas.blocks import CellBlock, PanelBlock
+from nbnumba.kernels.formulas.spots_shell import prepare_shell, spot_form, viewing_cone
+from nbnumba.kernels.gpu import spots as gpu_spots
+from nbnumba.kernels.gpu.spots import MOST, TOTAL
+from nbnumba.kernels.jit.cuda import cuda
 
 Window = tuple[int, int, int, int]
 Tell = Callable[[float], None]

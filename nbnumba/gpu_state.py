@@ -23,10 +23,10 @@ from nbnumba.gpu_memory import Lane, lanes_of, release, resident, stay_current
 from nbnumba.gpu_split import chapter_of, portions_of
 from nbnumba.gpu_spots import SpotsPainter
 from nbnumba.inputs import KernelInputs
-from nbnumba.kernels._cuda import cuda, is_done
-from nbnumba.kernels.blocks import CellBlock
-from nbnumba.kernels.gpu import find_end, find_grid, find_kernel, threads_of
-from nbnumba.kernels.gpu_close import THREADS as CLOSERS
+from nbnumba.kernels.formulas.blocks import CellBlock
+from nbnumba.kernels.gpu.close import THREADS as CLOSERS
+from nbnumba.kernels.gpu.table import find_end, find_grid, find_kernel, threads_of
+from nbnumba.kernels.jit.cuda import cuda, is_done
 
 Window = tuple[int, int, int, int]
 Tell = Callable[[float], None]

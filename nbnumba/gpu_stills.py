@@ -2,7 +2,7 @@
 
 A still of a few hundred pixels a side leaves most of a GPU idle, and the launches and the copy of its image take longer than
 its spots. Stills that share everything but their orientations are therefore rendered together: they are the z of the kernels'
-grids (:mod:`nbnumba.kernels.gpu_spots`), and one copy brings all of their images. No bit of an image depends on the others.
+grids (:mod:`nbnumba.kernels.gpu.spots`), and one copy brings all of their images. No bit of an image depends on the others.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from nbnumba.gpu_memory import pinned_images
 from nbnumba.gpu_render import on_device
 from nbnumba.gpu_state import DeviceState, fetch, stop, wait_for
 from nbnumba.inputs import KernelInputs
-from nbnumba.kernels._cuda import cuda
-from nbnumba.kernels.gpu import find_grid
-from nbnumba.kernels.spots_shell import is_for
+from nbnumba.kernels.formulas.spots_shell import is_for
+from nbnumba.kernels.gpu.table import find_grid
+from nbnumba.kernels.jit.cuda import cuda
 
 
 def share_all_but_orientations(stills: Sequence[KernelInputs]) -> bool:

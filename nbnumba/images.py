@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from nbnumba.kernels.pixels_out import to_uint8, to_uint16
+from nbnumba.kernels.cpu.quantize import to_uint8, to_uint16
 
 #: Half-open ``(s0, s1, f0, f1)``.
 Slices = tuple[int, int, int, int]

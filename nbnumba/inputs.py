@@ -9,7 +9,7 @@ import numpy as np
 
 from nbnumba.experiment import R_E_SQR, Experiment
 from nbnumba.geometry import rotate_axis
-from nbnumba.kernels.blocks import GAUSS, ROUND, SQUARE, TOPHAT, BeamBlock, CellBlock, CrystalBlock, PanelBlock
+from nbnumba.kernels.formulas.blocks import GAUSS, ROUND, SQUARE, TOPHAT, BeamBlock, CellBlock, CrystalBlock, PanelBlock
 from nbnumba.sources import uses_weights
 
 SHAPES = {"square": SQUARE, "round": ROUND, "gauss": GAUSS, "tophat": TOPHAT}

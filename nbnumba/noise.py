@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 
 from nbnumba.errors import ConfigError
-from nbnumba.kernels.rng import MODULUS, poisson_image
+from nbnumba.kernels.cpu.rng import MODULUS, poisson_image
 
 _PHILOX_GAUSS_ABOVE = 1e6
 _BAND_PIXELS = 1 << 20

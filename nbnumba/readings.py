@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from nbnumba.detector_noise import MAX_COUNT, Frame, dead_pixels, read_out
-from nbnumba.kernels.rng import MODULUS
+from nbnumba.kernels.cpu.rng import MODULUS
 from nbnumba.noise import noise_image
 from nbnumba.outputs import Outputs
 from nbnumba.simulate import Result

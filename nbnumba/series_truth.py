@@ -97,7 +97,7 @@ def _panel_spots(experiment: Experiment, index: int, slow, fast, photons) -> dic
     panel = experiment.detector.panels[index]
     S, F = (slow + 0.5) * panel.pixel_size, (fast + 0.5) * panel.pixel_size
     place = panel.pix0 + np.multiply.outer(S, panel.sdet) + np.multiply.outer(F, panel.fdet)
-    if experiment.detector.curved:  # as in nbnumba.kernels.geometry.bend
+    if experiment.detector.curved:  # as in nbnumba.kernels.formulas.geometry.bend
         straight = experiment.detector.frame.beam * panel.distance
         swung = (rotate_axis(straight, panel.sdet, y / panel.distance) for y in place[:, 1])
         turned = zip(swung, place[:, 2], strict=True)

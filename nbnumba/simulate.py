@@ -63,7 +63,7 @@ class Result:
     @cached_property
     def solid_angle(self) -> float:
         """What the reference prints as the detector's solid angle (sr); summed when it is first asked for."""
-        from nbnumba.kernels.cpu import solid_angle_rows
+        from nbnumba.kernels.cpu.general import solid_angle_rows
 
         experiment = self.experiment
         every_subpixel = bool(beam_block(experiment).oversample_omega)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from nbnumba.kernels.pixels_out import row_deviations, row_sums
+from nbnumba.kernels.cpu.quantize import row_deviations, row_sums
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ import numpy as np
 
 from nbnumba.gpu_clock import ClockLog
 from nbnumba.inputs import KernelInputs
-from nbnumba.kernels._cuda_choice import find_package, is_simulated
+from nbnumba.kernels.jit.cuda_choice import find_package, is_simulated
 
 
 def count_pixels(inputs: KernelInputs) -> int:
@@ -224,9 +224,9 @@ def time_on_device(renderer: Any, repeat: int) -> DeviceTiming:
     renderer : nbnumba.gpu_render.GpuRenderer
         Of several devices the first one does all of it.
     """
-    from nbnumba.kernels._cuda import cuda
-    from nbnumba.kernels.gpu import find_grid
-    from nbnumba.kernels.gpu_hold import hold
+    from nbnumba.kernels.gpu.hold import hold
+    from nbnumba.kernels.gpu.table import find_grid
+    from nbnumba.kernels.jit.cuda import cuda
 
     state, inputs = renderer.states[0], renderer.inputs
     panel = inputs.panel

@@ -23,9 +23,9 @@ from nbnumba.errors import ConfigError, DeviceError
 from nbnumba.experiment import R_E_SQR, Experiment
 from nbnumba.factors import Value
 from nbnumba.inputs import KernelInputs, build_inputs, orientations
-from nbnumba.kernels import pixel as record_of
-from nbnumba.kernels.blocks import SQUARE
-from nbnumba.kernels.trace import lattice_factors, record_pixel
+from nbnumba.kernels.cpu.trace import lattice_factors, record_pixel
+from nbnumba.kernels.formulas import pixel as record_of
+from nbnumba.kernels.formulas.blocks import SQUARE
 
 #: Terms of a pixel that are kept, where its orientations are fewer.
 MAX_TERMS = 1000
@@ -121,7 +121,7 @@ def _trace_on(
 
 
 def pixel_record(inputs: KernelInputs, slow: int, fast: int, interpolating: int) -> tuple[float, np.ndarray]:
-    """The pixel in float64 and its record (terms + 1, COLUMNS); see ``nbnumba.kernels.pixel.pixel_value``."""
+    """The pixel in float64 and its record (terms + 1, COLUMNS); see ``nbnumba.kernels.formulas.pixel.pixel_value``."""
     n = min(inputs.steps_per_pixel, max(MAX_TERMS, len(inputs.cells)))
     record = np.zeros((n + 1, record_of.COLUMNS))
     x = inputs
@@ -236,7 +236,7 @@ def _axis_factors(inputs: KernelInputs, hkl: np.ndarray) -> np.ndarray | None:
 def _term(inputs: KernelInputs, first: np.ndarray) -> dict[str, Value]:
     """Indices and factors of the first term."""
     hkl = first[record_of.H : record_of.H + 3]
-    # a half index belongs to the lower reflection, as in nbnumba.kernels.structure.nearest
+    # a half index belongs to the lower reflection, as in nbnumba.kernels.formulas.structure.nearest
     factors: dict[str, Value] = {
         "hkl_frac": _vector(hkl),
         "hkl_rounded": tuple(math.ceil(v - 0.5) for v in hkl),

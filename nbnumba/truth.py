@@ -78,7 +78,7 @@ def _bragg_images(result: Result) -> tuple[np.ndarray, ...]:
 
 
 def _panel_truth(result: Result, index: int, bragg: np.ndarray) -> PanelTruth:
-    from nbnumba.kernels.truth import strongest_rows
+    from nbnumba.kernels.cpu.truth import strongest_rows
 
     experiment, inputs, shape = result.experiment, build_inputs(result.experiment, index), bragg.shape
     hkl = np.zeros((*shape, 3), np.int32)

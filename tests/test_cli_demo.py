@@ -104,5 +104,5 @@ def test_info_of_a_compiler_that_does_not_work(monkeypatch):
         raise RuntimeError("no LLVM")
 
     for kernel, words in ((broken, "fails: RuntimeError: no LLVM"), (lambda rows: None, "gives wrong numbers")):
-        monkeypatch.setattr("nbnumba.kernels.cpu.fill_rows", kernel)
+        monkeypatch.setattr("nbnumba.kernels.cpu.general.fill_rows", kernel)
         assert info.facts()["cpu kernel"] == words

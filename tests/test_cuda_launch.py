@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from nbnumba.kernels._cuda_choice import PACKAGES
+from nbnumba.kernels.jit.cuda_choice import PACKAGES
 from tests.null_driver.session import run
 
 CHANGES = """
     import sys
     import numpy as np
     from typing import NamedTuple
-    from nbnumba.kernels._cuda import Launch, cuda
+    from nbnumba.kernels.jit.cuda import Launch, cuda
     from nbnumba.gpu_launch import Starter
 
     class Block(NamedTuple):
@@ -85,7 +85,7 @@ def test_without_private_attributes_the_kernel_is_called_as_usual():
     pytest.importorskip("numba_cuda", reason="numba-cuda is not installed")
     usual = """
     from numba.cuda.dispatcher import _Kernel
-    from nbnumba.kernels import _cuda_numba
+    from nbnumba.kernels.jit import cuda_numba
 
     class Plain:
         def __init__(self, kernel):

@@ -137,8 +137,11 @@ def test_same_files(processes):
 
 def _job(folder: Path) -> None:
     """Render everything in this process and report."""
-    from nbnumba.kernels import cpu, cpu_fast, cpu_spots, spots_paint
-    from nbnumba.kernels._jit import is_cold
+    from nbnumba.kernels.cpu import fast as cpu_fast
+    from nbnumba.kernels.cpu import general as cpu
+    from nbnumba.kernels.cpu import paint as spots_paint
+    from nbnumba.kernels.cpu import spots as cpu_spots
+    from nbnumba.kernels.jit.cpu import is_cold
 
     cold = is_cold()
     images, files = render_all(folder), run_all(folder)

@@ -23,8 +23,8 @@ from nbnumba.devices import Device, Survey
 from nbnumba.errors import ConfigError, DeviceError
 from nbnumba.experiment import resolve
 from nbnumba.inputs import build_inputs
-from nbnumba.kernels import _cuda_choice
-from nbnumba.kernels.fast_tiles import spot_metric
+from nbnumba.kernels.formulas.lattice import spot_metric
+from nbnumba.kernels.jit import cuda_choice
 from nbnumba.simulate import simulate
 from tests.compiled import from_python
 
@@ -101,7 +101,7 @@ class Driver:
 )
 def test_what_is_missing_is_said(monkeypatch, driver, package, toolkit, words):
     monkeypatch.setattr(devices, "_load_driver", lambda: driver)
-    monkeypatch.setattr(_cuda_choice.importlib.util, "find_spec", lambda name: object() if package else None)
+    monkeypatch.setattr(cuda_choice.importlib.util, "find_spec", lambda name: object() if package else None)
     monkeypatch.setattr(devices, "toolkit_version", lambda: toolkit)
     survey = devices.survey.__wrapped__()
     assert words in survey.problem
@@ -111,7 +111,7 @@ def test_what_is_missing_is_said(monkeypatch, driver, package, toolkit, words):
 
 def test_a_device_is_described(monkeypatch):
     monkeypatch.setattr(devices, "_load_driver", lambda: Driver(version=12080))
-    monkeypatch.setattr(_cuda_choice.importlib.util, "find_spec", lambda name: object())
+    monkeypatch.setattr(cuda_choice.importlib.util, "find_spec", lambda name: object())
     monkeypatch.setattr(devices, "toolkit_version", lambda: "12.9")
     survey = devices.survey.__wrapped__()
     assert survey.devices == (Device(0, "NVIDIA Test", (9, 0), 1 << 34, 10, 1.5e9),)
@@ -277,7 +277,7 @@ def refuse(place: int) -> int:
     ],
 )
 def test_a_tiny_kernel_tells_whether_a_gpu_works(monkeypatch, grid, words):
-    monkeypatch.setitem(sys.modules, "nbnumba.kernels._cuda", SimpleNamespace(cuda=OneThreadAfterAnother(grid)))
+    monkeypatch.setitem(sys.modules, "nbnumba.kernels.jit.cuda", SimpleNamespace(cuda=OneThreadAfterAnother(grid)))
     assert devices.try_kernel(H200) == words
 
 

@@ -23,7 +23,7 @@ from nbnumba.cli import main as cli_main
 from nbnumba.errors import FileError
 from nbnumba.io import files
 from nbnumba.io.files import atomic_write, together
-from nbnumba.kernels import _cache
+from nbnumba.kernels.jit import cache
 from tests.faults.campaign import campaign
 from tests.faults.lab import ROOT, Lab
 
@@ -304,13 +304,13 @@ def test_a_full_disk_while_the_truth_of_a_series_is_closed(tmp_path: Path, monke
 
 def compiled(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """A small kernel whose cache is in ``folder``, as a new process would make it."""
-    monkeypatch.setattr(_cache, "CACHE_DIR", folder)
+    monkeypatch.setattr(cache, "CACHE_DIR", folder)
 
     def twice(x: float) -> float:
         return 2 * x
 
     function: Any = numba.njit(twice)
-    function._cache = _cache.KernelCache(function.py_func)
+    function._cache = cache.KernelCache(function.py_func)
     return function
 
 
@@ -364,24 +364,24 @@ def test_a_warm_cache_that_cannot_be_written_serves(tmp_path: Path, monkeypatch:
     def closed(**_: object) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(_cache.tempfile, "TemporaryFile", closed)
-    assert not _cache._usable(tmp_path)
+    monkeypatch.setattr(cache.tempfile, "TemporaryFile", closed)
+    assert not cache._usable(tmp_path)
     (tmp_path / "cpu.nbi").touch()
-    assert _cache._usable(tmp_path)
+    assert cache._usable(tmp_path)
 
 
 @POSIX
 def test_kernels_are_not_taken_from_a_folder_that_others_can_write_to(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_cache.tempfile, "gettempdir", lambda: str(tmp_path))
-    folder = _cache._private_folder()
+    monkeypatch.setattr(cache.tempfile, "gettempdir", lambda: str(tmp_path))
+    folder = cache._private_folder()
     assert folder is not None and folder.stat().st_mode & 0o777 == 0o700
     folder.chmod(0o770)
-    assert _cache._private_folder() is None
+    assert cache._private_folder() is None
     folder.rmdir()
     folder.symlink_to(tmp_path)
-    assert _cache._private_folder() is None
+    assert cache._private_folder() is None
 
 
 # --- the campaign ------------------------------------------------------------------------------------------------
@@ -416,13 +416,13 @@ def test_kernels_are_kept_where_the_system_has_caches(
         monkeypatch.delenv(name, raising=False)
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(_cache.sys, "platform", platform)
-    assert str(_cache.cache_root()) == place.format(home=Path.home())
+    monkeypatch.setattr(cache.sys, "platform", platform)
+    assert str(cache.cache_root()) == place.format(home=Path.home())
 
 
 def test_systems_without_user_numbers_have_no_private_folder(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(os, "geteuid", raising=False)
-    assert _cache._private_folder() is None
+    assert cache._private_folder() is None
 
 
 @POSIX

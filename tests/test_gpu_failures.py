@@ -41,7 +41,7 @@ def test_what_arises_elsewhere_is_not(module):
 
 
 def test_a_package_that_cannot_be_imported_is_cudas():
-    assert is_of_cuda(raised_in("nbnumba.kernels._cuda_numba", "import no_such_module_of_cuda"))
+    assert is_of_cuda(raised_in("nbnumba.kernels.jit.cuda_numba", "import no_such_module_of_cuda"))
 
 
 @pytest.mark.parametrize(

@@ -45,8 +45,8 @@ def vector(rng: np.random.Generator, longest: float) -> np.ndarray:
 
 def simulated_errors() -> None:
     """An index and a phase are off by :func:`nbnumba.gpu_inputs.fixed_error` at most, beside float32's own rounding."""
-    from nbnumba.kernels.gpu_fast import as_fixed
-    from nbnumba.kernels.gpu_fixed import axis_of, joined, to_fixed, write_anchor
+    from nbnumba.kernels.gpu.fast import as_fixed
+    from nbnumba.kernels.gpu.fixed import axis_of, joined, to_fixed, write_anchor
 
     @settings(max_examples=300, deadline=None)
     @given(
@@ -84,8 +84,8 @@ def simulated_errors() -> None:
 
 def simulated_halves() -> None:
     """An index of exactly a half belongs to the lower number, whatever the rounding of its parts."""
-    from nbnumba.kernels.gpu_fast import as_fixed
-    from nbnumba.kernels.gpu_fixed import axis_of, joined, to_fixed, write_anchor
+    from nbnumba.kernels.gpu.fast import as_fixed
+    from nbnumba.kernels.gpu.fixed import axis_of, joined, to_fixed, write_anchor
 
     inputs = altered("shape_square_even_odd", 1.0, 1.0, 7)
     units, change = gpu_inputs.square_units(inputs), fixed_point(inputs).change
@@ -108,7 +108,7 @@ def simulated_halves() -> None:
 
 def simulated_turns() -> None:
     """No direction in a tile differs by more than :func:`nbnumba.gpu_inputs.largest_turn` from that of its middle."""
-    from nbnumba.kernels.gpu_fast import TILE, middle, offset
+    from nbnumba.kernels.gpu.fast import TILE, middle, offset
 
     rng = np.random.default_rng(2)
     assert TILE == gpu_inputs.TILE
@@ -130,7 +130,7 @@ def simulated_turns() -> None:
 
 def simulated_huge_numbers() -> None:
     """A number that does not fit, or is none, gives a wrong value and no error."""
-    from nbnumba.kernels.gpu_fixed import axis_of, to_fixed
+    from nbnumba.kernels.gpu.fixed import axis_of, to_fixed
 
     units = gpu_inputs.square_units(altered("shape_square_even_odd", 1.0, 1.0, 7))
     for x in (1e300, -1e300, math.inf, math.nan):

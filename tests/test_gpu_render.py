@@ -227,7 +227,7 @@ def long_launches() -> Iterator[None]:
 def simulated_kernels_tell_how_far_they_are() -> None:
     """The number of a block, in memory that host and device share; the image is the same."""
     from nbnumba import gpu_memory, gpu_render
-    from nbnumba.kernels.gpu_ops import TOLD
+    from nbnumba.kernels.gpu.ops import TOLD
 
     inputs = golden_inputs("shape_square_even_odd")
     inputs = replace(inputs, panel=inputs.panel._replace(s0=0, s1=36, f0=0, f1=64))  # 3 x 4 blocks, of general 5 x 4
@@ -265,7 +265,8 @@ def simulated_kernels_stop_when_they_are_told() -> None:
 def simulated_fast_kernel_stops_on_the_way() -> None:
     """Whether all of its terms are in one portion or in several, no pixel is written once it was told to stop."""
     from nbnumba import gpu_render
-    from nbnumba.kernels import gpu_fast, gpu_ops
+    from nbnumba.kernels.gpu import fast as gpu_fast
+    from nbnumba.kernels.gpu import ops as gpu_ops
 
     look, read = gpu_fast.LOOK, gpu_ops.read_anew
     for copies in (1, 80):  # orientations: one portion, and two

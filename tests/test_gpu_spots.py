@@ -19,9 +19,9 @@ from numba import cuda
 from nbnumba import gpu_inputs
 from nbnumba.dispatch import Plan, Renderer, make_plan
 from nbnumba.inputs import KernelInputs
-from nbnumba.kernels import variants
-from nbnumba.kernels.blocks import CellBlock
-from nbnumba.kernels.spots_shell import PAIR, H, L, spot_radius
+from nbnumba.kernels.cpu import variants
+from nbnumba.kernels.formulas.blocks import CellBlock
+from nbnumba.kernels.formulas.spots_shell import PAIR, H, L, spot_radius
 from tests.test_kernel_fast import LAYERS, Case
 from tests.test_kernel_spots import PER_AXIS
 
@@ -243,7 +243,7 @@ def test_choice_is_the_cpus():
 
 def _sort(n: int) -> tuple[np.ndarray, np.ndarray]:
     """Footprints of a few pairs, and their rows sorted by a block of the simulator."""
-    from nbnumba.kernels import gpu_spots
+    from nbnumba.kernels.gpu import spots as gpu_spots
 
     rng, per_pair = np.random.default_rng(n), 50
     found = np.zeros((n, 8), np.int32)
@@ -262,7 +262,7 @@ def _sort(n: int) -> tuple[np.ndarray, np.ndarray]:
 
 def _place(n: int) -> dict[str, np.ndarray]:
     """What is placed with room enough, with too short a list, and with too few rows for a thread; what the counts become."""
-    from nbnumba.kernels import gpu_spots
+    from nbnumba.kernels.gpu import spots as gpu_spots
 
     counts = np.random.default_rng(n).integers(0, 9, n).astype(np.int32)
     places, words, left = np.full((3, n + 1), -1, np.int32), np.zeros((3, 2), np.int64), []

@@ -12,7 +12,7 @@ from nbnumba.devices import Device
 from nbnumba.dispatch import Plan
 from nbnumba.errors import ConfigError
 from nbnumba.inputs import KernelInputs
-from nbnumba.kernels._cuda_choice import PACKAGES
+from nbnumba.kernels.jit.cuda_choice import PACKAGES
 from tests.null_driver.build import missing
 from tests.null_driver.session import run
 from tests.test_gpu_render import simulate_check

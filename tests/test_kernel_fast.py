@@ -8,8 +8,9 @@ import numba
 import numpy as np
 import pytest
 
-from nbnumba.kernels import cpu_fast, variants
-from nbnumba.kernels.blocks import GAUSS, ROUND, SQUARE, TOPHAT, BeamBlock, CellBlock, CrystalBlock, PanelBlock
+from nbnumba.kernels.cpu import fast as cpu_fast
+from nbnumba.kernels.cpu import variants
+from nbnumba.kernels.formulas.blocks import GAUSS, ROUND, SQUARE, TOPHAT, BeamBlock, CellBlock, CrystalBlock, PanelBlock
 
 SHAPES = {"square": SQUARE, "round": ROUND, "gauss": GAUSS, "tophat": TOPHAT}
 NO_MASK = np.zeros((0, 0), np.uint8)

@@ -6,8 +6,9 @@ import numba
 import numpy as np
 import pytest
 
-from nbnumba.kernels import cpu_spots, spots_shell
-from nbnumba.kernels.blocks import CellBlock
+from nbnumba.kernels.cpu import spots as cpu_spots
+from nbnumba.kernels.formulas import spots_shell
+from nbnumba.kernels.formulas.blocks import CellBlock
 from tests.test_kernel_fast import LAYERS, NO_MASK, Case, Inputs, naive
 
 SHAPES = ["gauss", "tophat"]

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from nbnumba.kernels.cpu import render_general
-from nbnumba.kernels.pixel import COLUMNS
-from nbnumba.kernels.trace import record_pixel
+from nbnumba.kernels.cpu.general import render_general
+from nbnumba.kernels.cpu.trace import record_pixel
+from nbnumba.kernels.formulas.pixel import COLUMNS
 from tests.test_kernel_fast import LAYERS, NO_MASK, SHAPES, Case
 
 FLAGS = ("oversample_thick", "oversample_polar", "oversample_omega")

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numba import njit
 
-from nbnumba.kernels import rng
+from nbnumba.kernels.cpu import rng
 from tests.compiled import from_python
 
 M = 2**31 - 1

@@ -22,7 +22,7 @@ FUNCTIONS = {
     "tempfile": {"mktemp"},
 }
 #: The cache of compiled kernels holds what Numba pickles: files of the user's own folder, checked by their digest.
-ALLOWED = {("kernels/_cache.py", "import pickle"), ("kernels/_cache.py", "pickle.loads")}
+ALLOWED = {("kernels/jit/cache.py", "import pickle"), ("kernels/jit/cache.py", "pickle.loads")}
 
 
 def dotted(node: ast.expr) -> str:
@@ -120,11 +120,11 @@ def test_what_is_harmless_is_not(code):
 
 
 #: Modules whose decorators compile a function.
-JIT = ("nbnumba.kernels._jit", "nbnumba.kernels._cuda")
+JIT = ("nbnumba.kernels.jit.cpu", "nbnumba.kernels.jit.cuda")
 
 
 def test_coverage_leaves_out_compiled_functions_only():
-    """Whatever its patterns for decorators match is decorated by kernels/_jit.py or _cuda.py."""
+    """Whatever its patterns for decorators match is decorated by kernels/jit/cpu.py or kernels/jit/cuda.py."""
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["coverage"]["report"]
     (pattern,) = (re.compile(text) for text in settings["exclude_also"] if "@" in text)
     decorators = {"device", "kernel", "cuda_device", "cuda_kernel"}

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nbnumba.kernels._jit import plain
-from nbnumba.kernels.polarization import beam_frame
-from nbnumba.kernels.vec import unit
+from nbnumba.kernels.formulas.polarization import beam_frame
+from nbnumba.kernels.formulas.vec import unit
+from nbnumba.kernels.jit.cpu import plain
 from tests.compiled import from_python
 
 ROOT = Path(__file__).parents[1]
@@ -23,7 +23,7 @@ SMALL = """
 import logging, sys
 logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
 import numpy as np
-from nbnumba.kernels.cpu import fill_rows
+from nbnumba.kernels.cpu.general import fill_rows
 fill_rows(np.zeros(4))
 fill_rows(np.zeros(5))
 """
@@ -61,7 +61,7 @@ def test_linear_algebra_in_other_kernels_still_works(tmp_path: Path) -> None:
     """Numba asks for SciPy when it compiles something that needs it."""
     code = """
 import sys
-import nbnumba.kernels.cpu
+import nbnumba.kernels.cpu.general
 import numba, numpy as np
 assert "scipy.linalg" not in sys.modules
 f = numba.njit(lambda a: np.dot(a, a) + np.cov(a))

@@ -13,7 +13,7 @@ import pytest
 from nbnumba.background import background_images
 from nbnumba.config import Background, Beam, Crystal, Detector, Sampling, Scan, Simulation, StructureFactors
 from nbnumba.inputs import build_inputs
-from nbnumba.kernels.lattice import F_latt
+from nbnumba.kernels.formulas.lattice import F_latt
 from nbnumba.outputs import Outputs
 from nbnumba.simulate import Result, simulate
 from nbnumba.truth import SPOT_SHARE, find_truth, list_spots, write_truth

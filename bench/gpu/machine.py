@@ -31,7 +31,7 @@ def facts(case: str, setting: Setting) -> Records:
 
 
 def _code(setting: Setting) -> Record:
-    from nbnumba.kernels._cache import CACHE_DIR
+    from nbnumba.kernels.jit.cache import CACHE_DIR
 
     def git(*words: str) -> str:
         done = subprocess.run(["git", "-C", str(ROOT), *words], capture_output=True, text=True, check=False)

@@ -9,7 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from nbnumba.kernels import _cuda_choice
+from nbnumba.kernels.jit import cuda_choice as _cuda_choice
 
 #: Value of NBNUMBA_CUDA -> the package.
 PACKAGES = {package.key: package for package in _cuda_choice.PACKAGES}
@@ -17,7 +17,7 @@ PACKAGES = {package.key: package for package in _cuda_choice.PACKAGES}
 
 def cuda_module() -> Any:
     """The module ``cuda`` of the package that the kernels take."""
-    from nbnumba.kernels._cuda import cuda
+    from nbnumba.kernels.jit.cuda import cuda
 
     return cuda
 

@@ -31,14 +31,14 @@ class Variant:
 
 def general_blocks(number: int) -> None:
     """Have a multiprocessor hold ``number`` blocks of the general kernel: fewer leave each thread more registers."""
-    from nbnumba.kernels import gpu_general
+    from nbnumba.kernels.gpu import general as gpu_general
 
     gpu_general.BLOCKS = number
 
 
 def fast_blocks(kind: str, number: int) -> None:
     """The same for a fast kernel of square crystals: ``SQUARE32``, ``SQUARE64`` or ``FIXED``."""
-    from nbnumba.kernels import gpu_fast
+    from nbnumba.kernels.gpu import fast as gpu_fast
 
     gpu_fast.BLOCKS[getattr(gpu_fast, kind)] = number
 

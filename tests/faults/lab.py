@@ -130,7 +130,7 @@ class Lab:
 
     def set_up(self, snapshot: bool) -> None:
         """Make inputs and cache; ``snapshot``: copy the program, so that its files may change meanwhile."""
-        from nbnumba.kernels._cache import CACHE_DIR
+        from nbnumba.kernels.jit.cache import CACHE_DIR
 
         self.scratch.chmod(0o755)
         self.inputs.mkdir()

@@ -78,7 +78,7 @@ def closed_cache(lab: Lab, rng: Random) -> Trial:
         if way == "full":  # one kernel is not there, and cannot be kept
             for path in cache.rglob("*.solid_angle_rows*"):
                 path.unlink()
-            for path in cache.rglob("pixels_out.*.nbc"):
+            for path in cache.rglob("quantize.*.nbc"):
                 path.unlink()
             before = limit(resource.RLIMIT_FSIZE, max(map(len, lab.right[task.name].values())) + 10)
         return trial(lab, "kernel cache closed", task, folder, (0,), act, note=way)

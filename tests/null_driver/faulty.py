@@ -20,9 +20,9 @@ from pathlib import Path
 from typing import Any
 
 import nbnumba.gpu_render
-import nbnumba.kernels.cpu
-import nbnumba.kernels.cpu_fast
-import nbnumba.kernels.cpu_spots  # noqa: F401 - all of them before the first fork
+import nbnumba.kernels.cpu.fast
+import nbnumba.kernels.cpu.general
+import nbnumba.kernels.cpu.spots  # noqa: F401 - all of them before the first fork
 from nbnumba.errors import DeviceError
 from nbnumba.experiment import Experiment, resolve
 from nbnumba.simulate import simulate

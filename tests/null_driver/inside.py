@@ -43,7 +43,7 @@ def stay_current() -> None:
 
 def flush(devices: int = 1) -> None:
     """Let the CUDA package free now what it keeps, to free it in batches."""
-    from nbnumba.kernels._cuda import cuda
+    from nbnumba.kernels.jit.cuda import cuda
 
     gc.collect()
     for index in range(devices):

@@ -18,8 +18,8 @@ import numpy as np
 from nbnumba.dispatch import make_renderer
 from nbnumba.experiment import resolve
 from nbnumba.inputs import build_inputs
-from nbnumba.kernels._cuda import cuda
-from nbnumba.kernels.gpu import find_grid, find_kernel, threads_of
+from nbnumba.kernels.gpu.table import find_grid, find_kernel, threads_of
+from nbnumba.kernels.jit.cuda import cuda
 from tests.null_driver.experiments import simulation
 
 BATCH, BATCHES = 50, 15

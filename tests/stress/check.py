@@ -12,9 +12,9 @@ from nbnumba.cli.parse import parse
 from nbnumba.dispatch import Plan, Renderer, make_plan
 from nbnumba.experiment import resolve
 from nbnumba.inputs import KernelInputs, build_inputs
-from nbnumba.kernels.blocks import GAUSS, TOPHAT
-from nbnumba.kernels.pixel import COLUMNS
-from nbnumba.kernels.trace import record_pixel
+from nbnumba.kernels.cpu.trace import record_pixel
+from nbnumba.kernels.formulas.blocks import GAUSS, TOPHAT
+from nbnumba.kernels.formulas.pixel import COLUMNS
 
 #: Images whose brightest pixel is below the first hold no normal float32, above the second infinite ones.
 FAINTEST, BRIGHTEST = 1e-36, 3e38

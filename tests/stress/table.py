@@ -63,7 +63,7 @@ of them black. **Every image is finite, and {verdict}.**
 
 The figure is the largest difference from the general kernel in float64, over the brightest pixel of the image, even
 where no Bragg peak lies in it. Images are stored as float32, which is worth 6e-8. The last row holds the general kernel's
-vector code against `kernels/pixel.py`, pixel by pixel: its limit is {definition:.0e}, and where the definition itself moves
+vector code against `kernels/formulas/pixel.py`, pixel by pixel: its limit is {definition:.0e}, and where the definition itself moves
 by more when the last bits of cell and beam change, {factor} times that (N h of ten thousand cells of a huge cell has no
 more digits).
 

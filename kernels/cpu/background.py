@@ -1,0 +1,64 @@
+"""Light that does not depend on the crystal's orientation: one ray for each pixel."""
+
+from __future__ import annotations
+
+from numba import prange
+
+from nbnumba.kernels.formulas.absorption import capture_fraction
+from nbnumba.kernels.formulas.pixel import subpixel_ray
+from nbnumba.kernels.formulas.polarization import beam_frame, polarization_factor
+from nbnumba.kernels.formulas.solid_angle import omega_pixel
+from nbnumba.kernels.formulas.vec import dot, norm
+from nbnumba.kernels.jit.cpu import kernel
+
+
+@kernel()
+def amorphous_rows(image, panel, beam, sources, F_sqr, per_stol, scale, mask):
+    """Photons that an amorphous sample scatters into each pixel, by the ray to its middle.
+
+    Parameters
+    ----------
+    image : (spixels, fpixels) float32
+        Pixels outside the region of interest, or 0 in ``mask``, are left as they are.
+    panel, beam : PanelBlock, BeamBlock
+        ``panel.oversample`` must be 1.
+    sources : (S, 5) float64
+        As :func:`nbnumba.kernels.formulas.pixel.pixel_value` takes them.
+    F_sqr : (n,) float64
+        Squared structure factor of all molecules (electrons^2) at sin(theta)/lambda = i / per_stol.
+    per_stol : float
+        Points per 1/m.
+    scale : float
+        r_e^2 times the fluence.
+    mask : (spixels, fpixels) or (0, 0) uint8
+    """
+    axis = (beam.polar_x, beam.polar_y, beam.polar_z)
+    odet = (panel.odet_x, panel.odet_y, panel.odet_z)
+    last = F_sqr.shape[0] - 2
+    for s in prange(panel.s0, panel.s1):
+        for f in range(panel.f0, panel.f1):
+            if mask.shape[0] > 0 and mask[s, f] == 0:
+                continue
+            total = 0.0
+            for layer in range(panel.layers):
+                airpath, diffracted = subpixel_ray(panel, s, f, layer, 0, 0)
+                weight = omega_pixel(panel.pixel_size, airpath, panel.close_distance, panel.point_pixel)
+                if panel.has_thickness:
+                    weight *= capture_fraction(layer, panel.layer_step, panel.mu, dot(diffracted, odet))
+                for i in range(sources.shape[0]):
+                    incident = (sources[i, 0], sources[i, 1], sources[i, 2])
+                    difference = (
+                        diffracted[0] - incident[0],
+                        diffracted[1] - incident[1],
+                        diffracted[2] - incident[2],
+                    )
+                    place = 0.5 * norm(difference) / sources[i, 3] * per_stol
+                    below = min(int(place), last)
+                    share = place - below
+                    squared = F_sqr[below] * (1.0 - share) + F_sqr[below + 1] * share
+                    polar = 1.0
+                    if not beam.nopolar:
+                        E_in, B_in = beam_frame(incident, axis)
+                        polar = polarization_factor(beam.kahn_factor, incident, diffracted, E_in, B_in)
+                    total += squared * polar * weight * sources[i, 4]
+            image[s, f] = total * scale / sources.shape[0]

@@ -1,0 +1,92 @@
+"""General CPU kernels: loops around :mod:`nbnumba.kernels.cpu.strips` and :mod:`nbnumba.kernels.formulas.pixel`."""
+
+from __future__ import annotations
+
+import numba
+import numpy as np
+from numba import get_thread_id, prange
+
+from nbnumba.kernels.cpu.strips import ROWS, TOTAL, WIDTH, strip_values
+from nbnumba.kernels.formulas.pixel import pixel_value, subpixel_ray
+from nbnumba.kernels.formulas.solid_angle import omega_pixel
+from nbnumba.kernels.jit.cpu import STRICT, kernel
+
+
+def render_general(image, panel, crystal, cell, beam, sources, cells, Fhkl, mask, row0, row1, fell_out):
+    """Render rows ``row0 <= s < row1`` of one panel; see :func:`render_strips`."""
+    works = np.zeros((numba.config.NUMBA_NUM_THREADS, ROWS))  # type: ignore[attr-defined]
+    render_strips(image, panel, crystal, cell, beam, sources, cells, Fhkl, mask, row0, row1, fell_out, works)
+
+
+@kernel(fastmath=STRICT)
+def render_strips(image, panel, crystal, cell, beam, sources, cells, Fhkl, mask, row0, row1, fell_out, works):
+    """Render rows ``row0 <= s < row1`` of one panel.
+
+    Parameters
+    ----------
+    image : (spixels, fpixels) float32, photons
+        Pixels outside the region of interest, or 0 in ``mask``, are left as they are.
+    panel, crystal, cell, beam, sources, cells, Fhkl
+        As :func:`nbnumba.kernels.formulas.pixel.pixel_value` takes them.
+    mask : (spixels, fpixels) or (0, 0) uint8
+    fell_out : (spixels,) uint8
+        Set to 1 for rows in which interpolation ended. Each row is rendered as if interpolation were still on when it
+        begins; the caller renders again what comes after the first such row (``nbnumba.dispatch``).
+    works : (threads, ROWS) float64
+        Scratch.
+    """
+    flat = Fhkl.reshape(-1)
+    for s in prange(max(row0, panel.s0), min(row1, panel.s1)):
+        interpolating = cell.interpolate
+        work = works[get_thread_id()]
+        for start in range(panel.f0, panel.f1, WIDTH):
+            end = min(start + WIDTH, panel.f1)
+            masked = mask.shape[0] > 0
+            if strip_values(
+                work, s, start, 0, end - start, panel, crystal, cell, beam, sources, cells, flat, interpolating
+            ):
+                for f in range(start, end):
+                    if not masked or mask[s, f] != 0:
+                        image[s, f] = work[TOTAL + f - start]
+                continue
+            for f in range(start, end):
+                if masked and mask[s, f] == 0:
+                    continue
+                value, interpolating = pixel_value(
+                    s, f, panel, crystal, cell, beam, sources, cells, Fhkl, interpolating
+                )
+                image[s, f] = value
+        if interpolating != cell.interpolate:
+            fell_out[s] = 1
+
+
+@kernel()
+def solid_angle_rows(total, panel, mask, every_subpixel):
+    """Sum of the solid angles (sr) over each row's rendered pixels, into ``total`` (spixels,) float64.
+
+    As the reference counts: once per sub-pixel and sensor layer, with the value it holds there, which is the first
+    sub-pixel's unless ``every_subpixel``.
+    """
+    n = panel.oversample
+    for s in prange(panel.s0, panel.s1):
+        row = 0.0
+        for f in range(panel.f0, panel.f1):
+            if mask.shape[0] > 0 and mask[s, f] == 0:
+                continue
+            if every_subpixel:
+                for layer in range(panel.layers):
+                    for sub in range(n * n):
+                        airpath, _ = subpixel_ray(panel, s, f, layer, sub // n, sub % n)
+                        row += omega_pixel(panel.pixel_size, airpath, panel.close_distance, panel.point_pixel)
+            else:
+                airpath, _ = subpixel_ray(panel, s, f, 0, 0, 0)
+                omega = omega_pixel(panel.pixel_size, airpath, panel.close_distance, panel.point_pixel)
+                row += omega * panel.layers * n * n
+        total[s] = row
+
+
+@kernel()
+def fill_rows(rows):
+    """Write each place's number into ``rows`` (n,) float64: shows that parallel kernels compile and run."""
+    for s in prange(rows.shape[0]):
+        rows[s] = s

@@ -1,0 +1,64 @@
+"""Which reflection lights each pixel most."""
+
+from __future__ import annotations
+
+import math
+
+from numba import prange
+
+from nbnumba.kernels.formulas.lattice import F_latt
+from nbnumba.kernels.formulas.pixel import subpixel_ray
+from nbnumba.kernels.formulas.structure import nearest
+from nbnumba.kernels.formulas.vec import dot, norm
+from nbnumba.kernels.jit.cpu import STRICT, kernel
+
+
+@kernel(fastmath=STRICT)
+def strongest_rows(hkl, source, orientation, lattice, panel, crystal, cell, dmin, sources, cells, Fhkl, mask):
+    """Find the strongest term of each pixel: largest F_cell^2 F_latt^2 times the source's weight.
+
+    Parameters
+    ----------
+    hkl : (spixels, fpixels, 3) int32
+        Nearest indices; left as they are where no term is above 0, outside the region of interest and under the mask.
+    source, orientation : (spixels, fpixels) int32
+        Rows of ``sources`` and ``cells``.
+    lattice : (spixels, fpixels) float32
+        F_latt^2 of the strongest term, as a share of its value at whole indices.
+    panel, crystal, cell, sources, cells, Fhkl, mask
+        As :func:`nbnumba.kernels.cpu.general.render_general` takes them. Only the first sensor layer is looked at.
+    dmin : float
+        Terms beyond this resolution (m) do not count; 0: all do.
+    """
+    peak = F_latt(crystal, 0.0, 0.0, 0.0)
+    for s in prange(panel.s0, panel.s1):
+        for f in range(panel.f0, panel.f1):
+            if mask.shape[0] > 0 and mask[s, f] == 0:
+                continue
+            best = 0.0
+            for sub in range(panel.oversample * panel.oversample):
+                _, out = subpixel_ray(panel, s, f, 0, sub // panel.oversample, sub % panel.oversample)
+                for i in range(sources.shape[0]):
+                    inverse = 1.0 / sources[i, 3]
+                    scattering = (
+                        (out[0] - sources[i, 0]) * inverse,
+                        (out[1] - sources[i, 1]) * inverse,
+                        (out[2] - sources[i, 2]) * inverse,
+                    )
+                    if dmin > 0.0 and norm(scattering) * dmin > 1.0:
+                        continue
+                    for m in range(cells.shape[0]):
+                        h = dot((cells[m, 0], cells[m, 1], cells[m, 2]), scattering)
+                        k = dot((cells[m, 3], cells[m, 4], cells[m, 5]), scattering)
+                        l = dot((cells[m, 6], cells[m, 7], cells[m, 8]), scattering)
+                        latt = F_latt(crystal, h, k, l)
+                        F = nearest(Fhkl, cell, h, k, l)
+                        term = F * F * latt * latt * sources[i, 4]
+                        if term > best:
+                            best = term
+                            hkl[s, f, 0] = int(math.ceil(h - 0.5))
+                            hkl[s, f, 1] = int(math.ceil(k - 0.5))
+                            hkl[s, f, 2] = int(math.ceil(l - 0.5))
+                            source[s, f] = i
+                            orientation[s, f] = m
+                            lattice[s, f] = (latt / peak) ** 2

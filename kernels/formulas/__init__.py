@@ -1,0 +1,1 @@
+"""Scalar physics, written once and compiled for CPU and CUDA alike."""

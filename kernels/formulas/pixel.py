@@ -1,0 +1,203 @@
+"""The general sum of one pixel: every flag, float64, the reference's order of loops.
+
+Body of both general kernels and of the trace. The three corrections follow nanoBragg.c: without the ``oversample_*``
+flags the pixel gets the solid angle of its first sub-pixel and layer, the capture fraction of the first sub-pixel of
+its last layer, and the polarization of the first source that the resolution limit leaves; with a flag, the *running
+sum* is multiplied by that factor after every term, so that the order of the loops is part of the definition.
+"""
+
+from __future__ import annotations
+
+from nbnumba.kernels.formulas.absorption import capture_fraction
+from nbnumba.kernels.formulas.geometry import bend, pixel_position, subpixel_coordinate
+from nbnumba.kernels.formulas.lattice import F_latt
+from nbnumba.kernels.formulas.polarization import beam_frame, polarization_factor
+from nbnumba.kernels.formulas.solid_angle import omega_pixel
+from nbnumba.kernels.formulas.structure import in_range, nearest, tricubic
+from nbnumba.kernels.formulas.vec import dot, norm, scaled
+from nbnumba.kernels.jit.cpu import STRICT, device
+
+# columns of a trace's record; row 0 counts the terms and holds the rest of the pixel
+COUNT = 0
+LAYER, SUB_S, SUB_F, SOURCE, AIRPATH, DIFFRACTED, SCATTERING = 1, 2, 3, 4, 5, 6, 9
+CAPTURE, POLAR, OMEGA = 12, 13, 14
+ORIENTATION, H, LATT, F_CELL, TOTAL = 15, 16, 19, 20, 21
+COLUMNS = 22
+
+
+@device(fastmath=STRICT)
+def F_cell(Fhkl, cell, h, k, l, interpolating):
+    """Structure factor at (h, k, l), and whether later evaluations may still interpolate."""
+    if interpolating:
+        if in_range(cell, h, k, l):
+            return tricubic(Fhkl, cell, h, k, l), 1
+        interpolating = cell.fallback_each
+    return nearest(Fhkl, cell, h, k, l), interpolating
+
+
+@device(fastmath=STRICT)
+def note_ray(record, layer, subS, subF, source, airpath, diffracted, scattering, capture, omega):
+    """Write down where the next terms belong, for :func:`note_term`; their polarization comes later."""
+    record[0, LAYER] = layer
+    record[0, SUB_S] = subS
+    record[0, SUB_F] = subF
+    record[0, SOURCE] = source
+    record[0, AIRPATH] = airpath
+    for i in range(3):
+        record[0, DIFFRACTED + i] = diffracted[i]
+        record[0, SCATTERING + i] = scattering[i]
+    record[0, CAPTURE] = capture
+    record[0, OMEGA] = omega
+
+
+@device(fastmath=STRICT)
+def note_term(record, orientation, h, k, l, latt, F, total):
+    """Write down one term in the next free row; terms beyond the last row are only counted."""
+    record[0, COUNT] += 1.0
+    row = int(record[0, COUNT])
+    if row >= record.shape[0]:
+        return
+    for column in range(LAYER, ORIENTATION):
+        record[row, column] = record[0, column]
+    record[row, ORIENTATION] = orientation
+    record[row, H] = h
+    record[row, H + 1] = k
+    record[row, H + 2] = l
+    record[row, LATT] = latt
+    record[row, F_CELL] = F
+    record[row, TOTAL] = total
+
+
+@device(fastmath=STRICT)
+def add_orientations(
+    total, weight, factor, scattering, crystal, cell, cells, Fhkl, has_water, interpolating, record=None
+):
+    """Add the terms of all orientations to the running sum ``total``.
+
+    Each term is F_cell^2 F_latt^2 times ``weight``; after each, the sum is multiplied by ``factor``. A term without
+    lattice factor is passed over (factor included) unless there is water, as in nanoBragg.c.
+    """
+    for m in range(cells.shape[0]):
+        h = dot((cells[m, 0], cells[m, 1], cells[m, 2]), scattering)
+        k = dot((cells[m, 3], cells[m, 4], cells[m, 5]), scattering)
+        l = dot((cells[m, 6], cells[m, 7], cells[m, 8]), scattering)
+        latt = F_latt(crystal, h, k, l)
+        if latt == 0.0 and not has_water:
+            if record is not None:
+                note_term(record, m, h, k, l, latt, nearest(Fhkl, cell, h, k, l), total)
+            continue
+        F, interpolating = F_cell(Fhkl, cell, h, k, l, interpolating)
+        total += F * F * latt * latt * weight
+        total *= factor
+        if record is not None:
+            note_term(record, m, h, k, l, latt, F, total)
+    return total, interpolating
+
+
+@device(fastmath=STRICT)
+def subpixel_ray(panel, s, f, layer, subS, subF):
+    """Distance (m) and direction from the crystal to a sub-pixel of a sensor layer."""
+    Fdet = subpixel_coordinate(f, subF, panel.oversample, panel.pixel_size)
+    Sdet = subpixel_coordinate(s, subS, panel.oversample, panel.pixel_size)
+    position = pixel_position(panel, Fdet, Sdet, panel.first_depth + layer * panel.layer_step)
+    if panel.curved:
+        position = bend(panel, position)
+    airpath = norm(position)
+    return airpath, scaled(position, 1.0 / airpath)
+
+
+@device(fastmath=STRICT)
+def pixel_value(s, f, panel, crystal, cell, beam, sources, cells, Fhkl, interpolating, record=None):
+    """Photons in pixel (s, f).
+
+    Parameters
+    ----------
+    s, f : int
+        Slow and fast index.
+    panel, crystal, cell, beam : PanelBlock, CrystalBlock, CellBlock, BeamBlock
+    sources : (S, 5) float64
+        Incident unit vector, wavelength (m), relative weight.
+    cells : (M, 9) float64
+        a, b, c (m) of every orientation, phi step by phi step, domains within.
+    Fhkl : (h_range, k_range, l_range) float64
+    interpolating : int
+        Whether the run still interpolates when it comes to this pixel.
+    record : None or (n + 1, COLUMNS) float64
+        Where the trace wants the factors: one row for each of the first ``n`` terms, columns as named above; row 0
+        holds the number of terms and what the corrections and the sum were at the end. None costs nothing: Numba
+        compiles the branches that ask for it only where an array is given.
+
+    Returns
+    -------
+    value : float
+    interpolating : int
+        The same after this pixel: 0 once an evaluation fell out of range.
+    """
+    total = 0.0 if beam.per_term else beam.I_bg
+    polar = 1.0 if beam.nopolar else 0.0
+    omega = 0.0
+    capture = 1.0
+    axis = (beam.polar_x, beam.polar_y, beam.polar_z)
+    odet = (panel.odet_x, panel.odet_y, panel.odet_z)
+    for layer in range(panel.layers):
+        capture = 0.0 if panel.has_thickness else 1.0
+        for subS in range(panel.oversample):
+            for subF in range(panel.oversample):
+                airpath, diffracted = subpixel_ray(panel, s, f, layer, subS, subF)
+                if omega == 0.0 or beam.oversample_omega or beam.per_term:
+                    omega = omega_pixel(panel.pixel_size, airpath, panel.close_distance, panel.point_pixel)
+                if panel.has_thickness and (capture == 0.0 or beam.oversample_thick or beam.per_term):
+                    capture = capture_fraction(layer, panel.layer_step, panel.mu, dot(diffracted, odet))
+                for i in range(sources.shape[0]):
+                    incident = (sources[i, 0], sources[i, 1], sources[i, 2])
+                    inverse = 1.0 / sources[i, 3]
+                    scattering = (
+                        (diffracted[0] - incident[0]) * inverse,
+                        (diffracted[1] - incident[1]) * inverse,
+                        (diffracted[2] - incident[2]) * inverse,
+                    )
+                    if record is not None:
+                        note_ray(record, layer, subS, subF, i, airpath, diffracted, scattering, capture, omega)
+                    stol = 0.5 * norm(scattering)
+                    cut = beam.dmin > 0.0 and stol > 0.0 and beam.dmin > 0.5 / stol
+                    if cut and not beam.per_term:
+                        continue
+                    if (polar == 0.0 or beam.per_term or beam.oversample_polar) and not (
+                        beam.per_term and beam.nopolar
+                    ):
+                        E_in, B_in = beam_frame(incident, axis)
+                        polar = polarization_factor(beam.kahn_factor, incident, diffracted, E_in, B_in)
+                    weight = 1.0
+                    factor = 1.0
+                    if beam.per_term:
+                        weight = capture * polar * omega * sources[i, 4]
+                        total += beam.I_bg * weight
+                        if cut:
+                            continue
+                    else:
+                        factor *= capture if beam.oversample_thick else 1.0
+                        factor *= polar if beam.oversample_polar else 1.0
+                        factor *= omega if beam.oversample_omega else 1.0
+                    if record is not None:
+                        record[0, POLAR] = polar
+                    total, interpolating = add_orientations(
+                        total,
+                        weight,
+                        factor,
+                        scattering,
+                        crystal,
+                        cell,
+                        cells,
+                        Fhkl,
+                        beam.has_water,
+                        interpolating,
+                        record,
+                    )
+    if record is not None:
+        record[0, CAPTURE], record[0, POLAR], record[0, OMEGA], record[0, TOTAL] = capture, polar, omega, total
+    value = beam.scale * total
+    if not beam.per_term:
+        value *= 1.0 if beam.oversample_thick else capture
+        value *= 1.0 if beam.oversample_polar else polar
+        value *= 1.0 if beam.oversample_omega else omega
+    return value, interpolating

@@ -1,0 +1,345 @@
+"""The fast CUDA kernels: what the fast CPU kernels render, a tile of 16 x 16 pixels per block and two pixels a thread.
+
+Problem: the phases pi N h of the grating function need more digits than float32 has, and float64 is slow on most GPUs.
+
+Choice: the terms of the sum (a source and an orientation each) are taken in portions of :data:`STAGED`. For each term one
+thread computes h, k, l at the tile's middle in float64 and leaves the whole number and the fraction of it in shared
+memory, with the cell vectors over lambda; then all threads go through the portion, each adding a . (d - d of the
+middle) / lambda for its own two pixels. For square crystals with :data:`SQUARE32` all of that is float32 on indices
+multiplied by N, and wrong by rounding over the tile's extent only (``nbnumba.kernels.cpu.variants.anchored_error`` with
+the tile's diagonal). :data:`FIXED` has indices in fixed point (:mod:`nbnumba.kernels.gpu.fixed`) and takes no float64
+either; the other kinds are float64 until fractions are left. Sums of square crystals are float32 within a portion,
+float64 beyond, chapter by chapter: where tiles are few, several blocks share the terms of one
+(:mod:`nbnumba.gpu_split`). With n sub-pixels a side the anchors stay where all terms fit into one portion.
+
+The box of structure factors has one plane more along each axis, filled with the value for everything outside
+(:func:`nbnumba.gpu_inputs.padded_F2`): a clamped unsigned index needs no test. Tiles begin at whole multiples of 16, so that a
+pixel's bits do not depend on the region that is rendered.
+
+Cost: a thread without a pixel to render only waits; a tile at the edge costs as much as one inside. Misuse: SQUARE32
+or FIXED where the error bound is large.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import cache
+from typing import Any
+
+from nbnumba.kernels.formulas.absorption import capture_fraction
+from nbnumba.kernels.formulas.geometry import bend, pixel_position, subpixel_coordinate
+from nbnumba.kernels.formulas.polarization import polarization_factor
+from nbnumba.kernels.formulas.solid_angle import omega_pixel
+from nbnumba.kernels.formulas.vec import dot
+from nbnumba.kernels.gpu.fixed import add_fixed, to_fixed
+from nbnumba.kernels.gpu.ops import is_stopped, quotient, remainder, tell_progress
+from nbnumba.kernels.gpu.stage import stage
+from nbnumba.kernels.gpu.terms import FIXED, SQUARE32, SQUARE64, add_square32, peak_of, terms64
+from nbnumba.kernels.jit.cuda import SIMULATED, cuda, cuda_device, cuda_kernel, float32, float64, int32
+
+#: Pixels of a tile along both axes; threads of a block, two pixels each.
+TILE, THREADS = 16, 128
+#: Blocks that a multiprocessor should hold: as many as leave enough registers (bench.cuda_resources); others 4. Of curved
+#: detectors 7 at most, and 4 where pixels weigh sources.
+BLOCKS = {SQUARE32: 8, SQUARE64: 6, FIXED: 7}
+#: Terms in shared memory at a time, and the alignment (bytes) that lets a thread load four numbers at once.
+STAGED, ALIGNMENT = 64, 16
+#: Portions after which a block asks whether it is to stop; where all terms are in one, as many sub-pixels.
+LOOK = 256
+
+
+@cuda_device
+def ray(panel, curved, s, f, layer, subS, subF):
+    """Distance (m) and direction from the crystal to a sub-pixel of a sensor layer."""
+    Fdet = subpixel_coordinate(f, subF, panel.oversample, panel.pixel_size)
+    Sdet = subpixel_coordinate(s, subS, panel.oversample, panel.pixel_size)
+    position = pixel_position(panel, Fdet, Sdet, panel.first_depth + layer * panel.layer_step)
+    if curved:
+        position = bend(panel, position)
+    airpath = math.sqrt(dot(position, position))
+    inverse = 1.0 / airpath
+    return airpath, (position[0] * inverse, position[1] * inverse, position[2] * inverse)
+
+
+@cuda_device
+def offset(panel, curved, s, f, layer, subS, subF, origin):
+    """Direction of a sub-pixel relative to the tile's middle."""
+    _, d = ray(panel, curved, s, f, layer, subS, subF)
+    return d[0] - origin[0], d[1] - origin[1], d[2] - origin[2]
+
+
+@cuda_device
+def as_float32(d, units):
+    """A difference of direction for float32 phases."""
+    return float32(d[0]), float32(d[1]), float32(d[2])
+
+
+@cuda_device
+def as_float64(d, units):
+    """The same for float64 phases."""
+    return d
+
+
+@cuda_device
+def as_fixed(d, units):
+    """The same for phases in fixed point."""
+    scale = units.direction_scale
+    return to_fixed(d[0], scale), to_fixed(d[1], scale), to_fixed(d[2], scale)
+
+
+@cuda_device
+def middle(panel, curved, s, f, origin):
+    """Direction of the corner of pixel (s, f), a tile's middle, and how far other directions in the tile may be off it.
+
+    Into ``origin`` (4,).
+    """
+    position = pixel_position(panel, f * panel.pixel_size, s * panel.pixel_size, panel.first_depth)
+    # half a tile's diagonal, rounded up
+    radius = 0.75 * TILE * panel.pixel_size
+    if curved:  # both arcs, one after the other
+        position = bend(panel, position)
+        radius *= 1.5
+    radius += panel.layers * panel.layer_step
+    airpath = math.sqrt(dot(position, position))
+    origin[0], origin[1], origin[2] = position[0] / airpath, position[1] / airpath, position[2] / airpath
+    origin[3] = radius / max(airpath - radius, 1e-3 * radius)
+
+
+@cuda_device
+def is_cut(beam, diffracted, incident, wavelength):
+    """Whether the resolution limit leaves out this source for this pixel."""
+    if beam.dmin == 0.0:
+        return False
+    x, y, z = diffracted[0] - incident[0], diffracted[1] - incident[1], diffracted[2] - incident[2]
+    return x * x + y * y + z * z > (wavelength / beam.dmin) * (wavelength / beam.dmin)
+
+
+@cuda_device
+def polarized(beam, sources, i, diffracted):
+    """Polarization factor of source ``i``."""
+    incident = (sources[i, 0], sources[i, 1], sources[i, 2])
+    E_in = (sources[i, 5], sources[i, 6], sources[i, 7])
+    B_in = (sources[i, 8], sources[i, 9], sources[i, 10])
+    return polarization_factor(beam.kahn_factor, incident, diffracted, E_in, B_in)
+
+
+@cuda_device
+def capture_of(panel, diffracted, layer):
+    """Share of the photons that a layer captures; 1 without a sensor."""
+    if panel.has_thickness == 0:
+        return 1.0
+    parallax = dot(diffracted, (panel.odet_x, panel.odet_y, panel.odet_z))
+    return capture_fraction(layer, panel.layer_step, panel.mu, parallax)
+
+
+@cuda_device
+def weigh(panel, curved, beam, sources, i, s, f, layer, subS, subF):
+    """Weight of a source's terms and of its share of the background for one pixel, where either is its own."""
+    airpath, diffracted = ray(panel, curved, s, f, layer, subS, subF)
+    incident = (sources[i, 0], sources[i, 1], sources[i, 2])
+    kept = 0.0 if is_cut(beam, diffracted, incident, sources[i, 3]) else 1.0
+    if beam.per_term == 0:
+        return kept, 0.0
+    weight = omega_pixel(panel.pixel_size, airpath, panel.close_distance, panel.point_pixel) * sources[i, 4]
+    weight *= capture_of(panel, diffracted, layer)
+    if beam.nopolar == 0:
+        weight *= polarized(beam, sources, i, diffracted)
+    return kept * weight, weight
+
+
+@cuda_device
+def correction(panel, curved, separate, beam, sources, s, f):
+    """The three factors of a pixel that are not its terms' own, as the reference holds them when its loops end.
+
+    Solid angle of the first sub-pixel, capture fraction of the first sub-pixel of the last layer, polarization of the
+    first source that is not cut, at the first sub-pixel where there is one.
+    """
+    if beam.per_term:
+        return 1.0
+    last = int32(panel.layers - 1)
+    _, diffracted = ray(panel, curved, s, f, last, int32(0), int32(0))
+    factor = capture_of(panel, diffracted, last)
+    airpath, diffracted = ray(panel, curved, s, f, int32(0), int32(0), int32(0))
+    factor *= omega_pixel(panel.pixel_size, airpath, panel.close_distance, panel.point_pixel)
+    if beam.nopolar:
+        return factor
+    if not separate:
+        return factor * polarized(beam, sources, 0, diffracted)
+    n, n_sources = int32(panel.oversample), int32(sources.shape[0])
+    for number in range(int32(panel.layers * n * n * n_sources)):
+        step, i = quotient(number, n_sources), remainder(number, n_sources)
+        subF, subS, layer = remainder(step, n), remainder(quotient(step, n), n), quotient(step, n * n)
+        _, diffracted = ray(panel, curved, s, f, layer, subS, subF)
+        incident = (sources[i, 0], sources[i, 1], sources[i, 2])
+        if not is_cut(beam, diffracted, incident, sources[i, 3]):
+            polar = polarized(beam, sources, i, diffracted)
+            if polar != 0.0:
+                return factor * polar
+    return 0.0
+
+
+@cuda_device
+def first_pixel(corner, tid):
+    """Row and column of a thread's first pixel; the second one is half a tile further on.
+
+    Asked for again where it is needed, so that it takes no register in the inner loop.
+    """
+    return int32(corner[0] + (tid >> 3)), int32(corner[1] + (tid & 7))
+
+
+@cuda_device
+def finished(kind, panel, curved, separate, crystal, beam, sources, s, f, total):
+    """Photons of a pixel, of the sum of its terms."""
+    background = 0.0 if beam.per_term else beam.I_bg
+    value = beam.scale * (total * peak_of(kind, crystal) + background)
+    return value * correction(panel, curved, separate, beam, sources, s, f)
+
+
+@cuda_device
+def is_rendered(window, mask, s, f):
+    """Whether a pixel lies in the window (row0, row1, f0, f1) and is not masked."""
+    row0, row1, f0, f1 = window
+    if s < row0 or s >= row1 or f < f0 or f >= f1:
+        return int32(0)
+    return int32(1) if mask.shape[0] == 0 or mask[s - row0, f - f0] != 0 else int32(0)
+
+
+@cache
+def fast_kernel(kind: int, curved: int, separate: int, split: int = 0) -> Any:
+    """The fast kernel of a kind.
+
+    ``curved``: for the curved detector. ``separate``: pixels weigh sources differently, by the resolution limit or
+    because every term has its own corrections; the terms then come in a group for each source. ``split``: the terms of a
+    tile are shared by the blocks along z (:mod:`nbnumba.gpu_split`), which leave their sums for ``gpu.close``.
+
+    The kernel's arguments::
+
+        image : (row1 - row0, f1 - f0) float32, photons; masked pixels are left as they are. With ``split``
+            (steps * chapters, row1 - row0, f1 - f0) float64; sums for gpu.close
+        window : tuple of 4 int; row0, row1, f0, f1: the rendered rows and columns
+        panel, crystal, cell, beam : PanelBlock, CrystalBlock, CellBlock, BeamBlock
+        sources : (S, 11) float64; incident unit vector, wavelength (m), relative weight, E and B vector of the beam
+        cells : (M, 9) float64; a, b, c (m) of every orientation
+        F2 : float32; the padded box of squared structure factors, l fastest
+        mask : (row1 - row0, f1 - f0) or (0, 0) uint8
+        units : SquareUnits
+        chapter : int32; terms that are added up apart, a multiple of STAGED
+        halt, done : (1,) or (0,) int32, as of gpu.ops.is_stopped and gpu.ops.tell_progress
+
+    Blocks of :data:`THREADS` threads; the grid covers the tiles from ``f0 // TILE`` and ``row0 // TILE`` on. With ``split``
+    each block along z has one chapter of the terms at one step, a sub-pixel of a layer.
+    """
+    real_type, columns, converted, add_terms = {
+        SQUARE32: (float32, 12, as_float32, add_square32),
+        FIXED: (int32, 16, as_fixed, add_fixed),
+    }.get(kind, (float64, 12, as_float64, terms64(kind)))
+
+    blocks = 4 if separate else min(BLOCKS.get(kind, 4), 7 if curved else 8)
+
+    @cuda_kernel(threads=THREADS, blocks=blocks)
+    def render_fast(image, window, panel, crystal, cell, beam, sources, cells, F2, mask, units, chapter, halt, done):
+        if SIMULATED:  # which knows no alignment, and tells arrays apart by their lines
+            real = cuda.shared.array((STAGED, columns), real_type)
+            whole = cuda.shared.array((STAGED, 4), int32)
+        else:
+            real = cuda.shared.array((STAGED, columns), real_type, alignment=ALIGNMENT)
+            whole = cuda.shared.array((STAGED, 4), int32, alignment=ALIGNMENT)
+        origin = cuda.shared.array(4, float64)
+        corner = cuda.shared.array(2, int32)
+        # each thread's own, but registers are scarce in the inner loop
+        live = cuda.shared.array((2, THREADS), int32)
+        total = cuda.shared.array((2, THREADS), float64)
+        grand = cuda.shared.array((2, THREADS), float64)
+        tid = int32(cuda.threadIdx.x)
+        row0, f0 = window[0], window[2]
+        stop = int32(0)
+        if tid == 0:
+            s = int32(int32(row0 // TILE * TILE) + cuda.blockIdx.y * TILE)
+            f = int32(int32(f0 // TILE * TILE) + cuda.blockIdx.x * TILE)
+            corner[0], corner[1] = s, f
+            middle(panel, curved, s + TILE // 2, f + TILE // 2, origin)
+            stop = is_stopped(halt)
+        if cuda.syncthreads_or(stop) != 0:
+            return
+        # two pixels a thread, half a tile apart
+        s, f = first_pixel(corner, tid)
+        live[0, tid] = is_rendered(window, mask, s, f)
+        live[1, tid] = is_rendered(window, mask, s, f + TILE // 2)
+        n_terms = int32(sources.shape[0] * cells.shape[0])
+        size = int32(cells.shape[0]) if separate else n_terms
+        if n_terms <= STAGED:
+            if tid < n_terms:
+                stage(kind, real, whole, tid, tid, origin, crystal, cell, sources, cells, units)
+            cuda.syncthreads()
+        total[0, tid], total[1, tid] = 0.0, 0.0
+        grand[0, tid], grand[1, tid] = 0.0, 0.0
+        n = int32(panel.oversample)
+        step, end_step, first, last = int32(0), int32(panel.layers * n * n), int32(0), n_terms
+        if split:  # one step and one chapter
+            chapters = quotient(int32(n_terms + chapter - 1), chapter)
+            step, first = quotient(cuda.blockIdx.z, chapters), int32(remainder(cuda.blockIdx.z, chapters) * chapter)
+            end_step, last = int32(step + 1), min(n_terms, int32(first + chapter))
+        while step < end_step:
+            if n_terms <= STAGED and step % LOOK == LOOK - 1:
+                stop = is_stopped(halt) if tid == 0 else int32(0)
+                if cuda.syncthreads_or(stop) != 0:
+                    return
+            s, f = first_pixel(corner, tid)
+            subF, subS, layer = remainder(step, n), remainder(quotient(step, n), n), quotient(step, n * n)
+            da = converted(offset(panel, curved, s, f, layer, subS, subF, origin), units)
+            db = converted(offset(panel, curved, s, int32(f + TILE // 2), layer, subS, subF, origin), units)
+            start = first
+            while start < last:
+                # to the end of the chapter, or of the source's terms in it
+                end = min(last, int32((quotient(start, chapter) + 1) * chapter))
+                weight_a, weight_b = float32(1), float32(1)
+                if separate:
+                    i = quotient(start, size)
+                    end = min(end, int32((i + 1) * size))
+                    # a source in two chapters adds to the background in the first of them
+                    background = beam.I_bg / peak_of(kind, crystal) if start == i * size else 0.0
+                    kept, share = weigh(panel, curved, beam, sources, i, s, f, layer, subS, subF)
+                    total[0, tid] += background * share
+                    weight_a = float32(kept)
+                    kept, share = weigh(panel, curved, beam, sources, i, s, int32(f + TILE // 2), layer, subS, subF)
+                    total[1, tid] += background * share
+                    weight_b = float32(kept)
+                    wanted = (live[0, tid] and weight_a != float32(0)) or (live[1, tid] and weight_b != float32(0))
+                    if cuda.syncthreads_or(int32(1) if wanted else int32(0)) == 0:
+                        start = end
+                while start < end:
+                    low, high = start, end
+                    if n_terms > STAGED:
+                        low, high = int32(0), int32(min(STAGED, end - start))
+                        stop = is_stopped(halt) if tid == 0 and start % (LOOK * STAGED) == 0 else int32(0)
+                        if cuda.syncthreads_or(stop) != 0:
+                            return
+                        if tid < high:
+                            term = int32(start + tid)
+                            stage(kind, real, whole, tid, term, origin, crystal, cell, sources, cells, units)
+                        cuda.syncthreads()
+                    if live[0, tid] | live[1, tid]:
+                        sum_a, sum_b = add_terms(real, whole, low, high, da, db, crystal, units, F2)
+                        total[0, tid] += weight_a * sum_a
+                        total[1, tid] += weight_b * sum_b
+                    start = int32(start + STAGED)
+                start = end
+                if not separate or start == last or remainder(start, chapter) == 0:
+                    grand[0, tid] += total[0, tid]
+                    grand[1, tid] += total[1, tid]
+                    total[0, tid], total[1, tid] = 0.0, 0.0
+            step = int32(step + 1)
+        s, f = first_pixel(corner, tid)
+        for p in range(2):
+            if live[p, tid]:
+                if split:
+                    image[cuda.blockIdx.z, s - row0, f - f0] = grand[p, tid]
+                else:
+                    value = finished(kind, panel, curved, separate, crystal, beam, sources, s, f, grand[p, tid])
+                    image[s - row0, f - f0] = value
+            f = int32(f + TILE // 2)
+        if tid == 0:
+            number = (cuda.blockIdx.z * cuda.gridDim.y + cuda.blockIdx.y) * cuda.gridDim.x + cuda.blockIdx.x
+            tell_progress(done, number)
+
+    return render_fast

@@ -1,0 +1,382 @@
+"""Compact spots on CUDA, reflection by reflection: :mod:`nbnumba.kernels.cpu.spots` with tiles in place of bands.
+
+Pairs of a source and an orientation are taken in batches. For each batch
+
+1. :func:`find_spots` lists the footprints and counts those that touch each tile of 16 x 16 pixels; some threads share the
+   lattice lines of a pair;
+2. :func:`place_tiles` adds up the counts, so that every tile has its part of one list;
+3. :func:`fill_lists` writes the list, in no particular order;
+4. the kernel of :func:`paint_kernel` sorts each tile's part by pair, h, k and l, and adds its footprints to the sums of the
+   pixels, which stay in memory between batches.
+
+In the end :func:`close_pixels` turns sums into photons.
+
+How much there is to list is not known beforehand, and the host does not wait to learn it. Where something does not fit into
+the memory that there is, :func:`place_tiles` tells the host what would do and leaves all tiles empty; the host, which waits
+for the image in any case, then has the window rendered again (:mod:`nbnumba.gpu_spots`).
+
+Small stills leave most of a GPU idle, and each launch costs its time. So all kernels take any number of stills at once, which
+differ in their orientations only: those of the first still come first, ``domains`` of them each. A still has tiles, sums and an
+image of its own, the grid's z; its bits are those of a launch of its own.
+
+The order of a pixel's terms is that of pair, h, k, l and sub-pixel, whatever the region, the batches and the number of
+threads: no bit of a pixel depends on them. Formulas are those of the CPU: :mod:`nbnumba.kernels.formulas.spots_shell`.
+
+Cost: a float64 sum for every pixel of the region, and a block of threads for each tile, so that the time is that of the
+fullest tile where all footprints fall into a few. Misuse: as of ``cpu.spots``.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import cache
+from typing import Any
+
+from nbnumba.kernels.formulas.blocks import GAUSS
+from nbnumba.kernels.formulas.corrections import background
+from nbnumba.kernels.formulas.lattice import GAUSS_WIDTH, TOPHAT_EDGE
+from nbnumba.kernels.formulas.spots_shell import (
+    F0,
+    F1,
+    PAIR,
+    S0,
+    S1,
+    SPOT_END,
+    H,
+    K,
+    L,
+    footprint,
+    indices,
+    line_axes,
+    line_ends,
+    line_start,
+    list_spot,
+    radius_sqr,
+    shell_lines,
+)
+from nbnumba.kernels.formulas.structure import F2_at
+from nbnumba.kernels.formulas.vec import dot
+from nbnumba.kernels.gpu.fast import TILE, correction, is_rendered, ray, weigh
+from nbnumba.kernels.gpu.ops import quotient, remainder
+from nbnumba.kernels.jit.cuda import cuda, cuda_device, cuda_kernel, float64, int32, int64
+
+#: Threads of a block: of those that find and fill; of those that paint and close, a pixel each.
+FINDERS, PAINTERS = 128, TILE * TILE
+#: Threads of the one block that places the tiles' lists, and tiles that each has at a time.
+PLACERS, EACH = 256, 16
+#: Threads of a group, whose sum the others take as one; as many as there are groups.
+GROUP = 16
+#: Places in the array ``word``: rows that a thread needs, if more than it has; numbers in the lists of all tiles.
+MOST, TOTAL = 0, 1
+#: Footprints in shared memory at a time.
+STAGED = 64
+# columns of the staged numbers: cell vectors over the wavelength, incident beam, indices, F^2 and resolution limit
+INCIDENT, INDEX, VALUE, LIMIT, NUMBERS = 9, 12, 15, 16, 17
+
+
+@cuda_device
+def walk_line(found, at, n, room, pair, u, w, lines, axes, panel, cell, source, radius, F2):
+    """Footprints on line (u, w) of a pair: ``n`` and their number; up to ``room`` of all are written from ``at`` on.
+
+    ``source``: incident unit vector and wavelength; ``lines``, ``axes``: from ``spots_shell.shell_lines`` and
+    ``line_axes``.
+    """
+    start, v = line_start(source, axes, u, w), axes[2]
+    ends = line_ends(source, axes, u, w, lines[4], lines[5], radius)
+    for side in range(2):
+        for t in range(int32(ends[2 * side]), int32(ends[2 * side + 1]) + 1):
+            x, y, z = start[0] + t * v[0], start[1] + t * v[1], start[2] + t * v[2]
+            box = footprint(panel, x, y, z, source[3], radius)
+            n = list_spot(found, at, n, room, pair, indices(lines, u, w, t), box, cell, F2)
+    return n
+
+
+@cuda_device
+def first_tile(panel, still):
+    """Number of tiles along f, and that of a still's first tile."""
+    tiles_f, tiles_s = (panel.f1 - panel.f0 + TILE - 1) // TILE, (panel.s1 - panel.s0 + TILE - 1) // TILE
+    return tiles_f, still * tiles_f * tiles_s
+
+
+@cuda_kernel(threads=FINDERS, blocks=3)
+def find_spots(
+    found, counts, tallies, first, n_pairs, parts, room, domains, panel, cell, sources, cells, stars, cone, radius, F2
+):
+    """List the footprints of ``n_pairs`` pairs from ``first`` on, a thread for each of the ``parts`` of a pair.
+
+    Parameters
+    ----------
+    found : (>= n_pairs * parts * room, 8) int32
+        Each thread has ``room`` rows; what does not fit is counted and not written.
+    counts : (>= n_pairs * parts,) int32
+        Set to the number of footprints of each thread, ``room`` at most.
+    tallies : (stills * tiles + 1,) int32
+        Zeros before. The number of footprints that touch each tile, tiles along f first, is added; the last one becomes the
+        largest number of a thread's footprints, if that is more than ``room``.
+    domains : int32
+        Orientations of a still.
+    panel : PanelBlock
+        Its rows and columns are the region.
+    sources : (S, >= 4) float64
+    cone : tuple of 4 float
+    """
+    thread = cuda.blockIdx.x * FINDERS + cuda.threadIdx.x
+    if thread >= n_pairs * parts:
+        return
+    pair = int32(first + thread // parts)
+    i, m = quotient(pair, cells.shape[0]), remainder(pair, cells.shape[0])
+    source = (sources[i, 0], sources[i, 1], sources[i, 2], sources[i, 3])
+    lines = shell_lines(source, cells, m, cone, radius)
+    axes = line_axes(stars, m, lines)
+    wide = int32(max(lines[3] - lines[2] + 1, 0))
+    at, n = thread * room, 0
+    for number in range(int32(thread % parts), int32(max(lines[1] - lines[0] + 1, 0) * wide), int32(parts)):
+        u, w = lines[0] + quotient(number, wide), lines[2] + remainder(number, wide)
+        n = walk_line(found, at, n, room, pair, u, w, lines, axes, panel, cell, source, radius, F2)
+    if n > room:
+        cuda.atomic.max(tallies, tallies.shape[0] - 1, int32(n))
+    counts[thread] = min(n, room)
+    tiles_f, start = first_tile(panel, quotient(m, domains))
+    for row in range(at, at + min(n, room)):
+        for tile_s in range((found[row, S0] - panel.s0) // TILE, (found[row, S1] - 1 - panel.s0) // TILE + 1):
+            for tile_f in range((found[row, F0] - panel.f0) // TILE, (found[row, F1] - 1 - panel.f0) // TILE + 1):
+                cuda.atomic.add(tallies, start + tile_s * tiles_f + tile_f, 1)
+
+
+@cuda_device
+def sum_up(numbers, begin, end):
+    """Sum of int64 numbers."""
+    total = int64(0)
+    for i in range(begin, end):
+        total += numbers[i]
+    return total
+
+
+@cuda_kernel(threads=PLACERS, blocks=1)
+def place_tiles(places, tallies, word, room, capacity):
+    """Where each tile's part of the list begins, from the counts; of one block.
+
+    Parameters
+    ----------
+    places : (stills * tiles + 1,) int32
+        The last one is set to whether something did not fit; all others are 0 then.
+    tallies : (stills * tiles + 1,) int32
+        As find_spots leaves them; zeros in the end.
+    word : (2,) int64
+        Memory of the host that the device sees: :data:`MOST` and :data:`TOTAL` are set. The second one counts only what
+        found room.
+    room : int
+        Of a thread, as of find_spots.
+    capacity : int
+        Numbers that the list has room for, below 2^31.
+    """
+    sums = cuda.shared.array(PLACERS, int64)
+    groups = cuda.shared.array(GROUP, int64)
+    tid, n_tiles = int32(cuda.threadIdx.x), int32(tallies.shape[0] - 1)
+    most, total = int64(tallies[n_tiles]), int64(0)
+    first = int32(0)
+    while first < n_tiles:
+        begin = int32(first + tid * EACH)
+        end = int32(min(begin + EACH, n_tiles))
+        own = int64(0)
+        for tile in range(begin, end):
+            own += tallies[tile]
+        sums[tid] = own
+        cuda.syncthreads()
+        if tid < GROUP:
+            groups[tid] = sum_up(sums, tid * GROUP, (tid + 1) * GROUP)
+        cuda.syncthreads()
+        group = tid // GROUP
+        at = total + sum_up(groups, 0, group) + sum_up(sums, group * GROUP, tid)
+        total += sum_up(groups, 0, GROUP)
+        for tile in range(begin, end):
+            places[tile] = int32(at)
+            at += tallies[tile]
+            tallies[tile] = 0
+        first = int32(first + PLACERS * EACH)
+        cuda.syncthreads()
+    full = most > room or total > capacity
+    if full:
+        for tile in range(tid, n_tiles, PLACERS):
+            places[tile] = 0
+    if tid == 0:
+        tallies[n_tiles] = 0
+        places[n_tiles] = 1 if full else 0
+        word[MOST], word[TOTAL] = most, total
+
+
+@cuda_kernel(threads=FINDERS, blocks=8)
+def fill_lists(lists, places, found, counts, n_threads, room, orientations, domains, panel):
+    """Write the rows of ``found`` that touch each tile into its part of the list, in any order.
+
+    Parameters
+    ----------
+    lists : (>= sum of all counts,) int32
+    places : (stills * tiles + 1,) int32
+        Where each tile's part begins; in the end, where the next one does. The last one: whether nothing is to be done.
+    orientations, domains : int32
+        Of all stills together, and of each.
+    """
+    thread = cuda.blockIdx.x * FINDERS + cuda.threadIdx.x
+    if thread >= n_threads or places[places.shape[0] - 1] != 0:
+        return
+    for row in range(thread * room, thread * room + counts[thread]):
+        tiles_f, start = first_tile(panel, quotient(remainder(found[row, PAIR], orientations), domains))
+        for tile_s in range((found[row, S0] - panel.s0) // TILE, (found[row, S1] - 1 - panel.s0) // TILE + 1):
+            for tile_f in range((found[row, F0] - panel.f0) // TILE, (found[row, F1] - 1 - panel.f0) // TILE + 1):
+                lists[cuda.atomic.add(places, start + tile_s * tiles_f + tile_f, 1)] = row
+
+
+@cuda_device
+def comes_later(found, one, other, per_pair):
+    """Whether row ``one`` of ``found`` is added after row ``other``; each pair has ``per_pair`` rows."""
+    if quotient(one, per_pair) != quotient(other, per_pair):
+        return one > other
+    if found[one, H] != found[other, H]:
+        return found[one, H] > found[other, H]
+    if found[one, K] != found[other, K]:
+        return found[one, K] > found[other, K]
+    return found[one, L] > found[other, L]
+
+
+@cuda_device
+def sort_rows(lists, begin, n, found, per_pair, tid):
+    """Sort ``n`` rows of the list from ``begin`` on, by all threads of a block.
+
+    A bitonic network in which the smaller row always goes first: rows beyond the end count as larger than any, and stay.
+    """
+    size = int32(2)
+    while size < 2 * n:
+        step = size >> 1
+        while step > 0:
+            flip = size - 1 if step == size >> 1 else step
+            i = tid
+            while i < n:
+                j = i ^ flip
+                if i < j and j < n:
+                    one, other = lists[begin + i], lists[begin + j]
+                    if comes_later(found, one, other, per_pair):
+                        lists[begin + i], lists[begin + j] = other, one
+                i = int32(i + PAINTERS)
+            cuda.syncthreads()
+            step >>= 1
+        size <<= 1
+
+
+@cuda_device
+def stage(real, whole, j, row, found, crystal, cell, beam, sources, cells, F2):
+    """What a block needs of a footprint: into row ``j`` of ``real`` (STAGED, NUMBERS) and ``whole`` (STAGED, 5)."""
+    pair, h, k, l = found[row, PAIR], found[row, H], found[row, K], found[row, L]
+    i, m = quotient(pair, cells.shape[0]), remainder(pair, cells.shape[0])
+    inverse = 1.0 / sources[i, 3]
+    for n in range(9):
+        real[j, n] = cells[m, n] * inverse
+    for n in range(3):
+        real[j, INCIDENT + n] = sources[i, n]
+    real[j, INDEX], real[j, INDEX + 1], real[j, INDEX + 2] = float64(h), float64(k), float64(l)
+    peak = crystal.Na * crystal.Nb * crystal.Nc
+    real[j, VALUE] = peak * peak * F2_at(F2, cell, h - cell.h_min, k - cell.k_min, l - cell.l_min)
+    real[j, LIMIT] = (sources[i, 3] / beam.dmin) ** 2 if beam.dmin > 0.0 else math.inf
+    whole[j, 0], whole[j, 1] = found[row, F0], found[row, F1]
+    whole[j, 2], whole[j, 3], whole[j, 4] = found[row, S0], found[row, S1], i
+
+
+@cuda_device
+def spot_term(real, j, d, form, gauss):
+    """Term of a staged footprint for a ray, without weights."""
+    q = (d[0] - real[j, INCIDENT], d[1] - real[j, INCIDENT + 1], d[2] - real[j, INCIDENT + 2])
+    a, b, c = (
+        (real[j, 0], real[j, 1], real[j, 2]),
+        (real[j, 3], real[j, 4], real[j, 5]),
+        (real[j, 6], real[j, 7], real[j, 8]),
+    )
+    r = radius_sqr(a, b, c, (real[j, INDEX], real[j, INDEX + 1], real[j, INDEX + 2]), q, form)
+    if r >= (SPOT_END if gauss else TOPHAT_EDGE) or dot(q, q) > real[j, LIMIT]:
+        return 0.0
+    return real[j, VALUE] * math.exp(-2.0 / GAUSS_WIDTH * r) if gauss else real[j, VALUE]
+
+
+@cache
+def paint_kernel(per_term: int, single: int) -> Any:
+    """The kernel that adds footprints to the pixels' sums.
+
+    ``per_term``: every term has its own weight. ``single``: there is one layer, and one sub-pixel in a pixel.
+
+    The kernel's arguments::
+
+        sums : (stills, s1 - s0, f1 - f0) float64; begun with the first batch
+        lists, places : as fill_lists leaves them
+        found : (rows, 8) int32; each pair has per_pair of them
+        panel, crystal, cell, beam : parameter blocks; the panel's rows and columns are the region
+        form : tuple of 6 float, of spots_shell.radius_sqr
+        sources : (S, 11) float64, as of gpu.fast
+        cells : (M, 9) float64
+        F2 : (n,) float32, KernelInputs.F2_table
+        mask : (s1 - s0, f1 - f0) or (0, 0) uint8
+        first : int; whether this is the first batch
+
+    Blocks of PAINTERS threads, one for each tile; stills along z.
+    """
+
+    @cuda_kernel(threads=PAINTERS, blocks=2 if per_term else (4 if single else 3))
+    def paint_spots(
+        sums, lists, places, found, per_pair, panel, crystal, cell, beam, form, sources, cells, F2, mask, first
+    ):
+        real = cuda.shared.array((STAGED, NUMBERS), float64)
+        whole = cuda.shared.array((STAGED, 5), int32)
+        tid, still = int32(cuda.threadIdx.x), int32(cuda.blockIdx.z)
+        tile = int32((still * cuda.gridDim.y + cuda.blockIdx.y) * cuda.gridDim.x + cuda.blockIdx.x)
+        s = int32(panel.s0 + cuda.blockIdx.y * TILE + (tid >> 4))
+        f = int32(panel.f0 + cuda.blockIdx.x * TILE + (tid & 15))
+        begin, end = int32(places[tile - 1]) if tile > 0 else int32(0), int32(places[tile])
+        if begin == end and not first:
+            return
+        sort_rows(lists, begin, end - begin, found, per_pair, tid)
+        inside = is_rendered((panel.s0, panel.s1, panel.f0, panel.f1), mask, s, f)
+        total = 0.0 if per_term else beam.I_bg
+        if inside and not first:
+            total = sums[still, s - panel.s0, f - panel.f0]
+        gauss, n = crystal.shape == GAUSS, int32(panel.oversample)
+        steps = int32(1) if single else int32(panel.layers * n * n)
+        d = (0.0, 0.0, 0.0)
+        if single:
+            _, d = ray(panel, 0, s, f, int32(0), int32(0), int32(0))
+        while begin < end:
+            staged = int32(min(STAGED, end - begin))
+            cuda.syncthreads()
+            if tid < staged:
+                stage(real, whole, tid, lists[begin + tid], found, crystal, cell, beam, sources, cells, F2)
+            cuda.syncthreads()
+            for j in range(staged if inside else 0):
+                if f < whole[j, 0] or f >= whole[j, 1] or s < whole[j, 2] or s >= whole[j, 3]:
+                    continue
+                for step in range(steps):
+                    subF, subS, layer = remainder(step, n), remainder(quotient(step, n), n), quotient(step, n * n)
+                    if not single:
+                        _, d = ray(panel, 0, s, f, layer, subS, subF)
+                    term = spot_term(real, j, d, form, gauss)
+                    if per_term and term != 0.0:
+                        term *= weigh(panel, 0, beam, sources, whole[j, 4], s, f, layer, subS, subF)[0]
+                    total += term
+            begin = int32(begin + STAGED)
+        if inside:
+            sums[still, s - panel.s0, f - panel.f0] = total
+
+    return paint_spots
+
+
+@cuda_kernel(threads=PAINTERS, blocks=2)
+def close_pixels(image, sums, panel, beam, sources, mask):
+    """Turn sums into photons: ``image`` (stills, s1 - s0, f1 - f0) float32; masked pixels are left as they are."""
+    tid, still = int32(cuda.threadIdx.x), int32(cuda.blockIdx.z)
+    s = int32(panel.s0 + cuda.blockIdx.y * TILE + (tid >> 4))
+    f = int32(panel.f0 + cuda.blockIdx.x * TILE + (tid & 15))
+    if not is_rendered((panel.s0, panel.s1, panel.f0, panel.f1), mask, s, f):
+        return
+    total = sums[still, s - panel.s0, f - panel.f0]
+    if beam.per_term:
+        if beam.I_bg != 0.0:
+            total += background(panel, beam, sources, s, f)
+    elif total != 0.0:
+        total *= correction(panel, 0, int32(beam.dmin > 0.0), beam, sources, s, f)
+    image[still, s - panel.s0, f - panel.f0] = beam.scale * total

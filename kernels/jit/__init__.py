@@ -1,0 +1,1 @@
+"""Compilers: the decorators of both targets, and where compiled kernels are kept."""
