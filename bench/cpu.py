@@ -30,10 +30,10 @@ from bench.workloads import Workload, lay_out, workloads
 from nbnumba.cli.build import build
 from nbnumba.cli.info import facts as installation
 from nbnumba.cli.parse import parse
-from nbnumba.dispatch import Renderer, make_plan, set_threads
-from nbnumba.experiment import resolve
-from nbnumba.inputs import KernelInputs, build_inputs
-from nbnumba.timing import Timing, count_pixels, count_steps, render_seconds
+from nbnumba.model.experiment import resolve
+from nbnumba.render.dispatch import Renderer, make_plan, set_threads
+from nbnumba.render.inputs import KernelInputs, build_inputs
+from nbnumba.render.timing import Timing, count_pixels, count_steps, render_seconds
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "bench" / "results"

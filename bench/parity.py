@@ -15,7 +15,7 @@ import numpy as np
 
 from nbnumba.cli.build import build
 from nbnumba.cli.parse import parse
-from nbnumba.simulate import simulate
+from nbnumba.render.simulate import simulate
 
 GOLDEN = Path(__file__).resolve().parent.parent / "tests" / "golden"
 

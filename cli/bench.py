@@ -18,10 +18,10 @@ from nbnumba.cli.info import facts as installation
 from nbnumba.cli.parse import parse
 from nbnumba.cli.run import write_json
 from nbnumba.data import lysozyme_text
-from nbnumba.dispatch import Plan, make_renderer, set_threads
-from nbnumba.experiment import Experiment, resolve
-from nbnumba.inputs import build_inputs
-from nbnumba.timing import DeviceTiming, Timing, time_images, time_on_device
+from nbnumba.model.experiment import Experiment, resolve
+from nbnumba.render.dispatch import Plan, make_renderer, set_threads
+from nbnumba.render.inputs import build_inputs
+from nbnumba.render.timing import DeviceTiming, Timing, time_images, time_on_device
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ def measure(experiment: Experiment, options: RunOptions, repeat: int, scaling: b
     Raises
     ------
     ConfigError, DeviceError
-        See ``nbnumba.dispatch``.
+        See ``nbnumba.render.dispatch``.
     """
 
     def watch(share: float) -> None:

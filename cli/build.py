@@ -1,6 +1,6 @@
 """From a parsed command line to the configuration: header images, the matrix, and only what was given.
 
-Whatever is not given is left to the dataclasses of ``nbnumba.config``, the one place where defaults are.
+Whatever is not given is left to the dataclasses of ``nbnumba.model.config``, the one place where defaults are.
 """
 
 from __future__ import annotations
@@ -17,7 +17,11 @@ from typing import Any, TypeVar
 import numpy as np
 
 from nbnumba.cli.parse import Invocation
-from nbnumba.config import (
+from nbnumba.errors import ConfigError, UsageError
+from nbnumba.io.geometry import FileGeometry
+from nbnumba.io.matrix import read_matrix
+from nbnumba.io.smv import SmvImage, read_smv
+from nbnumba.model.config import (
     Background,
     Beam,
     Crystal,
@@ -27,12 +31,8 @@ from nbnumba.config import (
     Simulation,
     StructureFactors,
 )
-from nbnumba.errors import ConfigError, UsageError
-from nbnumba.io.geometry import FileGeometry
-from nbnumba.io.matrix import read_matrix
-from nbnumba.io.smv import SmvImage, read_smv
-from nbnumba.outputs import Outputs
-from nbnumba.structure_factors import content_kind
+from nbnumba.model.outputs import Outputs
+from nbnumba.model.structure_factors import content_kind
 
 log = logging.getLogger("nbnumba")
 
@@ -87,7 +87,7 @@ class RunOptions:
     Attributes
     ----------
     device, precision : str
-        As ``nbnumba.simulate.simulate`` takes them.
+        As ``nbnumba.render.simulate.simulate`` takes them.
     threads : int or None
         CPU threads; None: one per core.
     progress : bool
@@ -220,7 +220,7 @@ def _geometry(invocation: Invocation, values: _Values) -> FileGeometry | None:
         if image is not None:
             raise UsageError("--geometry-image chooses an image of the scan of --geometry: give --geometry FILE")
         return None
-    from nbnumba import geometry_files
+    from nbnumba.model import geometry_files
 
     path = Path(name)
     if geometry_files.geometry_kind(path) == "smv":
@@ -247,7 +247,7 @@ def _geometry(invocation: Invocation, values: _Values) -> FileGeometry | None:
 
 def _file_crystal(found: FileGeometry, values: _Values) -> None:
     """The crystal of the geometry file: in its orientation, but with the cell of the flags, if any."""
-    from nbnumba.geometry_files import orientation
+    from nbnumba.model.geometry_files import orientation
 
     source = f"--geometry {found.path}"
     wavelength = values.get("beam.wavelength_A") or Beam.wavelength_A

@@ -13,9 +13,9 @@ import typer
 from nbnumba.cli.against import run_both
 from nbnumba.cli.compare_flags import CompareOptions
 from nbnumba.cli.run import write_json
-from nbnumba.compare import BARE_SUFFIXES, Bars, Comparison, compare_images, read_image
-from nbnumba.compare_picture import save_comparison, summary_rows
 from nbnumba.errors import ConfigError, FileError, UsageError
+from nbnumba.inspect.compare import BARE_SUFFIXES, Bars, Comparison, compare_images, read_image
+from nbnumba.inspect.compare_picture import save_comparison, summary_rows
 from nbnumba.io.files import cause, together
 
 

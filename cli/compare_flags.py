@@ -14,7 +14,7 @@ from nbnumba.cli.parse import is_flag
 from nbnumba.errors import UsageError
 
 #: Where the words behind "--" are, which belong to the simulators.
-FLAGS_KEY = "nbnumba.compare.flags"
+FLAGS_KEY = "nbnumba.inspect.compare.flags"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import typer
 
-from nbnumba.compare_traces import compare_traces, comparison_csv, comparison_data, comparison_lines
+from nbnumba.inspect.compare_traces import compare_traces, comparison_csv, comparison_data, comparison_lines
+from nbnumba.inspect.trace_text import read_traces
 from nbnumba.io.files import atomic_write
-from nbnumba.trace_text import read_traces
 
 
 def compare_trace_files(a: Path, b: Path, rtol: float, json: Path | None, csv: Path | None) -> bool:

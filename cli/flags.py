@@ -4,7 +4,7 @@ The reference finds a flag when its name occurs anywhere in the word, so ``-matr
 Here a flag has one name, further spellings, and stems: beginnings after which any ending is accepted.
 
 Nothing here imports NumPy, so that the help appears at once; defaults are therefore repeated in the table as text, and a
-test holds them against the dataclasses of ``nbnumba.config``.
+test holds them against the dataclasses of ``nbnumba.model.config``.
 """
 
 from __future__ import annotations

@@ -11,10 +11,10 @@ import typer
 from llvmlite import binding
 
 import nbnumba
-from nbnumba.devices import survey, toolkit_version, try_kernel
-from nbnumba.dispatch import set_threads
 from nbnumba.kernels.jit import cache as kernel_cache
 from nbnumba.kernels.jit.cuda_choice import find_package
+from nbnumba.render.devices import survey, toolkit_version, try_kernel
+from nbnumba.render.dispatch import set_threads
 
 PACKAGES = ("numba", "llvmlite", "numpy", "fabio", "typer", "rich", "matplotlib", "numba-cuda", "numba-cuda-mlir")
 

@@ -26,7 +26,7 @@ from nbnumba.cli.series_flags import SERIES_FLAGS, SeriesRequest, parse_series
 from nbnumba.cli.trace_flags import TRACE_FLAGS, TraceRequest, parse_trace
 from nbnumba.errors import NbnumbaError, UsageError, first_line, one_line
 from nbnumba.io.files import cause
-from nbnumba.threads import is_left_running
+from nbnumba.render.threads import is_left_running
 
 app = typer.Typer(
     name="nbnumba",

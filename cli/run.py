@@ -19,11 +19,11 @@ from nbnumba.cli import interrupt, report
 from nbnumba.cli.build import RunOptions, build
 from nbnumba.cli.parse import Invocation
 from nbnumba.errors import FileError
-from nbnumba.experiment import Experiment, resolve
 from nbnumba.io.files import atomic_write, together
-from nbnumba.outputs import Outputs
-from nbnumba.simulate import Result, simulate
-from nbnumba.writing import Written, write_outputs
+from nbnumba.model.experiment import Experiment, resolve
+from nbnumba.model.outputs import Outputs
+from nbnumba.output.writing import Written, write_outputs
+from nbnumba.render.simulate import Result, simulate
 
 
 def run(invocation: Invocation) -> tuple[Experiment, RunOptions]:

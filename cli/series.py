@@ -13,14 +13,14 @@ from typing import Any
 from nbnumba.cli import interrupt, report
 from nbnumba.cli.build import RunOptions, build
 from nbnumba.cli.series_flags import SeriesRequest
-from nbnumba.config import Simulation
-from nbnumba.distributions import read_variations
 from nbnumba.errors import ConfigError, UsageError
-from nbnumba.experiment import resolve
-from nbnumba.outputs import Outputs
-from nbnumba.series import NOWHERE, Series
-from nbnumba.series_folder import read_manifest
-from nbnumba.series_run import SeriesReport, run_series
+from nbnumba.model.config import Simulation
+from nbnumba.model.experiment import resolve
+from nbnumba.model.outputs import Outputs
+from nbnumba.series.folder import read_manifest
+from nbnumba.series.run import SeriesReport, run_series
+from nbnumba.series.shots import NOWHERE, Series
+from nbnumba.series.variation import read_variations
 
 
 def make_series(request: SeriesRequest) -> None:

@@ -12,11 +12,11 @@ from nbnumba.cli.build import RunOptions, build
 from nbnumba.cli.parse import Invocation
 from nbnumba.cli.run import run, write_json
 from nbnumba.cli.trace_flags import TraceRequest
-from nbnumba.dispatch import make_plan
-from nbnumba.experiment import Experiment, resolve
-from nbnumba.inputs import build_inputs
-from nbnumba.trace import PixelTrace, environment, trace
-from nbnumba.trace_text import trace_data, trace_lines, trace_table
+from nbnumba.inspect.trace import PixelTrace, environment, trace
+from nbnumba.inspect.trace_text import trace_data, trace_lines, trace_table
+from nbnumba.model.experiment import Experiment, resolve
+from nbnumba.render.dispatch import make_plan
+from nbnumba.render.inputs import build_inputs
 
 
 def trace_pixels(request: TraceRequest) -> None:

@@ -20,7 +20,6 @@ from __future__ import annotations
 import sys as _sys
 from importlib import import_module as _import_module
 from pathlib import Path as _Path
-from types import ModuleType as _ModuleType
 from typing import TYPE_CHECKING
 from typing import Any as _Any
 
@@ -31,7 +30,15 @@ if not (_here / "kernels").is_dir():  # a wheel: they lie inside it
 __version__ = "0.2.0.dev0"
 
 if TYPE_CHECKING:
-    from nbnumba.config import (
+    from nbnumba.errors import (
+        ConfigError,
+        DeviceError,
+        FileError,
+        NbnumbaError,
+        ResourceError,
+        UsageError,
+    )
+    from nbnumba.model.config import (
         Background,
         Beam,
         Crystal,
@@ -42,34 +49,26 @@ if TYPE_CHECKING:
         Simulation,
         StructureFactors,
     )
-    from nbnumba.distributions import Variation, read_variations
-    from nbnumba.errors import (
-        ConfigError,
-        DeviceError,
-        FileError,
-        NbnumbaError,
-        ResourceError,
-        UsageError,
-    )
-    from nbnumba.experiment import Experiment, resolve
-    from nbnumba.outputs import Outputs
-    from nbnumba.series import Series, Shot, series_outputs
-    from nbnumba.series_run import SeriesReport, run_series
-    from nbnumba.series_truth import read_truth
-    from nbnumba.simulate import Result, simulate
-    from nbnumba.writing import Written, write_outputs
+    from nbnumba.model.experiment import Experiment, resolve
+    from nbnumba.model.outputs import Outputs
+    from nbnumba.output.writing import Written, write_outputs
+    from nbnumba.render.simulate import Result, simulate
+    from nbnumba.series.run import SeriesReport, run_series
+    from nbnumba.series.shots import Series, Shot, series_outputs
+    from nbnumba.series.truth import read_truth
+    from nbnumba.series.variation import Variation, read_variations
 
 _PLACES = {
-    "config": "Background Beam Crystal Detector Panel Sampling Scan Simulation StructureFactors",
-    "distributions": "Variation read_variations",
     "errors": "ConfigError DeviceError FileError NbnumbaError ResourceError UsageError",
-    "experiment": "Experiment resolve",
-    "outputs": "Outputs",
-    "series": "Series Shot series_outputs",
-    "series_run": "SeriesReport run_series",
-    "series_truth": "read_truth",
-    "simulate": "Result simulate",
-    "writing": "Written write_outputs",
+    "model.config": "Background Beam Crystal Detector Panel Sampling Scan Simulation StructureFactors",
+    "model.experiment": "Experiment resolve",
+    "model.outputs": "Outputs",
+    "output.writing": "Written write_outputs",
+    "render.simulate": "Result simulate",
+    "series.run": "SeriesReport run_series",
+    "series.shots": "Series Shot series_outputs",
+    "series.truth": "read_truth",
+    "series.variation": "Variation read_variations",
 }
 _MODULE_OF = {name: module for module, names in _PLACES.items() for name in names.split()}
 _CALL_KERNELS = {"simulate", "write_outputs"}
@@ -111,7 +110,7 @@ __all__ = [
 def _load(name: str) -> _Any:
     value = getattr(_import_module(f"nbnumba.{_MODULE_OF[name]}"), name)
     if name in _CALL_KERNELS:
-        from nbnumba.threads import thread_safe
+        from nbnumba.render.threads import thread_safe
 
         value = thread_safe(value)
     return value
@@ -127,16 +126,3 @@ def __getattr__(name: str) -> _Any:
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
-
-
-class _Package(_ModuleType):
-    """Importing the module ``nbnumba.simulate`` must not hide the function of that name."""
-
-    def __setattr__(self, name: str, value: object) -> None:
-        if name in _MODULE_OF and isinstance(value, _ModuleType):
-            self.__dict__.pop(name, None)
-            return
-        super().__setattr__(name, value)
-
-
-_sys.modules[__name__].__class__ = _Package

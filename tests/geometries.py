@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from nbnumba.config import Beam, Convention, Crystal, Detector, Panel, Scan, Simulation, StructureFactors
-from nbnumba.experiment import Experiment, resolve
-from nbnumba.imgcif import ImageGeometry
+from nbnumba.model.config import Beam, Convention, Crystal, Detector, Panel, Scan, Simulation, StructureFactors
+from nbnumba.model.experiment import Experiment, resolve
+from nbnumba.model.frames import ImageGeometry
 
 _SIZE: dict[str, Any] = {"fpixels": 33, "spixels": 26, "pixel_mm": 0.173123456, "distance_mm": 123.456789}
 _TILTED = Panel(

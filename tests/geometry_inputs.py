@@ -11,9 +11,9 @@ import numpy as np
 
 from nbnumba.cli.build import build
 from nbnumba.cli.parse import parse
-from nbnumba.config import Sampling, Simulation, StructureFactors
-from nbnumba.geometry_files import read_geometry, to_config
 from nbnumba.io.geometry import rotation
+from nbnumba.model.config import Sampling, Simulation, StructureFactors
+from nbnumba.model.geometry_files import read_geometry, to_config
 
 CELL = (36.4, 41.7, 47.3, 82.1, 75.4, 68.9)
 WAVELENGTH = 0.9795

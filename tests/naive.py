@@ -10,7 +10,7 @@ import itertools
 
 import numpy as np
 
-from nbnumba.experiment import Experiment
+from nbnumba.model.experiment import Experiment
 
 R_E_SQR = 7.94079248018965e-30
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from nbnumba.config import Beam, Crystal, Detector, Sampling, Scan, Simulation, StructureFactors
-from nbnumba.series import Series
+from nbnumba.model.config import Beam, Crystal, Detector, Sampling, Scan, Simulation, StructureFactors
+from nbnumba.series.shots import Series
 
 ROOT = Path(__file__).resolve().parent.parent
 SIMULATION = Simulation(

@@ -13,13 +13,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nbnumba.background import air_F_sqr, interpolate, molecules, read_stol, total_F_sqr
 from nbnumba.cli.build import build
 from nbnumba.cli.parse import parse
-from nbnumba.config import Background, Beam, Crystal, Detector, Sampling, Simulation, StructureFactors
 from nbnumba.errors import ConfigError, FileError
-from nbnumba.experiment import resolve
-from nbnumba.simulate import Result, simulate
+from nbnumba.model.config import Background, Beam, Crystal, Detector, Sampling, Simulation, StructureFactors
+from nbnumba.model.experiment import resolve
+from nbnumba.render.background import air_F_sqr, interpolate, molecules, read_stol, total_F_sqr
+from nbnumba.render.simulate import Result, simulate
 
 R_E_SQR = 7.94079248018965e-30
 TABLE = "# stol F\n0 2.5\n0.1, 3.0 7 8\n\n0.2 5 ! peak\n0.3 nan\n0.4 4\n0.6 3\n1.2 1\n".replace(",", " ")

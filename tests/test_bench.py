@@ -18,10 +18,10 @@ from hypothesis import strategies as st
 from nbnumba.cli.bench import _numbers_of_threads
 from nbnumba.cli.bench_flags import parse_bench
 from nbnumba.cli.main import main
-from nbnumba.dispatch import make_renderer
 from nbnumba.errors import UsageError
-from nbnumba.inputs import build_inputs
-from nbnumba.timing import Timing, count_steps, time_images
+from nbnumba.render.dispatch import make_renderer
+from nbnumba.render.inputs import build_inputs
+from nbnumba.render.timing import Timing, count_steps, time_images
 from tests.test_physics import BASE, resolve
 
 ROOT = Path(__file__).parents[1]

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 import nbnumba as nb
-from nbnumba.checked import name_of
-from nbnumba.field_types import described, fitted, hints_of
+from nbnumba.model.checked import name_of
+from nbnumba.model.field_types import described, fitted, hints_of
 
 SIMULATION = nb.Simulation(
     crystal=nb.Crystal(cell=(40.0, 50.0, 60.0)),

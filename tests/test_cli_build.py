@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nbnumba import config
 from nbnumba.cli import main as cli_main
 from nbnumba.cli.build import RunOptions, build
 from nbnumba.cli.parse import parse
 from nbnumba.errors import ConfigError, FileError
-from nbnumba.outputs import Outputs
+from nbnumba.model import config
+from nbnumba.model.outputs import Outputs
 from tests.conftest import CASES, GOLDEN
 
 CELL = ("-cell", "50")

@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nbnumba import config
 from nbnumba.cli.build import RunOptions, build
 from nbnumba.cli.flag_table import FLAGS, TABLE
 from nbnumba.cli.flags import Flag, Table, count
 from nbnumba.cli.parse import parse
 from nbnumba.errors import UsageError
-from nbnumba.outputs import Outputs
+from nbnumba.model import config
+from nbnumba.model.outputs import Outputs
 from tests.conftest import CASES
 
 ROOT = Path(__file__).parent.parent

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from nbnumba.cli.main import main
-from nbnumba.compare import Bars, compare_images, read_image
-from nbnumba.compare_picture import WIDTH_PX, save_comparison
 from nbnumba.errors import FileError
+from nbnumba.inspect.compare import Bars, compare_images, read_image
+from nbnumba.inspect.compare_picture import WIDTH_PX, save_comparison
 from tests.compare_inputs import FLAGS
 from tests.terminal import shell
 

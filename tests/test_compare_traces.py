@@ -13,10 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nbnumba.cli.main import main
-from nbnumba.compare_traces import compare_traces, verdict
 from nbnumba.errors import ConfigError, FileError
-from nbnumba.factors import FACTORS
-from nbnumba.trace_text import TraceLog, read_traces
+from nbnumba.inspect.compare_traces import compare_traces, verdict
+from nbnumba.inspect.trace_schema import FACTORS
+from nbnumba.inspect.trace_text import TraceLog, read_traces
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 

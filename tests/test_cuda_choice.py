@@ -6,10 +6,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from nbnumba import devices
 from nbnumba.kernels.jit import cache as _cache
 from nbnumba.kernels.jit import cuda_choice as _cuda_choice
 from nbnumba.kernels.jit.cuda_choice import MLIR, NUMBA_CUDA, SIMULATOR, VARIABLE, find_package
+from nbnumba.render import devices
 
 
 @pytest.fixture

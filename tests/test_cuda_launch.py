@@ -12,7 +12,7 @@ CHANGES = """
     import numpy as np
     from typing import NamedTuple
     from nbnumba.kernels.jit.cuda import Launch, cuda
-    from nbnumba.gpu_launch import Starter
+    from nbnumba.render.gpu.launch import Starter
 
     class Block(NamedTuple):
         whole: int

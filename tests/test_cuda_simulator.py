@@ -19,10 +19,10 @@ import pytest
 
 from nbnumba.cli.build import build
 from nbnumba.cli.parse import is_flag, parse
-from nbnumba.dispatch import Plan, Renderer, make_plan
-from nbnumba.experiment import resolve
-from nbnumba.gpu_inputs import choose_variant
-from nbnumba.inputs import KernelInputs, build_inputs
+from nbnumba.model.experiment import resolve
+from nbnumba.render.dispatch import Plan, Renderer, make_plan
+from nbnumba.render.gpu.inputs import choose_variant
+from nbnumba.render.inputs import KernelInputs, build_inputs
 from tests.conftest import CASES, GOLDEN
 
 ROOT = Path(__file__).parents[1]
@@ -199,8 +199,8 @@ def test_bands_and_mask_change_no_pixel(tmp_path):
 
 def _job(folder: Path) -> None:
     """Render the jobs that the parent process left; runs in the simulator."""
-    from nbnumba.devices import survey
-    from nbnumba.gpu_render import GpuRenderer
+    from nbnumba.render.devices import survey
+    from nbnumba.render.gpu.renderer import GpuRenderer
 
     images = {}
     for name, fields in pickle.loads((folder / "jobs.pkl").read_bytes()).items():

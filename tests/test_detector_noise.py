@@ -14,11 +14,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nbnumba.config import Beam, Crystal, Detector, Panel, Sampling, Simulation, StructureFactors
-from nbnumba.detector_noise import (
-    MAX_COUNT,
+from nbnumba.errors import ConfigError
+from nbnumba.io.npy import read_npy
+from nbnumba.model.config import Beam, Crystal, Detector, Panel, Sampling, Simulation, StructureFactors
+from nbnumba.model.outputs import MAX_COUNT, Outputs, Readout
+from nbnumba.output.writing import Written, write_outputs
+from nbnumba.readout.detector_noise import (
     Frame,
-    Readout,
     dead_pixels,
     fiber_weights,
     gauss_weights,
@@ -26,12 +28,8 @@ from nbnumba.detector_noise import (
     sensitivity,
     spread,
 )
-from nbnumba.errors import ConfigError
-from nbnumba.io.npy import read_npy
-from nbnumba.noise import noise_image
-from nbnumba.outputs import Outputs
-from nbnumba.simulate import Result, simulate
-from nbnumba.writing import Written, write_outputs
+from nbnumba.readout.noise import noise_image
+from nbnumba.render.simulate import Result, simulate
 
 FLAT = np.full((300, 400), 100.0, np.float32)
 

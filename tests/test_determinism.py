@@ -47,10 +47,10 @@ def render_all(folder: Path) -> dict[str, str]:
     """Digest of every image, by kernel, number of threads and repetition."""
     from nbnumba.cli.build import build
     from nbnumba.cli.parse import parse
-    from nbnumba.dispatch import Renderer, make_plan, set_threads
-    from nbnumba.experiment import resolve
-    from nbnumba.inputs import build_inputs
-    from nbnumba.noise import noise_image
+    from nbnumba.model.experiment import resolve
+    from nbnumba.readout.noise import noise_image
+    from nbnumba.render.dispatch import Renderer, make_plan, set_threads
+    from nbnumba.render.inputs import build_inputs
 
     found, F = {}, write_factors(folder)
     for name, (words, precision) in KERNELS.items():

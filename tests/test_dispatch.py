@@ -16,16 +16,17 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from nbnumba import devices, dispatch, gpu_inputs
 from nbnumba.cli.main import main
-from nbnumba.config import Crystal, Detector, Sampling, Simulation, StructureFactors
-from nbnumba.devices import Device, Survey
 from nbnumba.errors import ConfigError, DeviceError
-from nbnumba.experiment import resolve
-from nbnumba.inputs import build_inputs
 from nbnumba.kernels.formulas.lattice import spot_metric
 from nbnumba.kernels.jit import cuda_choice
-from nbnumba.simulate import simulate
+from nbnumba.model.config import Crystal, Detector, Sampling, Simulation, StructureFactors
+from nbnumba.model.experiment import resolve
+from nbnumba.render import devices, dispatch
+from nbnumba.render.devices import Device, Survey
+from nbnumba.render.gpu import inputs as gpu_inputs
+from nbnumba.render.inputs import build_inputs
+from nbnumba.render.simulate import simulate
 from tests.compiled import from_python
 
 ROOT = Path(__file__).parents[1]
@@ -170,8 +171,7 @@ def test_a_failure_midway_falls_back_in_auto_only(found, monkeypatch):
             raise DeviceError("cuda:0 (NVIDIA H200) failed: out of luck")
 
     expected = simulate(small(), device="cpu")
-    # by its name in sys.modules: nbnumba.simulate is the function
-    monkeypatch.setattr(sys.modules["nbnumba.simulate"], "make_renderer", lambda *args: Broken())
+    monkeypatch.setattr("nbnumba.render.simulate.make_renderer", lambda *args: Broken())
     result = simulate(small(), device="auto")
     np.testing.assert_array_equal(result.image, expected.image)
     assert result.device == "cpu"
@@ -188,8 +188,8 @@ def test_too_little_memory_falls_back_in_auto_only(found, monkeypatch):
         def __init__(self, *args):
             raise full
 
-    monkeypatch.setitem(sys.modules, "nbnumba.gpu_render", type(sys)("nbnumba.gpu_render"))
-    sys.modules["nbnumba.gpu_render"].GpuRenderer = Full
+    monkeypatch.setitem(sys.modules, "nbnumba.render.gpu.renderer", type(sys)("nbnumba.render.gpu.renderer"))
+    sys.modules["nbnumba.render.gpu.renderer"].GpuRenderer = Full
     inputs = build_inputs(resolve(small()))
     renderer = dispatch.make_renderer(inputs, "auto")
     assert renderer.plan.device == "cpu"
@@ -295,8 +295,8 @@ def test_cpu_runs_import_no_cuda():
     done = run_python(
         """
         import sys
-        import nbnumba.dispatch
-        from nbnumba.devices import survey
+        import nbnumba.render.dispatch
+        from nbnumba.render.devices import survey
         survey()
         print("numba.cuda" in sys.modules)
         """
@@ -315,7 +315,7 @@ def test_the_public_function_on_a_device():
         """
         import numpy as np
         from tests.test_dispatch import small
-        from nbnumba.simulate import simulate
+        from nbnumba.render.simulate import simulate
         shares = []
         first = simulate(small(), device="cuda", progress=shares.append)
         kept = first.image.copy()

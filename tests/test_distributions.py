@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nbnumba.cli.series_flags import SERIES_FLAGS
-from nbnumba.distributions import Variation, make_variations, read_variations, vary
 from nbnumba.errors import ConfigError, FileError
+from nbnumba.series.variation import Variation, make_variations, read_variations, vary
 from tests.series_inputs import DISTRIBUTIONS, ROOT, SIMULATION
 
 

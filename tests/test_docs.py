@@ -17,9 +17,9 @@ import nbnumba
 from nbnumba.cli.flag_table import TABLE
 from nbnumba.cli.main import main
 from nbnumba.cli.series_flags import OWN as SERIES_OPTIONS
-from nbnumba.config import Background, Beam, Crystal, Detector, Sampling, Scan, Simulation, StructureFactors
-from nbnumba.conventions import CONVENTIONS
-from nbnumba.experiment import resolve
+from nbnumba.model.config import Background, Beam, Crystal, Detector, Sampling, Scan, Simulation, StructureFactors
+from nbnumba.model.conventions import CONVENTIONS
+from nbnumba.model.experiment import resolve
 from tests.conftest import CASES
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -206,8 +206,8 @@ def find(dotted: str) -> bool:
 
 
 def test_find_refuses_what_is_not_there() -> None:
-    assert find("nbnumba.config.Panel")
-    assert not find("nbnumba.config.Pannel")
+    assert find("nbnumba.model.config.Panel")
+    assert not find("nbnumba.model.config.Pannel")
     assert not find("nbnumba.confug.Panel")
 
 

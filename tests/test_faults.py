@@ -17,13 +17,13 @@ import llvmlite.binding
 import numba
 import pytest
 
-from nbnumba import devices
 from nbnumba.cli import interrupt, start
 from nbnumba.cli import main as cli_main
 from nbnumba.errors import FileError
 from nbnumba.io import files
 from nbnumba.io.files import atomic_write, together
 from nbnumba.kernels.jit import cache
+from nbnumba.render import devices
 from tests.faults.campaign import campaign
 from tests.faults.lab import ROOT, Lab
 
@@ -282,7 +282,7 @@ def test_a_full_disk_while_the_truth_of_a_series_is_closed(tmp_path: Path, monke
     monkeypatch.delenv("COVERAGE_PROCESS_CONFIG", raising=False)  # its data would not fit under the limit
     code = (
         "import resource, signal, sys, numpy as np; from pathlib import Path\n"
-        "from nbnumba.errors import FileError; from nbnumba.series_truth import _hdf5\n"
+        "from nbnumba.errors import FileError; from nbnumba.series.truth import _hdf5\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (3000, 3000))\n"
         "try:\n"

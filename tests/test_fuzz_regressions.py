@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from nbnumba.cli.parse import parse
-from nbnumba.compare import read_image
 from nbnumba.errors import FileError, UsageError
+from nbnumba.inspect.compare import read_image
 from nbnumba.io import foreign
 from tests.fuzz import contract, mutate
 from tests.fuzz.__main__ import main

@@ -9,10 +9,10 @@ import pytest
 
 from bench import cuda_resources
 from bench.gpu.timings import SQUARE
-from nbnumba import gpu_clock
-from nbnumba.devices import Device
-from nbnumba.gpu_clock import ClockLog
-from nbnumba.timing import INSTRUCTIONS, DeviceTiming, Timing, issue_limit
+from nbnumba.render.devices import Device
+from nbnumba.render.gpu import clock as gpu_clock
+from nbnumba.render.gpu.clock import ClockLog
+from nbnumba.render.timing import INSTRUCTIONS, DeviceTiming, Timing, issue_limit
 from tests.null_driver import build
 from tests.null_driver.session import run
 from tests.test_bench_gpu import wait_until
@@ -40,7 +40,7 @@ HELD = """
     import sys
     from bench.gpu.commands import SMALL, renderer_on, prepare, wake
     from bench.gpu.setting import ROOT, Setting
-    from nbnumba.timing import time_on_device
+    from nbnumba.render.timing import time_on_device
     setting = Setting()
     flags = f"-cell 50 60 70 90 90 90 -default_F 10 -N 5 -distance 50 -oversample 1 {SMALL}"
     device = wake(setting)

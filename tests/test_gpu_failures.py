@@ -8,7 +8,7 @@ import types
 import pytest
 
 from nbnumba.errors import DeviceError
-from nbnumba.gpu_failures import explained, guarded, is_of_cuda
+from nbnumba.render.gpu.failures import explained, guarded, is_of_cuda
 
 
 def raised_in(module: str, statement: str) -> BaseException:
@@ -32,7 +32,7 @@ def test_what_arises_in_a_cuda_package_is_cudas(module):
     assert "AttributeError: module numpy has no attribute row_stack" in str(told)
 
 
-@pytest.mark.parametrize("module", ["nbnumba.gpu_render", "numba.np.arraymath", "cudataset", "user.cuda"])
+@pytest.mark.parametrize("module", ["nbnumba.render.gpu.renderer", "numba.np.arraymath", "cudataset", "user.cuda"])
 def test_what_arises_elsewhere_is_not(module):
     error = raised_in(module, "raise ValueError('mine')")
     assert not is_of_cuda(error)

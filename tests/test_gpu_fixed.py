@@ -15,9 +15,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nbnumba import gpu_inputs
-from nbnumba.gpu_inputs import LARGEST_FIXED_ERROR, choose_variant, fixed_error, fixed_point, largest_turn
-from nbnumba.inputs import KernelInputs
+from nbnumba.render.gpu import inputs as gpu_inputs
+from nbnumba.render.gpu.inputs import LARGEST_FIXED_ERROR, choose_variant, fixed_error, fixed_point, largest_turn
+from nbnumba.render.inputs import KernelInputs
 from tests.test_cuda_simulator import golden_inputs
 from tests.test_gpu_render import simulate_check
 
@@ -44,7 +44,7 @@ def vector(rng: np.random.Generator, longest: float) -> np.ndarray:
 
 
 def simulated_errors() -> None:
-    """An index and a phase are off by :func:`nbnumba.gpu_inputs.fixed_error` at most, beside float32's own rounding."""
+    """An index and a phase are off by :func:`nbnumba.render.gpu.inputs.fixed_error` at most, beside float32's own rounding."""
     from nbnumba.kernels.gpu.fast import as_fixed
     from nbnumba.kernels.gpu.fixed import axis_of, joined, to_fixed, write_anchor
 
@@ -107,7 +107,7 @@ def simulated_halves() -> None:
 
 
 def simulated_turns() -> None:
-    """No direction in a tile differs by more than :func:`nbnumba.gpu_inputs.largest_turn` from that of its middle."""
+    """No direction in a tile differs by more than :func:`nbnumba.render.gpu.inputs.largest_turn` from that of its middle."""
     from nbnumba.kernels.gpu.fast import TILE, middle, offset
 
     rng = np.random.default_rng(2)

@@ -19,10 +19,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nbnumba.devices import Device
-from nbnumba.dispatch import Plan
 from nbnumba.errors import DeviceError
-from nbnumba.inputs import KernelInputs
+from nbnumba.render.devices import Device
+from nbnumba.render.dispatch import Plan
+from nbnumba.render.inputs import KernelInputs
 from tests.test_cuda_simulator import golden_inputs
 
 ROOT = Path(__file__).parents[1]
@@ -82,7 +82,7 @@ def render(
     progress: Callable[[float], None] | None = None,
 ) -> np.ndarray:
     """The image of the window; ``launch`` is asked to start each band."""
-    from nbnumba import gpu_render
+    from nbnumba.render.gpu import renderer as gpu_render
 
     renderer = gpu_render.GpuRenderer(window(), PLAN, devices)
     renderer.limit = BAND
@@ -188,7 +188,7 @@ def simulated_ctrl_c_ends_all_threads() -> None:
 
 
 def simulated_too_little_memory_is_told() -> None:
-    from nbnumba import gpu_render
+    from nbnumba.render.gpu import renderer as gpu_render
 
     class Context:
         def get_memory_info(self) -> tuple[int, int]:
@@ -201,7 +201,7 @@ def simulated_too_little_memory_is_told() -> None:
 
 def simulated_nothing_to_render() -> None:
     """A region without columns leaves the image as it is, and asks for no device."""
-    from nbnumba import gpu_render
+    from nbnumba.render.gpu import renderer as gpu_render
 
     inputs = window()
     renderer = gpu_render.GpuRenderer(replace(inputs, panel=inputs.panel._replace(f1=42)), PLAN, (FIRST,))
@@ -214,7 +214,7 @@ def simulated_nothing_to_render() -> None:
 @contextmanager
 def long_launches() -> Iterator[None]:
     """Let every launch be one that may take long."""
-    from nbnumba import gpu_state
+    from nbnumba.render.gpu import state as gpu_state
 
     before = dict(gpu_state.LONG)
     gpu_state.LONG.update(dict.fromkeys(before, 0))
@@ -226,8 +226,9 @@ def long_launches() -> Iterator[None]:
 
 def simulated_kernels_tell_how_far_they_are() -> None:
     """The number of a block, in memory that host and device share; the image is the same."""
-    from nbnumba import gpu_memory, gpu_render
     from nbnumba.kernels.gpu.ops import TOLD
+    from nbnumba.render.gpu import memory as gpu_memory
+    from nbnumba.render.gpu import renderer as gpu_render
 
     inputs = golden_inputs("shape_square_even_odd")
     inputs = replace(inputs, panel=inputs.panel._replace(s0=0, s1=36, f0=0, f1=64))  # 3 x 4 blocks, of general 5 x 4
@@ -248,7 +249,7 @@ def simulated_kernels_tell_how_far_they_are() -> None:
 
 def simulated_kernels_stop_when_they_are_told() -> None:
     """No pixel is written by blocks that start afterwards."""
-    from nbnumba import gpu_render
+    from nbnumba.render.gpu import renderer as gpu_render
 
     for kernel in ("fast64", "general"):
         renderer = gpu_render.GpuRenderer(window(), replace(PLAN, kernel=kernel), (FIRST,))
@@ -264,9 +265,9 @@ def simulated_kernels_stop_when_they_are_told() -> None:
 
 def simulated_fast_kernel_stops_on_the_way() -> None:
     """Whether all of its terms are in one portion or in several, no pixel is written once it was told to stop."""
-    from nbnumba import gpu_render
     from nbnumba.kernels.gpu import fast as gpu_fast
     from nbnumba.kernels.gpu import ops as gpu_ops
+    from nbnumba.render.gpu import renderer as gpu_render
 
     look, read = gpu_fast.LOOK, gpu_ops.read_anew
     for copies in (1, 80):  # orientations: one portion, and two
@@ -288,7 +289,7 @@ def simulated_fast_kernel_stops_on_the_way() -> None:
 
 
 def simulated_auto_never_takes_the_simulator() -> None:
-    from nbnumba.dispatch import choose_device
+    from nbnumba.render.dispatch import choose_device
 
     assert choose_device("auto") == ("cpu", "the CUDA simulator is taken only when asked for")
     assert choose_device("cuda")[0].startswith("cuda")

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nbnumba import gpu_split
-from nbnumba.devices import Device
-from nbnumba.dispatch import Plan
-from nbnumba.gpu_split import MOST_CHAPTERS, MOST_MEMORY, STAGED, chapter_of, portions_of
+from nbnumba.render.devices import Device
+from nbnumba.render.dispatch import Plan
+from nbnumba.render.gpu import split as gpu_split
+from nbnumba.render.gpu.split import MOST_CHAPTERS, MOST_MEMORY, STAGED, chapter_of, portions_of
 from tests.null_driver.build import missing
 from tests.null_driver.session import run
 from tests.test_cuda_simulator import cut, golden_inputs
@@ -69,7 +69,7 @@ def test_same_bits_as_of_one_block(name):
 
 def simulated_bits(name: str) -> None:
     """An image rendered by few multiprocessors and by many, in chapters of 64 terms."""
-    from nbnumba import gpu_render
+    from nbnumba.render.gpu import renderer as gpu_render
 
     case, flags, kernel = CASES[name]
     inputs = cut(golden_inputs(case, *flags), (40, 40))

@@ -16,12 +16,12 @@ import numpy as np
 import pytest
 from numba import cuda
 
-from nbnumba import gpu_inputs
-from nbnumba.dispatch import Plan, Renderer, make_plan
-from nbnumba.inputs import KernelInputs
-from nbnumba.kernels.cpu import variants
 from nbnumba.kernels.formulas.blocks import CellBlock
 from nbnumba.kernels.formulas.spots_shell import PAIR, H, L, spot_radius
+from nbnumba.render import variants
+from nbnumba.render.dispatch import Plan, Renderer, make_plan
+from nbnumba.render.gpu import inputs as gpu_inputs
+from nbnumba.render.inputs import KernelInputs
 from tests.test_kernel_fast import LAYERS, Case
 from tests.test_kernel_spots import PER_AXIS
 
@@ -41,7 +41,7 @@ TILES = (1, 15, 16, 17, 4500)
 class Job(NamedTuple):
     """What the simulator is to render.
 
-    ``slots``, ``entries``, ``spare``, ``threads``: as in ``nbnumba.gpu_spots``, 0: as usual; ``limit``: pixels of a window; ``fill``: of
+    ``slots``, ``entries``, ``spare``, ``threads``: as in ``nbnumba.render.gpu.spots``, 0: as usual; ``limit``: pixels of a window; ``fill``: of
     the image before; ``devices``: that share it.
     """
 
@@ -276,10 +276,10 @@ def _place(n: int) -> dict[str, np.ndarray]:
 
 def _job(folder: Path) -> None:
     """Render the jobs that the parent process left; runs in the simulator."""
-    from nbnumba import gpu_spots
-    from nbnumba.devices import survey
-    from nbnumba.gpu_render import GpuRenderer
-    from nbnumba.timing import time_on_device
+    from nbnumba.render.devices import survey
+    from nbnumba.render.gpu import spots as gpu_spots
+    from nbnumba.render.gpu.renderer import GpuRenderer
+    from nbnumba.render.timing import time_on_device
 
     usual = gpu_spots.SLOTS, gpu_spots.ENTRIES, gpu_spots.SPARE, gpu_spots.THREADS
     images: dict[str, np.ndarray] = {}

@@ -8,11 +8,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from nbnumba.devices import Device
-from nbnumba.dispatch import Plan
 from nbnumba.errors import ConfigError
-from nbnumba.inputs import KernelInputs
 from nbnumba.kernels.jit.cuda_choice import PACKAGES
+from nbnumba.render.devices import Device
+from nbnumba.render.dispatch import Plan
+from nbnumba.render.inputs import KernelInputs
 from tests.null_driver.build import missing
 from tests.null_driver.session import run
 from tests.test_gpu_render import simulate_check
@@ -41,7 +41,7 @@ def make_stills(name: str, number: int = 3) -> list[KernelInputs]:
 
 def render_alone(stills: list[KernelInputs], device: Device) -> np.ndarray:
     """Images of one launch each."""
-    from nbnumba.gpu_render import GpuRenderer
+    from nbnumba.render.gpu.renderer import GpuRenderer
 
     images = []
     for inputs in stills:
@@ -57,8 +57,8 @@ def test_together_as_alone(name: str) -> None:
 
 
 def simulated_together(name: str) -> None:
-    from nbnumba import gpu_spots
-    from nbnumba.gpu_stills import StillsRenderer
+    from nbnumba.render.gpu import spots as gpu_spots
+    from nbnumba.render.gpu.stills import StillsRenderer
 
     stills = make_stills(name)
     alone = render_alone(stills, DEVICE)
@@ -77,7 +77,7 @@ def test_a_mask_is_every_stills() -> None:
 
 
 def simulated_mask() -> None:
-    from nbnumba.gpu_stills import StillsRenderer
+    from nbnumba.render.gpu.stills import StillsRenderer
 
     mask = (np.random.default_rng(3).random(SIZE) < 0.7).astype(np.uint8)
     stills = [replace(x, mask=mask) for x in make_stills("one sub-pixel")]
@@ -91,7 +91,7 @@ def test_what_differs_in_more_is_refused() -> None:
 
 
 def simulated_refusals() -> None:
-    from nbnumba.gpu_stills import StillsRenderer
+    from nbnumba.render.gpu.stills import StillsRenderer
 
     first, second = make_stills("one sub-pixel", 2)
     others = [
@@ -109,8 +109,8 @@ def simulated_refusals() -> None:
 
 
 LAUNCHED = """
-    from nbnumba.devices import survey
-    from nbnumba.gpu_stills import StillsRenderer
+    from nbnumba.render.devices import survey
+    from nbnumba.render.gpu.stills import StillsRenderer
     from tests.test_gpu_stills import make_stills
     images = StillsRenderer(make_stills("one sub-pixel", 5), survey().devices[0]).render()
     assert images.shape[0] == 5 and not images.any()
@@ -131,9 +131,9 @@ def test_one_launch_of_each_kernel(package: str) -> None:
 
 SERIES = """
     import json
-    from nbnumba.devices import survey
-    from nbnumba.dispatch import make_renderer
-    from nbnumba.gpu_stills import StillsRenderer
+    from nbnumba.render.devices import survey
+    from nbnumba.render.dispatch import make_renderer
+    from nbnumba.render.gpu.stills import StillsRenderer
     from tests.null_driver.inside import figure, stay_current
     from tests.test_gpu_spots import SIZE
     from tests.test_gpu_stills import make_stills

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nbnumba.images import integer_image, pgm_image
+from nbnumba.readout.images import integer_image, pgm_image
 from tests.conftest import CASES, slices
 
 

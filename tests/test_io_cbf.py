@@ -12,12 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from nbnumba.detector import resolve_detector
-from nbnumba.detector_noise import MAX_COUNT
 from nbnumba.errors import FileError
-from nbnumba.imgcif import ImageGeometry, PanelGeometry, dials_import_words, image_geometry, to_imgcif
 from nbnumba.io.cbf import cbf_header, read_cbf, write_cbf
 from nbnumba.io.npy import read_npy, write_npy
+from nbnumba.model.detector import resolve_detector
+from nbnumba.model.frames import ImageGeometry, PanelGeometry, dials_import_words, image_geometry, to_imgcif
+from nbnumba.model.outputs import MAX_COUNT
 from tests.geometries import DETECTORS, PLAIN, counts, experiment
 
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from nbnumba.errors import FileError
-from nbnumba.experiment import resolve
-from nbnumba.geometry_files import read_geometry, whole_image
-from nbnumba.simulate import simulate
+from nbnumba.model.experiment import resolve
+from nbnumba.model.geometry_files import read_geometry, whole_image
+from nbnumba.render.simulate import simulate
 from tests.geometry_inputs import (
     from_flags,
     pixel_place,

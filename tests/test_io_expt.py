@@ -7,14 +7,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from nbnumba.config import Sampling
 from nbnumba.errors import FileError
-from nbnumba.experiment import resolve
-from nbnumba.geometry_files import read_geometry, whole_image
-from nbnumba.inputs import orientations
 from nbnumba.io.expt import read_expt
 from nbnumba.io.geometry import rotation
-from nbnumba.simulate import simulate
+from nbnumba.model.config import Sampling
+from nbnumba.model.experiment import resolve
+from nbnumba.model.geometry_files import read_geometry, whole_image
+from nbnumba.render.inputs import orientations
+from nbnumba.render.simulate import simulate
 from tests.geometry_inputs import (
     PANELS,
     WAVELENGTH,

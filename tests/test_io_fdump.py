@@ -13,7 +13,7 @@ from hypothesis.extra.numpy import array_shapes, arrays
 from nbnumba.errors import FileError
 from nbnumba.io.fdump import read_fdump, write_fdump
 from nbnumba.io.hkl import read_hkl
-from nbnumba.structure_factors import build_grid
+from nbnumba.model.structure_factors import build_grid
 from tests.conftest import GOLDEN
 
 DUMP = GOLDEN / "inputs" / "sparse_Fdump.bin"

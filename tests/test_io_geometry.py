@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nbnumba.config import Panel
 from nbnumba.errors import ConfigError, FileError, UsageError
-from nbnumba.experiment import resolve
-from nbnumba.geometry_files import cell_of, geometry_kind, orientation, read_geometry, whole_image
+from nbnumba.model.config import Panel
+from nbnumba.model.experiment import resolve
+from nbnumba.model.geometry_files import cell_of, geometry_kind, orientation, read_geometry, whole_image
 from tests.geometry_inputs import (
     CELL,
     PANELS,

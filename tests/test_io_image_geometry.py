@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from nbnumba.errors import FileError
-from nbnumba.geometry_files import read_geometry
 from nbnumba.io.geometry import rotation
+from nbnumba.model.geometry_files import read_geometry
 from tests.geometry_inputs import (
     MINI,
     WAVELENGTH,

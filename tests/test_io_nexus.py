@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from nbnumba.errors import FileError
-from nbnumba.imgcif import MCSTAS, image_geometry
 from nbnumba.io.nexus import Readings, join_nexus, stack_panels, write_nexus, write_nexus_master
+from nbnumba.model.frames import MCSTAS, image_geometry
 from tests.geometries import DETECTORS, counts, experiment, in_place
 
 READINGS = Readings(saturation=1000)

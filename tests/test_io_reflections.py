@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 
 from nbnumba.cli.build import build
 from nbnumba.cli.parse import parse
-from nbnumba.config import StructureFactors
 from nbnumba.errors import ConfigError, FileError
 from nbnumba.io import model
 from nbnumba.io.reflections import absent, content_kind, expand_to_p1, read_cell, read_reflections
-from nbnumba.structure_factors import resolve_structure_factors
+from nbnumba.model.config import StructureFactors
+from nbnumba.model.structure_factors import resolve_structure_factors
 
 CELLS = {
     "P 1 21 1": (23.1, 31.7, 27.9, 90, 104.3, 90),

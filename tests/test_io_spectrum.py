@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 
 from nbnumba.cli.build import build
 from nbnumba.cli.parse import parse
-from nbnumba.config import Beam, Crystal, Detector, Sampling, Simulation, StructureFactors
 from nbnumba.errors import ConfigError, FileError
-from nbnumba.experiment import resolve
 from nbnumba.io.spectrum import EV_A, Spectrum, read_spectrum
-from nbnumba.simulate import simulate
+from nbnumba.model.config import Beam, Crystal, Detector, Sampling, Simulation, StructureFactors
+from nbnumba.model.experiment import resolve
+from nbnumba.render.simulate import simulate
 
 DATA = Path(__file__).resolve().parent.parent / "data" / "spectra"
 BASE = Simulation(

@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nbnumba.config import Sampling, Simulation
 from nbnumba.errors import FileError
-from nbnumba.experiment import resolve
-from nbnumba.geometry_files import read_geometry, to_config
 from nbnumba.io.geometry import rotation
-from nbnumba.simulate import simulate
+from nbnumba.model.config import Sampling, Simulation
+from nbnumba.model.experiment import resolve
+from nbnumba.model.geometry_files import read_geometry, to_config
+from nbnumba.render.simulate import simulate
 from tests.geometry_inputs import (
     CELL,
     FACTORS,

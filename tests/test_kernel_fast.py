@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from nbnumba.kernels.cpu import fast as cpu_fast
-from nbnumba.kernels.cpu import variants
 from nbnumba.kernels.formulas.blocks import GAUSS, ROUND, SQUARE, TOPHAT, BeamBlock, CellBlock, CrystalBlock, PanelBlock
+from nbnumba.render import variants
 
 SHAPES = {"square": SQUARE, "round": ROUND, "gauss": GAUSS, "tophat": TOPHAT}
 NO_MASK = np.zeros((0, 0), np.uint8)

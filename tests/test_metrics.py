@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from nbnumba.compare import compare_images, explain
-from nbnumba.metrics import Metrics, correlation, find_peaks, fit_scale, match_peaks, measure, valid_pixels
+from nbnumba.inspect.compare import compare_images, explain
+from nbnumba.inspect.metrics import Metrics, correlation, find_peaks, fit_scale, match_peaks, measure, valid_pixels
 
 
 def measured(a: np.ndarray, b: np.ndarray, **more) -> Metrics:

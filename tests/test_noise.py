@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from nbnumba.errors import ConfigError
-from nbnumba.noise import noise_image
+from nbnumba.readout.noise import noise_image
 from tests.conftest import CASES, slices
 
 WITH_NOISE = [name for name, case in CASES.items() if "noise" in case["outputs"]]

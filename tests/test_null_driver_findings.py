@@ -167,9 +167,9 @@ def test_images_that_are_held_share_no_memory(less):
     import numpy as np
     count = sys.getrefcount
     sys.getrefcount = lambda thing: count(thing) - LESS - 1  # one is this call's own
-    from nbnumba.dispatch import make_renderer
-    from nbnumba.experiment import resolve
-    from nbnumba.inputs import build_inputs
+    from nbnumba.render.dispatch import make_renderer
+    from nbnumba.model.experiment import resolve
+    from nbnumba.render.inputs import build_inputs
     from tests.null_driver.experiments import simulation
     from tests.null_driver.inside import figure, stay_current
 
@@ -204,7 +204,7 @@ def test_images_that_are_held_share_no_memory(less):
 def test_a_device_of_several_can_be_given_back():
     """R5: what a result says of its device is a device."""
     code = """
-    from nbnumba.simulate import simulate
+    from nbnumba.render.simulate import simulate
     from tests.null_driver.experiments import simulation
     from tests.null_driver.inside import stay_current
 
@@ -223,8 +223,8 @@ def test_a_series_with_background_on_several_devices(tmp_path):
     code = """
     import sys
     from dataclasses import replace
-    from nbnumba.config import Background
-    from nbnumba.series_run import run_series
+    from nbnumba.model.config import Background
+    from nbnumba.series.run import run_series
     from tests.null_driver.inside import stay_current
     from tests.series_inputs import SIMULATION, series
 
@@ -251,7 +251,7 @@ def test_pinned_memory_of_dropped_images_does_not_stay():
     """R8: thirty images that were held together leave a few buffers for the next ones."""
     code = """
     import json
-    from nbnumba.simulate import simulate
+    from nbnumba.render.simulate import simulate
     from tests.null_driver.experiments import simulation
     from tests.null_driver.inside import figure, flush, live, stay_current
 
@@ -274,9 +274,9 @@ def test_dropped_renderers_leave_nothing(name):
     """R9: sixty leave no more than twenty did."""
     code = """
     import json
-    from nbnumba.dispatch import make_renderer
-    from nbnumba.experiment import resolve
-    from nbnumba.inputs import build_inputs
+    from nbnumba.render.dispatch import make_renderer
+    from nbnumba.model.experiment import resolve
+    from nbnumba.render.inputs import build_inputs
     from tests.null_driver.experiments import simulation
     from tests.null_driver.inside import flush, live
 
@@ -301,9 +301,9 @@ def test_dropped_renderers_leave_nothing(name):
 def test_the_next_process_compiles_nothing(package, tmp_path):
     """Kernels made by a function around them were compiled in every process, and kept once more by each."""
     code = """
-    from nbnumba.dispatch import make_renderer
-    from nbnumba.experiment import resolve
-    from nbnumba.inputs import build_inputs
+    from nbnumba.render.dispatch import make_renderer
+    from nbnumba.model.experiment import resolve
+    from nbnumba.render.inputs import build_inputs
     from tests.null_driver.experiments import simulation
 
     for name in ("fast32 split", "fixed by source", "fast64 round", "spots", "general"):
@@ -324,7 +324,7 @@ def test_memory_is_freed_in_its_context():
     """
     code = """
     import gc
-    from nbnumba.simulate import simulate
+    from nbnumba.render.simulate import simulate
     from tests.null_driver.experiments import simulation
 
     for _ in range(2):

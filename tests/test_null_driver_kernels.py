@@ -7,7 +7,7 @@ import json
 import pytest
 
 from bench.cuda_resources import KERNELS
-from nbnumba.devices import toolkit_version
+from nbnumba.render.devices import toolkit_version
 from tests.null_driver.build import PACKAGES, missing
 from tests.null_driver.experiments import ELSEWHERE, EXPERIMENTS, SHARED_ROWS
 from tests.null_driver.session import Outcome, run
@@ -23,9 +23,9 @@ each_package = pytest.mark.parametrize(
 
 ALL = """
 import json
-from nbnumba.gpu_split import portions_of
-from nbnumba.inputs import build_inputs
-from nbnumba.simulate import simulate
+from nbnumba.render.gpu.split import portions_of
+from nbnumba.render.inputs import build_inputs
+from nbnumba.render.simulate import simulate
 from tests.null_driver.experiments import EXPERIMENTS, simulation
 from tests.null_driver.inside import figure, stay_current
 
@@ -69,7 +69,7 @@ def test_every_kernel_is_launched(package):
 def test_float32_kernels_have_no_local_memory(package):
     """As they are linked at run time, which bench.cuda_resources does not do."""
     code = """
-    from nbnumba.simulate import simulate
+    from nbnumba.render.simulate import simulate
     from tests.null_driver.experiments import simulation
     from tests.null_driver.inside import stay_current
     stay_current()
@@ -199,7 +199,7 @@ def test_every_golden_case_is_launched(package):
     import json, os
     from nbnumba.cli.build import build
     from nbnumba.cli.parse import parse
-    from nbnumba.simulate import simulate
+    from nbnumba.render.simulate import simulate
     from tests.conftest import CASES, GOLDEN
     from tests.null_driver.inside import stay_current
 

@@ -9,9 +9,19 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from nbnumba.config import Background, Beam, Crystal, Detector, Panel, Sampling, Scan, Simulation, StructureFactors
-from nbnumba.experiment import resolve
-from nbnumba.simulate import simulate
+from nbnumba.model.config import (
+    Background,
+    Beam,
+    Crystal,
+    Detector,
+    Panel,
+    Sampling,
+    Scan,
+    Simulation,
+    StructureFactors,
+)
+from nbnumba.model.experiment import resolve
+from nbnumba.render.simulate import simulate
 from tests.conftest import GOLDEN
 from tests.naive import directions, naive_image, solid_angle
 

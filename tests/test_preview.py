@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from nbnumba import preview
 from nbnumba.errors import FileError
-from nbnumba.preview import SCREEN_DOTS, GreyScale, grey_scale, ring_radii_px, save_preview, shrink
+from nbnumba.output import preview
+from nbnumba.output.preview import SCREEN_DOTS, GreyScale, grey_scale, ring_radii_px, save_preview, shrink
 
 
 def read_grey(path) -> np.ndarray:
@@ -162,7 +162,7 @@ def test_folder_that_does_not_exist(tmp_path):
 
 def test_no_matplotlib_before_it_is_needed_and_no_pyplot_at_all(tmp_path):
     code = (
-        "import sys, numpy, nbnumba.preview as p\n"
+        "import sys, numpy, nbnumba.output.preview as p\n"
         "assert 'matplotlib' not in sys.modules\n"
         f"p.save_preview({str(tmp_path / 'x.png')!r}, numpy.eye(9))\n"
         "assert 'matplotlib' in sys.modules and 'matplotlib.pyplot' not in sys.modules\n"

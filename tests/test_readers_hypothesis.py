@@ -14,16 +14,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from nbnumba.background import read_stol
 from nbnumba.errors import FileError
-from nbnumba.imgcif import image_geometry
+from nbnumba.inspect.trace_text import TraceLog
 from nbnumba.io.cbf import read_cbf, write_cbf
 from nbnumba.io.fdump import read_fdump, write_fdump
 from nbnumba.io.npy import parse_npy, read_npy, write_npy
 from nbnumba.io.smv import header_value, read_smv
 from nbnumba.io.spectrum import read_spectrum
-from nbnumba.series_truth import SPOT_COLUMNS, read_part, write_part
-from nbnumba.trace_text import TraceLog
+from nbnumba.model.frames import image_geometry
+from nbnumba.render.background import read_stol
+from nbnumba.series.truth import SPOT_COLUMNS, read_part, write_part
 from tests.fuzz import contract
 from tests.fuzz.seeds import seeds
 from tests.fuzz.targets import TARGETS

@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nbnumba.config import Beam, Crystal, Detector, Panel, Sampling, Simulation, StructureFactors
-from nbnumba.dispatch import make_plan
-from nbnumba.distributions import make_variations, vary
 from nbnumba.errors import ConfigError
-from nbnumba.experiment import Experiment, resolve
-from nbnumba.geometry_files import whole_image
-from nbnumba.inputs import build_inputs
-from nbnumba.outputs import Outputs
+from nbnumba.model.config import Beam, Crystal, Detector, Panel, Sampling, Simulation, StructureFactors
+from nbnumba.model.experiment import Experiment, resolve
+from nbnumba.model.geometry_files import whole_image
+from nbnumba.model.outputs import Outputs
+from nbnumba.render.dispatch import make_plan
+from nbnumba.render.inputs import build_inputs
+from nbnumba.series.variation import make_variations, vary
 
 GOOD = Simulation(
     crystal=Crystal(cell=(40.0, 50.0, 60.0)),

@@ -18,12 +18,12 @@ import pytest
 
 from nbnumba.cli.main import main
 from nbnumba.errors import ConfigError, FileError
-from nbnumba.geometry import rotate_xyz
 from nbnumba.io.raw import read_float_image
-from nbnumba.series import derived_seed, random_misset, series_outputs
-from nbnumba.series_run import run_series
-from nbnumba.series_truth import read_truth
-from nbnumba.simulate import simulate
+from nbnumba.model.vectors import rotate_xyz
+from nbnumba.render.simulate import simulate
+from nbnumba.series.run import run_series
+from nbnumba.series.shots import derived_seed, random_misset, series_outputs
+from nbnumba.series.truth import read_truth
 from tests.series_inputs import DISTRIBUTIONS, FLAGS, ROOT, SIMULATION, content, series
 
 

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from nbnumba.config import Background, Beam, Crystal, Detector, Sampling, Simulation, StructureFactors
-from nbnumba.distributions import make_variations
 from nbnumba.errors import ConfigError
-from nbnumba.series import Series
-from nbnumba.simulate import simulate
+from nbnumba.model.config import Background, Beam, Crystal, Detector, Sampling, Simulation, StructureFactors
+from nbnumba.render.simulate import simulate
+from nbnumba.series.shots import Series
+from nbnumba.series.variation import make_variations
 
 SIMULATION = Simulation(
     crystal=Crystal(cell=(40.0, 50.0, 60.0), Na=8, Nb=8, Nc=8, shape="gauss"),

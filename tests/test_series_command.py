@@ -16,12 +16,12 @@ import numpy as np
 import pytest
 
 from nbnumba.cli.main import main
-from nbnumba.config import Scan
 from nbnumba.errors import ConfigError, FileError, ResourceError
-from nbnumba.outputs import Outputs
-from nbnumba.series import NOWHERE
-from nbnumba.series_folder import MANIFEST, Folder
-from nbnumba.series_run import run_series
+from nbnumba.model.config import Scan
+from nbnumba.model.outputs import Outputs
+from nbnumba.series.folder import MANIFEST, Folder
+from nbnumba.series.run import run_series
+from nbnumba.series.shots import NOWHERE
 from tests.terminal import shown_on_terminal
 from tests.test_series import FLAGS, ROOT, SIMULATION, content, series, wait_until
 

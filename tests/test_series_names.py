@@ -13,7 +13,7 @@ from nbnumba.cli.main import main
 from nbnumba.cli.series_flags import parse_series
 from nbnumba.cli.trace_flags import parse_trace
 from nbnumba.errors import UsageError
-from nbnumba.series_truth import read_truth
+from nbnumba.series.truth import read_truth
 
 FLAGS = """series --stills 2 -cell 40 50 60 -N 8 -default_F 100 -distance 60 -detpixels 24 -pixel 0.8 -fluence 1e26
 -oversample 1 -seed 7 --device cpu --quiet --physics correct""".split()

@@ -11,16 +11,16 @@ import h5py
 import numpy as np
 import pytest
 
-from nbnumba.config import Background, Detector, Panel, Scan
-from nbnumba.distributions import make_variations
-from nbnumba.experiment import resolve
-from nbnumba.imgcif import to_imgcif
 from nbnumba.io.expt import read_expt
-from nbnumba.series import NOWHERE, series_outputs
-from nbnumba.series_run import run_series
-from nbnumba.series_truth import LEAST_PHOTONS, read_truth, spot_table
-from nbnumba.simulate import simulate
-from nbnumba.truth import find_truth
+from nbnumba.model.config import Background, Detector, Panel, Scan
+from nbnumba.model.experiment import resolve
+from nbnumba.model.frames import to_imgcif
+from nbnumba.output.truth import find_truth
+from nbnumba.render.simulate import simulate
+from nbnumba.series.run import run_series
+from nbnumba.series.shots import NOWHERE, series_outputs
+from nbnumba.series.truth import LEAST_PHOTONS, read_truth, spot_table
+from nbnumba.series.variation import make_variations
 from tests.series_inputs import SIMULATION, series
 
 

@@ -8,7 +8,7 @@ import numba
 import numpy as np
 import pytest
 
-from nbnumba.statistics import image_statistics
+from nbnumba.render.statistics import image_statistics
 from tests.conftest import CASES, GOLDEN, slices
 
 

@@ -21,11 +21,11 @@ from hypothesis import strategies as st
 
 from nbnumba.cli.build import build
 from nbnumba.cli.parse import parse
-from nbnumba.dispatch import make_plan
 from nbnumba.errors import NbnumbaError
-from nbnumba.experiment import resolve
-from nbnumba.inputs import KernelInputs, build_inputs
 from nbnumba.io.fdump import write_fdump
+from nbnumba.model.experiment import resolve
+from nbnumba.render.dispatch import make_plan
+from nbnumba.render.inputs import KernelInputs, build_inputs
 from tests.stress import draw as drawing
 from tests.stress.check import FAINTEST, define, is_beyond, judge, prepare, render
 from tests.stress.dice import Dice, Generator

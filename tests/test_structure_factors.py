@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nbnumba import memory
-from nbnumba.config import StructureFactors
 from nbnumba.errors import ConfigError, FileError, ResourceError
-from nbnumba.structure_factors import build_grid, resolve_structure_factors
+from nbnumba.model.config import StructureFactors
+from nbnumba.model.structure_factors import build_grid, resolve_structure_factors
 from tests.conftest import CASES, GOLDEN
 
 INPUTS = GOLDEN / "inputs"

@@ -18,14 +18,14 @@ from nbnumba.cli.build import build
 from nbnumba.cli.main import main
 from nbnumba.cli.parse import parse
 from nbnumba.cli.trace_flags import parse_trace
-from nbnumba.dispatch import Renderer, make_plan, set_threads
 from nbnumba.errors import ConfigError, UsageError
-from nbnumba.experiment import Experiment, resolve
-from nbnumba.factors import ALIASES, FACTORS
-from nbnumba.inputs import build_inputs
+from nbnumba.inspect.trace import MAX_TERMS, _commit, interpolation_state, pixel_record, trace
+from nbnumba.inspect.trace_schema import ALIASES, FACTORS
+from nbnumba.inspect.trace_text import format_value, trace_lines
 from nbnumba.io.raw import read_float_image
-from nbnumba.trace import MAX_TERMS, _commit, interpolation_state, pixel_record, trace
-from nbnumba.trace_text import format_value, trace_lines
+from nbnumba.model.experiment import Experiment, resolve
+from nbnumba.render.dispatch import Renderer, make_plan, set_threads
+from nbnumba.render.inputs import build_inputs
 from tests.conftest import CASES, GOLDEN
 
 #: A small experiment whose pixels all have some light.

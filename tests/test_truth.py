@@ -10,14 +10,14 @@ import hdf5plugin  # noqa: F401  (h5py needs it to read what is compressed)
 import numpy as np
 import pytest
 
-from nbnumba.background import background_images
-from nbnumba.config import Background, Beam, Crystal, Detector, Sampling, Scan, Simulation, StructureFactors
-from nbnumba.inputs import build_inputs
 from nbnumba.kernels.formulas.lattice import F_latt
-from nbnumba.outputs import Outputs
-from nbnumba.simulate import Result, simulate
-from nbnumba.truth import SPOT_SHARE, find_truth, list_spots, write_truth
-from nbnumba.writing import write_outputs
+from nbnumba.model.config import Background, Beam, Crystal, Detector, Sampling, Scan, Simulation, StructureFactors
+from nbnumba.model.outputs import Outputs
+from nbnumba.output.truth import SPOT_SHARE, find_truth, list_spots, write_truth
+from nbnumba.output.writing import write_outputs
+from nbnumba.render.background import background_images
+from nbnumba.render.inputs import build_inputs
+from nbnumba.render.simulate import Result, simulate
 from tests.compiled import from_python
 from tests.conftest import GOLDEN
 

@@ -20,8 +20,8 @@ from bench.gpu.record import Recorder, complain
 from bench.gpu.setting import RESULTS, Deadline, Setting
 from bench.gpu.steps import STEPS, Step, pick
 from bench.workloads import lay_out
-from nbnumba.devices import Device, choose_devices
 from nbnumba.errors import NbnumbaError
+from nbnumba.render.devices import Device, choose_devices
 
 
 def read_command() -> argparse.Namespace:

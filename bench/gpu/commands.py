@@ -15,11 +15,11 @@ from bench.gpu.setting import Setting
 from bench.workloads import FUDGE, MEGAPIXEL, workloads
 from nbnumba.cli.build import build
 from nbnumba.cli.parse import parse
-from nbnumba.devices import Device, survey
-from nbnumba.dispatch import make_gpu_renderer, make_plan
 from nbnumba.errors import DeviceError
-from nbnumba.experiment import resolve
-from nbnumba.inputs import KernelInputs, build_inputs
+from nbnumba.model.experiment import resolve
+from nbnumba.render.devices import Device, survey
+from nbnumba.render.dispatch import make_gpu_renderer, make_plan
+from nbnumba.render.inputs import KernelInputs, build_inputs
 
 #: Rows and columns of the pixels that ``--tiny`` leaves of an image.
 TINY = (2, 3)
@@ -93,7 +93,7 @@ def wake(setting: Setting) -> Device:
     DeviceError
         It is missing.
     """
-    import nbnumba.gpu_render  # noqa: F401
+    import nbnumba.render.gpu.renderer  # noqa: F401
 
     device = find_device(setting.device)
     cuda = cuda_module()

@@ -28,7 +28,7 @@ from bench.gpu.commands import (
 from bench.gpu.package import cuda_module, package_facts
 from bench.gpu.pool import end, environment, how_it_ended, run_program, start
 from bench.gpu.setting import Record, Records, Setting
-from nbnumba.timing import time_images, time_on_device
+from nbnumba.render.timing import time_images, time_on_device
 
 #: Launches that are timed; renderers that are made and dropped; images that are held.
 LAUNCHES, LIVES, HELD = 1000, 60, 30

@@ -95,8 +95,8 @@ def _tools(setting: Setting) -> Record:
 def device_facts(case: str, setting: Setting) -> Records:
     """What CUDA says of the device; where libnvvm is; whether a tiny kernel works."""
     from bench.gpu.commands import find_device
-    from nbnumba.devices import survey, try_kernel
-    from nbnumba.gpu_clock import read_clock
+    from nbnumba.render.devices import survey, try_kernel
+    from nbnumba.render.gpu.clock import read_clock
 
     device = find_device(setting.device)
     if case == "driver":

@@ -13,7 +13,7 @@ import numpy as np
 from bench.gpu.commands import deviation, find_device, prepare, renderer_on, shape_of, timed
 from bench.gpu.setting import Records, Setting
 from bench.gpu.timings import CHECKED_STEPS
-from nbnumba.timing import count_steps, time_images
+from nbnumba.render.timing import count_steps, time_images
 
 #: At a phi of 0 the reference renders the cell of the step before it.
 NONZERO_PHI = "-phi 1"

@@ -10,7 +10,7 @@ import time
 from bench.gpu.commands import SMALL, SUBJECTS, shape_of, subject_renderer, wake
 from bench.gpu.package import cuda_module
 from bench.gpu.setting import Setting
-from nbnumba.timing import count_steps
+from nbnumba.render.timing import count_steps
 
 #: Seconds for which long images are rendered, if nothing ends the process.
 LONGEST = 60.0

@@ -13,9 +13,9 @@ from bench.gpu.commands import deviation, prepare, renderer_on, shape_of, timed,
 from bench.gpu.package import package_facts
 from bench.gpu.setting import Record, Records, Setting
 from bench.workloads import FEW_DOMAINS, FUDGE
-from nbnumba.devices import Device
-from nbnumba.inputs import KernelInputs
-from nbnumba.timing import count_steps, time_images, time_on_device
+from nbnumba.render.devices import Device
+from nbnumba.render.inputs import KernelInputs
+from nbnumba.render.timing import count_steps, time_images, time_on_device
 
 #: Steps that the float64 kernel may take to check a result.
 CHECKED_STEPS = 2e9
@@ -94,7 +94,7 @@ def count_instructions(kernel: str, capability: tuple[int, int]) -> float | None
         return None
     try:
         return cuda_resources.measure(name, where).instructions
-    except Exception:  # tools of another version than the compiler: nbnumba.timing has a table
+    except Exception:  # tools of another version than the compiler: nbnumba.render.timing has a table
         return None
 
 
@@ -144,7 +144,7 @@ def time_stills(case: str, setting: Setting) -> Record:
 
 def time_stills_together(setting: Setting) -> Record:
     """As :func:`time_stills`, for small stills of compact spots: one by one, and all in one launch."""
-    from nbnumba.gpu_stills import StillsRenderer  # needs a CUDA package
+    from nbnumba.render.gpu.stills import StillsRenderer  # needs a CUDA package
 
     device = wake(setting)
     inputs = prepare(f"{FEW_DOMAINS} {SMALL} -gauss_xtal {FUDGE}", setting)

@@ -12,7 +12,7 @@ from functools import partial
 
 from bench.gpu.commands import find_device, prepare, renderer_on, shape_of, timed
 from bench.gpu.setting import Records, Setting
-from nbnumba.timing import time_images, time_on_device
+from nbnumba.render.timing import time_images, time_on_device
 
 EVERY_FLAG, FEW_CELLS, MANY = (
     "1 Mpixel, every -oversample_* flag",
@@ -45,7 +45,7 @@ def fast_blocks(kind: str, number: int) -> None:
 
 def without_fixed_point() -> None:
     """Take float64 phases where the plan would have them in fixed point."""
-    from nbnumba import gpu_inputs
+    from nbnumba.render.gpu import inputs as gpu_inputs
 
     gpu_inputs.LARGEST_FIXED_ERROR = 0.0
 

@@ -6,7 +6,7 @@ than float32 has.
 Choice: the detector is cut into tiles of some 300 pixels (``variants.TILES``). For a tile and an orientation the
 indices h, k, l are computed at the tile's middle in float64 and split into whole number and fraction; each pixel adds
 a . (d - d of the middle) / lambda. In :func:`render_fast32` that is float32, and its error is the one of the tile's
-extent in h, not of h (:func:`nbnumba.kernels.cpu.variants.anchored_error`); in :func:`render_fast64` it is float64 until the fractions of h and of
+extent in h, not of h (:func:`nbnumba.render.variants.anchored_error`); in :func:`render_fast64` it is float64 until the fractions of h and of
 N h are formed. In a tile so small that h, k, l have one of two nearest whole numbers each, eight structure factors are
 fetched per orientation and chosen between without a gather. The loops over a tile are plain, without branches or calls,
 and LLVM makes vector code of them. Sums over orientations run in float32 over 32 terms and in float64 beyond.
@@ -18,7 +18,7 @@ Tiles begin at whole multiples of their size and are always rendered to their en
 on the region of interest nor on the number of threads. Shapes other than SQUARE are float64 in both kernels; tiles that
 lie outside all spots of an orientation are passed over for GAUSS and TOPHAT.
 
-Cost: some 60 kB of scratch arrays, made once per row of tiles. Misuse: ``render_fast32`` where :mod:`nbnumba.kernels.cpu.variants`
+Cost: some 60 kB of scratch arrays, made once per row of tiles. Misuse: ``render_fast32`` where :mod:`nbnumba.render.variants`
 says 64, and a box of more than 2^29 structure factors.
 """
 
@@ -40,7 +40,6 @@ from nbnumba.kernels.cpu.rays import (
     open_tile,
 )
 from nbnumba.kernels.cpu.tiles import NUMBERS, SINGLES, add_compact, add_round, add_square, flush
-from nbnumba.kernels.cpu.variants import beam_box
 from nbnumba.kernels.formulas.blocks import GAUSS, ROUND, SQUARE, TOPHAT
 from nbnumba.kernels.jit.cpu import device, kernel
 
@@ -123,6 +122,22 @@ def _aligned(rows, size, kind):
     held = np.zeros(count + CACHE_LINE, np.uint8)
     begin = -held.ctypes.data % CACHE_LINE
     return held[begin : begin + count].view(kind).reshape(rows, size)
+
+
+def beam_box(cells, sources, panel):
+    """Pixels (f0, f1, s0, s1) around the direct beam of a flat panel: h, k and l below 1 there, for all orientations."""
+    corner, fdet, sdet, odet = np.array(panel[:12]).reshape(4, 3)
+    directions, wavelength = sources[:, :3], sources[:, 3]
+    toward = directions @ odet
+    if panel.curved or (toward <= 0.01).any():
+        return 0, 0, 0, 0
+    distance = (corner @ odet + panel.first_depth) / toward
+    radius = distance / toward * wavelength / np.linalg.norm(cells.reshape(-1, 3), axis=1).max() / panel.pixel_size
+    place = directions * distance[:, None] - corner
+    f, s = place @ fdet / panel.pixel_size, place @ sdet / panel.pixel_size
+    box = ((f - radius).min(), (f + radius).max(), (s - radius).min(), (s + radius).max())
+    low_f, high_f, low_s, high_s = (int(x) for x in np.clip(np.floor(box), -1e9, 1e9))
+    return low_f, high_f + 1, low_s, high_s + 1
 
 
 def _render(real, image, panel, crystal, cell, beam, sources, cells, F2, mask, row0, row1, tile):

@@ -31,7 +31,7 @@ def render_strips(image, panel, crystal, cell, beam, sources, cells, Fhkl, mask,
     mask : (spixels, fpixels) or (0, 0) uint8
     fell_out : (spixels,) uint8
         Set to 1 for rows in which interpolation ended. Each row is rendered as if interpolation were still on when it
-        begins; the caller renders again what comes after the first such row (``nbnumba.dispatch``).
+        begins; the caller renders again what comes after the first such row (``nbnumba.render.dispatch``).
     works : (threads, ROWS) float64
         Scratch.
     """

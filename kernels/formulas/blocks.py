@@ -1,6 +1,6 @@
 """Parameter blocks: flat named tuples of scalars, the only compound arguments that every Numba target takes.
 
-All lengths in metres, angles in radians, reciprocal lengths in 1/metre. ``nbnumba.inputs`` fills them.
+All lengths in metres, angles in radians, reciprocal lengths in 1/metre. ``nbnumba.render.inputs`` fills them.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The end of images whose terms were shared by several blocks: their sums are added up, and become photons.
 
-See :mod:`nbnumba.gpu_split`.
+See :mod:`nbnumba.render.gpu.split`.
 """
 
 from __future__ import annotations

@@ -6,14 +6,14 @@ Choice: the terms of the sum (a source and an orientation each) are taken in por
 thread computes h, k, l at the tile's middle in float64 and leaves the whole number and the fraction of it in shared
 memory, with the cell vectors over lambda; then all threads go through the portion, each adding a . (d - d of the
 middle) / lambda for its own two pixels. For square crystals with :data:`SQUARE32` all of that is float32 on indices
-multiplied by N, and wrong by rounding over the tile's extent only (``nbnumba.kernels.cpu.variants.anchored_error`` with
+multiplied by N, and wrong by rounding over the tile's extent only (``nbnumba.render.variants.anchored_error`` with
 the tile's diagonal). :data:`FIXED` has indices in fixed point (:mod:`nbnumba.kernels.gpu.fixed`) and takes no float64
 either; the other kinds are float64 until fractions are left. Sums of square crystals are float32 within a portion,
 float64 beyond, chapter by chapter: where tiles are few, several blocks share the terms of one
-(:mod:`nbnumba.gpu_split`). With n sub-pixels a side the anchors stay where all terms fit into one portion.
+(:mod:`nbnumba.render.gpu.split`). With n sub-pixels a side the anchors stay where all terms fit into one portion.
 
 The box of structure factors has one plane more along each axis, filled with the value for everything outside
-(:func:`nbnumba.gpu_inputs.padded_F2`): a clamped unsigned index needs no test. Tiles begin at whole multiples of 16, so that a
+(:func:`nbnumba.render.gpu.inputs.padded_F2`): a clamped unsigned index needs no test. Tiles begin at whole multiples of 16, so that a
 pixel's bits do not depend on the region that is rendered.
 
 Cost: a thread without a pixel to render only waits; a tile at the edge costs as much as one inside. Misuse: SQUARE32
@@ -210,7 +210,7 @@ def fast_kernel(kind: int, curved: int, separate: int, split: int = 0) -> Any:
 
     ``curved``: for the curved detector. ``separate``: pixels weigh sources differently, by the resolution limit or
     because every term has its own corrections; the terms then come in a group for each source. ``split``: the terms of a
-    tile are shared by the blocks along z (:mod:`nbnumba.gpu_split`), which leave their sums for ``gpu.close``.
+    tile are shared by the blocks along z (:mod:`nbnumba.render.gpu.split`), which leave their sums for ``gpu.close``.
 
     The kernel's arguments::
 

@@ -5,21 +5,21 @@ runs at half the speed of float32 on the GPUs of data centres only; on others at
 
 Choice: an index relative to the anchor's whole number is a 64-bit number; ``whole_bits`` of them stand before the fraction.
 Differences of direction and cell vectors over lambda are 32-bit numbers whose units have the product 2^-(64 - whole_bits);
-the scales are the host's (:func:`nbnumba.gpu_inputs.fixed_point`), such that the largest of both in an image take the same
+the scales are the host's (:func:`nbnumba.render.gpu.inputs.fixed_point`), such that the largest of both in an image take the same
 share of 32 bits. A product and its addition are one instruction, ``mad.wide.s32``. The nearest whole index takes an
 addition and a shift; the offset from it is 32 bits from the middle of the sum; N times the offset is a 64-bit product, whose
 lower half is the phase and whose upper half the whole number before it, both exact.
 
 Error: of an index at most sqrt(3 e 2^-(64 - whole_bits)), for e the largest change of an index over half a tile, by the
 rounding of directions and vectors (root mean square a quarter of it), and 2^-33 by the offset's 32 bits; of a phase N times
-as much (:func:`nbnumba.gpu_inputs.fixed_error`). Against 80-bit floats, in 560 random tiles of 4096 pixels with 1 to 10 terms
+as much (:func:`nbnumba.render.gpu.inputs.fixed_error`). Against 80-bit floats, in 560 random tiles of 4096 pixels with 1 to 10 terms
 within the bound that is allowed (1.5e-7): 6e-7 of the tile's maximum, as float64 phases, whose rest is float32 too; 1.3e-6
 in tiles that lie between peaks altogether; 3e-5 of a pixel's own value for 99 of 100 pixels.
 
 Cost: 107 instructions for a step and pixel on 9.0, 100 on 12.0, none of them float64; float64 phases take 101.5, 32 of them
 float64. Misuse: an index that changes by 2^(whole_bits - 2) over half a tile does not fit into the 32-bit factors and makes a
 wrong image; nothing in the kernel tests for it. The host takes float64 phases where no number of bits serves
-(:func:`nbnumba.gpu_inputs.choose_variant`).
+(:func:`nbnumba.render.gpu.inputs.choose_variant`).
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ In the end :func:`close_pixels` turns sums into photons.
 
 How much there is to list is not known beforehand, and the host does not wait to learn it. Where something does not fit into
 the memory that there is, :func:`place_tiles` tells the host what would do and leaves all tiles empty; the host, which waits
-for the image in any case, then has the window rendered again (:mod:`nbnumba.gpu_spots`).
+for the image in any case, then has the window rendered again (:mod:`nbnumba.render.gpu.spots`).
 
 Small stills leave most of a GPU idle, and each launch costs its time. So all kernels take any number of stills at once, which
 differ in their orientations only: those of the first still come first, ``domains`` of them each. A still has tiles, sums and an

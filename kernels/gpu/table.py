@@ -2,7 +2,7 @@
 
 ``fast32``, ``fixed`` and ``fast64`` are made by :mod:`nbnumba.kernels.gpu.fast`, ``general`` is in
 :mod:`nbnumba.kernels.gpu.general`. ``spots`` is several kernels, :mod:`nbnumba.kernels.gpu.spots`, which
-:mod:`nbnumba.gpu_spots` launches. Importing this module imports numba.cuda but touches no device.
+:mod:`nbnumba.render.gpu.spots` launches. Importing this module imports numba.cuda but touches no device.
 """
 
 from __future__ import annotations

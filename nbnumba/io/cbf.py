@@ -1,7 +1,7 @@
 """miniCBF: counts compressed by byte offsets (fabio's compressor) under a header of ``# key value`` lines.
 
 The header convention is GENERIC_MINI, which DIALS keeps for simulated pixel detectors of any size. Such a header knows
-a distance, a beam centre and an angle only; what it cannot say is in :func:`nbnumba.imgcif.dials_import_words`.
+a distance, a beam centre and an angle only; what it cannot say is in :func:`nbnumba.model.frames.dials_import_words`.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ import numpy as np
 from fabio.compression import compByteOffset, decByteOffset
 
 from nbnumba.errors import FileError
-from nbnumba.imgcif import ImageGeometry
 from nbnumba.io.files import atomic_write, read_bytes
+from nbnumba.model.frames import ImageGeometry
 
 #: Value of pixels that hold no measurement, as detectors write it.
 INVALID = -1

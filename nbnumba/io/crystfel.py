@@ -13,12 +13,12 @@ from pathlib import Path
 
 import numpy as np
 
-from nbnumba.config import Panel
 from nbnumba.errors import FileError
 from nbnumba.io.files import read_text
 from nbnumba.io.geometry import LARGEST, FileGeometry, make_panel, vector
 from nbnumba.io.matrix import NUMBER
 from nbnumba.io.spectrum import EV_A
+from nbnumba.model.config import Panel
 
 _WHAT = "CrystFEL geometry file"
 _TERM = re.compile(r"([+-]?)\s*((?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?)?\s*\*?\s*([xyz])")

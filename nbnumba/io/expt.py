@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 
-from nbnumba.config import Panel, Vector
 from nbnumba.errors import FileError
 from nbnumba.io.files import read_bytes
 from nbnumba.io.geometry import (
@@ -29,6 +28,7 @@ from nbnumba.io.geometry import (
     square_pixel,
     vector,
 )
+from nbnumba.model.config import Panel, Vector
 
 #: Scans with less than this width (deg) are stills to dxtbx.
 MIN_OSC = 1e-7

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from nbnumba.config import Panel, Vector
 from nbnumba.errors import ConfigError, FileError
+from nbnumba.model.config import Panel, Vector
 
 #: No number of a geometry file is larger, in any of its units.
 LARGEST = 1e12

@@ -14,11 +14,11 @@ from typing import Any
 
 import numpy as np
 
-from nbnumba.config import Panel
 from nbnumba.errors import FileError
 from nbnumba.io.files import cause, read_bytes
 from nbnumba.io.geometry import LARGEST, FileGeometry, make_panel, rotation, square_pixel, vector
 from nbnumba.io.matrix import NUMBER
+from nbnumba.model.config import Panel
 
 #: Images of a scan, or wavelengths of a spectrum, that a file may list.
 MOST_VALUES = 1_000_000

@@ -19,8 +19,8 @@ import hdf5plugin
 import numpy as np
 
 from nbnumba.errors import FileError
-from nbnumba.imgcif import MCSTAS, ImageGeometry, PanelGeometry
 from nbnumba.io.files import atomic_write
+from nbnumba.model.frames import MCSTAS, ImageGeometry, PanelGeometry
 
 #: Sensor written where none is simulated: DIALS asks for one, and this one shifts no spot.
 NO_SENSOR_MM = 1e-6

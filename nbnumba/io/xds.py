@@ -15,7 +15,6 @@ from pathlib import Path
 
 import numpy as np
 
-from nbnumba.config import Panel
 from nbnumba.errors import FileError
 from nbnumba.io.files import read_text
 from nbnumba.io.geometry import (
@@ -29,6 +28,7 @@ from nbnumba.io.geometry import (
     vector,
 )
 from nbnumba.io.matrix import number
+from nbnumba.model.config import Panel
 
 _KEYWORD = re.compile(r"(?<!\S)([A-Z][A-Z0-9_'()/.-]*)\s*=")
 #: Keywords of XDS.INP that are used here, and how many numbers they take.

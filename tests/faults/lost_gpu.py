@@ -5,9 +5,9 @@ import types
 
 import numpy as np
 
-import nbnumba.dispatch as dispatch
-from nbnumba.devices import Device, Survey
+import nbnumba.render.dispatch as dispatch
 from nbnumba.errors import DeviceError
+from nbnumba.render.devices import Device, Survey
 
 GPU = Device(0, "a GPU that gets lost", (9, 0), 80 << 30, 132, 1.7e9)
 WHEN = os.environ["LOST_GPU"]
@@ -32,8 +32,8 @@ class LostGpu:
         self.fail()
 
 
-fake = types.ModuleType("nbnumba.gpu_render")
+fake = types.ModuleType("nbnumba.render.gpu.renderer")
 fake.GpuRenderer = LostGpu
-sys.modules["nbnumba.gpu_render"] = fake
+sys.modules["nbnumba.render.gpu.renderer"] = fake
 dispatch.survey = lambda: Survey((GPU,))
 dispatch.choose_devices = lambda name: (GPU,)

@@ -92,7 +92,7 @@ def _stol(folder: Path) -> Seeds:
 
 
 def _geometry_of(name: str):
-    from nbnumba.imgcif import image_geometry
+    from nbnumba.model.frames import image_geometry
     from tests.geometries import experiment
 
     return image_geometry(experiment(name))
@@ -213,7 +213,7 @@ def _other_nxmx(folder: Path) -> bytes:
 
 
 def _truth_file(folder: Path) -> bytes:
-    from nbnumba.series_truth import gather
+    from nbnumba.series.truth import gather
 
     (folder / "000001.npz").write_bytes(_part(folder)[0])
     gather(folder / "truth.h5", [folder / "000001.npz"], {"name": "a"})
@@ -291,7 +291,7 @@ def _manifest(folder: Path) -> Seeds:
 
 
 def _part(folder: Path) -> Seeds:
-    from nbnumba.series_truth import SPOT_COLUMNS, write_part
+    from nbnumba.series.truth import SPOT_COLUMNS, write_part
 
     spots = {key: np.zeros((2, 3) if key == "hkl" else 2, kind) for key, kind in SPOT_COLUMNS.items()}
     write_part(folder / "a.npz", {"file": "a_0001.img", "phi_deg": 1.5, "beam": np.eye(3)[2]}, spots, np.eye(3))

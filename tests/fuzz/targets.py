@@ -94,7 +94,7 @@ def _spectrum(path: Path) -> None:
 @target("stol", ".stol")
 def _stol(path: Path) -> None:
     """Structure factor of a liquid (``-stol``)."""
-    from nbnumba.background import read_stol
+    from nbnumba.render.background import read_stol
 
     read_stol(path)
 
@@ -162,7 +162,7 @@ def _geometry(path: Path, reader: str, module: str) -> None:
     import importlib
 
     from nbnumba.errors import ConfigError
-    from nbnumba.geometry_files import orientation, settings, to_config
+    from nbnumba.model.geometry_files import orientation, settings, to_config
 
     found = getattr(importlib.import_module(f"nbnumba.io.{module}"), reader)(path)
     for use in (
@@ -242,8 +242,8 @@ def _image(path: Path) -> None:
     """Images of ``nbnumba compare``: SMV, CBF, PGM (fabio's formats are read in a process with limits)."""
     from unittest import mock
 
-    from nbnumba import compare
     from nbnumba.errors import FileError
+    from nbnumba.inspect import compare
 
     with mock.patch.object(compare, "read_foreign", side_effect=FileError("left to fabio")):
         compare.read_image(path)
@@ -252,7 +252,7 @@ def _image(path: Path) -> None:
 @target("npy", ".npy")
 def _npy(path: Path) -> None:
     """NumPy array."""
-    from nbnumba.compare import read_image
+    from nbnumba.inspect.compare import read_image
     from nbnumba.io.npy import read_npy
 
     read_npy(path)
@@ -262,7 +262,7 @@ def _npy(path: Path) -> None:
 @target("raw", ".bin")
 def _raw(path: Path) -> None:
     """Float image without a header."""
-    from nbnumba.compare import read_image
+    from nbnumba.inspect.compare import read_image
 
     read_image(path, (6, 5))
 
@@ -278,8 +278,8 @@ def _pgm(path: Path) -> None:
 @target("toml", ".toml")
 def _toml(path: Path) -> None:
     """Distributions of a series (``--vary``), and a shot of them."""
-    from nbnumba.config import Crystal, Simulation
-    from nbnumba.distributions import read_variations, vary
+    from nbnumba.model.config import Crystal, Simulation
+    from nbnumba.series.variation import read_variations, vary
 
     simulation = Simulation(crystal=Crystal(cell=(40, 50, 60), misset_deg=(1, 2, 3)))
     vary(simulation, read_variations(path), seed=1, number=1)
@@ -288,8 +288,8 @@ def _toml(path: Path) -> None:
 @target("trace", ".log")
 def _trace(path: Path) -> None:
     """Trace logs of this program and of the C program, and their JSON."""
-    from nbnumba.compare_traces import compare_traces, comparison_csv, comparison_lines
-    from nbnumba.trace_text import read_traces
+    from nbnumba.inspect.compare_traces import compare_traces, comparison_csv, comparison_lines
+    from nbnumba.inspect.trace_text import read_traces
 
     compared = compare_traces(read_traces(path), read_traces(path))
     comparison_csv(compared)
@@ -315,7 +315,7 @@ def _arguments(path: Path) -> None:
 @target("manifest", ".json")
 def _manifest(path: Path) -> None:
     """Record of a series (``series.json``)."""
-    from nbnumba.series_folder import MANIFEST, check_same, read_manifest
+    from nbnumba.series.folder import MANIFEST, check_same, read_manifest
 
     link = path.parent / MANIFEST
     if not link.is_symlink():
@@ -328,7 +328,7 @@ def _manifest(path: Path) -> None:
 @target("part", ".npz")
 def _part(path: Path) -> None:
     """Truth of one shot, waiting for the others."""
-    from nbnumba.series_truth import read_part
+    from nbnumba.series.truth import read_part
 
     read_part(path)
 
@@ -336,6 +336,6 @@ def _part(path: Path) -> None:
 @target("truth", ".txt")
 def _truth(path: Path) -> None:
     """Table of truth of a series, made from a recipe."""
-    from nbnumba.series_truth import read_truth
+    from nbnumba.series.truth import read_truth
 
     read_truth(_made_of(path, "truth"))

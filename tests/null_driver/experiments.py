@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from nbnumba.cli.build import build
 from nbnumba.cli.parse import parse
-from nbnumba.config import Simulation
+from nbnumba.model.config import Simulation
 
 _BASE = "-cell 50 60 70 90 90 90 -default_F 10 -detpixels 64 -pixel 0.5 -distance 100 -lambda 1 -misset 10 20 30"
 _MANY = f"{_BASE} -N 5 -mosaic_dom 50 -mosaic 0.3"

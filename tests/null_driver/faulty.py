@@ -19,13 +19,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import nbnumba.gpu_render
-import nbnumba.kernels.cpu.fast
-import nbnumba.kernels.cpu.general
-import nbnumba.kernels.cpu.spots  # noqa: F401 - all of them before the first fork
 from nbnumba.errors import DeviceError
-from nbnumba.experiment import Experiment, resolve
-from nbnumba.simulate import simulate
+from nbnumba.model.experiment import Experiment, resolve
+from nbnumba.render.simulate import simulate
 from tests.null_driver.experiments import simulation
 from tests.null_driver.inside import fail, figure, last_failed
 

@@ -15,11 +15,11 @@ from typing import Any
 
 import numpy as np
 
-from nbnumba.dispatch import make_renderer
-from nbnumba.experiment import resolve
-from nbnumba.inputs import build_inputs
 from nbnumba.kernels.gpu.table import find_grid, find_kernel, threads_of
 from nbnumba.kernels.jit.cuda import cuda
+from nbnumba.model.experiment import resolve
+from nbnumba.render.dispatch import make_renderer
+from nbnumba.render.inputs import build_inputs
 from tests.null_driver.experiments import simulation
 
 BATCH, BATCHES = 50, 15

@@ -9,12 +9,12 @@ import numpy as np
 
 from nbnumba.cli.build import build
 from nbnumba.cli.parse import parse
-from nbnumba.dispatch import Plan, Renderer, make_plan
-from nbnumba.experiment import resolve
-from nbnumba.inputs import KernelInputs, build_inputs
 from nbnumba.kernels.cpu.trace import record_pixel
 from nbnumba.kernels.formulas.blocks import GAUSS, TOPHAT
 from nbnumba.kernels.formulas.pixel import COLUMNS
+from nbnumba.model.experiment import resolve
+from nbnumba.render.dispatch import Plan, Renderer, make_plan
+from nbnumba.render.inputs import KernelInputs, build_inputs
 
 #: Images whose brightest pixel is below the first hold no normal float32, above the second infinite ones.
 FAINTEST, BRIGHTEST = 1e-36, 3e38

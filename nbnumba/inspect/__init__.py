@@ -1,0 +1,1 @@
+"""Images and pixels looked at: traces, comparisons, and what made a pixel bright."""

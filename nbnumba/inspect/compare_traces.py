@@ -1,0 +1,215 @@
+"""Two traces of one pixel side by side: which factor is the first to differ."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from nbnumba.errors import ConfigError, FileError
+from nbnumba.inspect.trace_schema import FACTORS, PHASES, REMARKS
+from nbnumba.inspect.trace_text import TraceLog, Values, format_value
+
+
+@dataclass(frozen=True)
+class Row:
+    """One factor in both traces.
+
+    Attributes
+    ----------
+    key : str
+        Name, with the phi step where it belongs to one: ``phi 9: k_frac``.
+    a, b : tuple of float, str or None
+        Values; None where a trace does not have the factor.
+    relative : float
+        Largest |a - b| relative to the larger of the two vectors' largest component; of indices, relative to 1 at
+        least. Infinite for different words or numbers of values; NaN where one side is missing.
+    differs : bool
+        Beyond the tolerance.
+    note : str
+        What the reader should know.
+    """
+
+    key: str
+    a: Values | None
+    b: Values | None
+    relative: float
+    differs: bool
+    note: str = ""
+
+    @property
+    def name(self) -> str:
+        """The factor without phi step and number."""
+        return self.key.rpartition(": ")[2].partition("[")[0]
+
+
+@dataclass(frozen=True)
+class TraceComparison:
+    """Rows in the order of the first trace; ``first`` is the first divergence in the order of cause."""
+
+    rows: tuple[Row, ...]
+    first: Row | None
+    first_phi: Row | None
+    pixel: tuple[int, int] | None
+    notes: tuple[str, ...]
+
+
+def compare_traces(a: list[TraceLog], b: list[TraceLog], rtol: float = 1e-6) -> list[TraceComparison]:
+    """Compare traces pixel by pixel; by their order where a log does not say which pixel it follows.
+
+    Raises
+    ------
+    ConfigError
+        A negative tolerance.
+    FileError
+        The traces follow different pixels, or share no factor.
+    """
+    if not rtol >= 0:
+        raise ConfigError(f"--rtol must be >= 0, got {rtol}")
+    named_b = {log.pixel: log for log in b if log.pixel is not None}
+    if all(log.pixel for log in a) and len(named_b) == len(b):
+        pairs = [(log, named_b[log.pixel]) for log in a if log.pixel in named_b]
+        if not pairs:
+            listed = " and ".join(f"{logs[0].path} follows {_pixels(logs)}" for logs in (a, b))
+            raise FileError(f"the traces follow different pixels (slow, fast): {listed}")
+    else:
+        pairs = list(zip(a, b, strict=False))
+    return [_compare(one, other, rtol) for one, other in pairs]
+
+
+def _pixels(logs: list[TraceLog]) -> str:
+    return ", ".join(f"({log.pixel[0]}, {log.pixel[1]})" for log in logs if log.pixel)
+
+
+def _compare(a: TraceLog, b: TraceLog, rtol: float) -> TraceComparison:
+    rows = _rows(a.factors, b.factors, "", rtol)
+    for tic in sorted(a.phi.keys() | b.phi.keys()):
+        rows += _rows(a.phi.get(tic, {}), b.phi.get(tic, {}), f"phi {tic}: ", rtol)
+    shared = [row for row in rows if row.a is not None and row.b is not None]
+    if not shared:
+        raise FileError(f"{a.path} and {b.path} have no factor in common: is one of them no trace of a pixel?")
+    notes = []
+    if (a.phi or b.phi) and set(a.phi) != set(b.phi):
+        notes.append(f"{len(a.phi)} phi steps in A, {len(b.phi)} in B: only those of both are compared")
+    diverged = [row for row in _by_cause(rows) if row.differs]
+    of_phi = [row for row in rows if row.differs and row.key.startswith("phi ")]
+    return TraceComparison(
+        rows=tuple(rows),
+        first=diverged[0] if diverged else None,
+        first_phi=of_phi[0] if of_phi else None,
+        pixel=a.pixel or b.pixel,
+        notes=tuple(notes),
+    )
+
+
+def _by_cause(rows: list[Row]) -> list[Row]:
+    """Rows with causes before effects; a factor that nobody knows stays behind the one it follows."""
+    order = {name: rank for rank, name in enumerate(FACTORS)}
+    ranked, rank = [], -1
+    for place, row in enumerate(rows):
+        rank = order.get(row.name, rank)
+        ranked.append((rank, place, row))
+    return [row for _, _, row in sorted(ranked, key=lambda entry: entry[:2])]
+
+
+def _rows(a: dict[str, Values], b: dict[str, Values], where: str, rtol: float) -> list[Row]:
+    keys = [*a, *(key for key in b if key not in a)]
+    return [_row(where + key, a.get(key), b.get(key), rtol) for key in keys]
+
+
+def _row(key: str, a: Values | None, b: Values | None, rtol: float) -> Row:
+    row = Row(key, a, b, math.nan, False)
+    if a is None or b is None:
+        return replace(row, note="only in B" if a is None else "only in A")
+    if row.name in REMARKS:
+        return row
+    relative, note = _relative(row.name, a, b)
+    if row.name == "scattering_vec_A_inv" and relative > 0.5 and isinstance(a, tuple) and isinstance(b, tuple):
+        # logs of the C program have it in 1/m under this name
+        for factor, which in ((1e10, "A"), (1e-10, "B")):
+            again, _ = _relative(row.name, a, tuple(v * factor for v in b))
+            if again <= max(rtol, 1e-9):
+                relative, note = again, f"in 1/m in {which}, whatever its name says"
+    return replace(row, relative=relative, differs=relative > rtol, note=note)
+
+
+def _relative(name: str, a: Values, b: Values) -> tuple[float, str]:
+    if isinstance(a, str) or isinstance(b, str):
+        same = isinstance(a, str) and isinstance(b, str) and a.strip().lower() == b.strip().lower()
+        return (0.0, "") if same else (math.inf, "")
+    if len(a) != len(b):
+        return math.inf, f"{len(a)} values in A, {len(b)} in B"
+    scale = max(map(abs, (*a, *b)), default=0.0)
+    if name in PHASES:
+        scale = max(scale, 1.0)
+    worst = 0.0
+    for x, y in zip(a, b, strict=True):
+        if x == y or (math.isnan(x) and math.isnan(y)):
+            continue
+        off = abs(x - y) / scale
+        worst = max(worst, math.inf if math.isnan(off) else off)
+    return worst, ""
+
+
+def comparison_lines(comparison: TraceComparison) -> list[str]:
+    """A table of all factors, and what it comes to."""
+    cells = [("", "factor", "A", "B", "relative difference", "")]
+    for row in comparison.rows:
+        relative = "" if math.isnan(row.relative) else f"{row.relative:.3g}"
+        cells.append(("*" if row.differs else "", row.key, _text(row.a), _text(row.b), relative, row.note))
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    lines = ["  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in cells]
+    if comparison.pixel:
+        lines.insert(0, f"pixel slow {comparison.pixel[0]}, fast {comparison.pixel[1]}")
+    return [*lines, *(f"note: {note}" for note in comparison.notes), verdict(comparison)]
+
+
+def verdict(comparison: TraceComparison) -> str:
+    """The first divergence, in a sentence or two."""
+    first = comparison.first
+    if first is None:
+        n = sum(row.a is not None and row.b is not None for row in comparison.rows)
+        return f"no divergence: {n} factors agree"
+    relative = f"relative difference {first.relative:.3g}" if math.isfinite(first.relative) else "not the same"
+    text = f"first divergence: {first.key}: {_text(first.a)} in A, {_text(first.b)} in B ({relative})"
+    known = FACTORS.get(first.name)
+    if known is not None:
+        text += f"\n  {first.name} is: {known.meaning}"
+        text += f"; look at {known.flags}" if known.flags else ""
+    others = [row.name for row in comparison.rows if row.differs and row is not first]
+    if others:
+        text += f"\n  also different: {', '.join(dict.fromkeys(others))}"
+    phi = comparison.first_phi
+    if phi is not None and phi is not first:
+        text += f"\n  first phi step that differs: {phi.key}: {_text(phi.a)} in A, {_text(phi.b)} in B"
+    return text
+
+
+def _text(values: Values | None) -> str:
+    return "-" if values is None else format_value(values)
+
+
+def comparison_data(comparisons: list[TraceComparison]) -> list[dict[str, Any]]:
+    """The comparisons as data for JSON."""
+    return [
+        {
+            "pixel": comparison.pixel,
+            "first_divergence": None if comparison.first is None else asdict(comparison.first),
+            "first_phi_divergence": None if comparison.first_phi is None else asdict(comparison.first_phi),
+            "rows": [asdict(row) for row in comparison.rows],
+            "notes": comparison.notes,
+        }
+        for comparison in comparisons
+    ]
+
+
+def comparison_csv(comparisons: list[TraceComparison]) -> str:
+    """The rows as comma-separated text: slow, fast, factor, A, B, relative difference, differs, note."""
+    lines = ["slow,fast,factor,A,B,relative_difference,differs,note"]
+    for comparison in comparisons:
+        pixel = comparison.pixel or ("", "")
+        for row in comparison.rows:
+            relative = "" if math.isnan(row.relative) else repr(row.relative)
+            cells = (*pixel, row.key, _text(row.a), _text(row.b), relative, int(row.differs), row.note)
+            lines.append(",".join(f'"{cell}"' if "," in str(cell) else str(cell) for cell in cells))
+    return "\n".join(lines) + "\n"

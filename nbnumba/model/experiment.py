@@ -1,0 +1,287 @@
+"""All parts of a simulation together, resolved once: what the kernels' inputs are made from and the log reports."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from nbnumba.errors import ConfigError
+from nbnumba.model.config import Simulation
+from nbnumba.model.crystal import RTD, ResolvedCrystal, resolve_crystal
+from nbnumba.model.detector import ResolvedDetector, ResolvedPanel, resolve_detector
+from nbnumba.model.sampling import ResolvedSampling, ResolvedScan, resolve_sampling, resolve_scan
+from nbnumba.model.sources import ResolvedSources, resolve_sources
+from nbnumba.model.structure_factors import FhklGrid, resolve_structure_factors
+
+#: Classical electron radius squared (m^2), as the reference writes it.
+R_E_SQR = 7.94079248018965e-30
+AVOGADRO = 6.02214179e23
+#: Forward scattering (electrons) and molar mass (g/mol) of water, and its density (g/m^3).
+WATER_F, WATER_MW, WATER_DENSITY = 2.57, 18.0, 1e6
+
+#: Inner steps that 16 cores do in an hour, about, and those of an image that is remarked upon.
+STEPS_PER_HOUR, MANY_STEPS = 6e13, 1e14
+
+SHAPE_NAMES = {"square": "parallelpiped", "round": "ellipsoidal", "gauss": "gaussian", "tophat": "tophat-spot"}
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A simulation with every gap filled.
+
+    Attributes
+    ----------
+    simulation : Simulation
+        What was asked for.
+    structure_factors : FhklGrid or None
+        None: every reflection has ``default_F``.
+    interpolate : bool
+        Whether structure factors are interpolated; ``interpolation_choice`` says who chose: user, tricubic, none.
+    fluence : float
+        Photons per square metre.
+    warnings : tuple of str
+        Each rule of the reference that bites in this run, and each value that was chosen for the user.
+    """
+
+    simulation: Simulation
+    detector: ResolvedDetector
+    crystal: ResolvedCrystal
+    sources: ResolvedSources
+    scan: ResolvedScan
+    sampling: ResolvedSampling
+    structure_factors: FhklGrid | None
+    interpolate: bool
+    interpolation_choice: str
+    fluence: float
+    warnings: tuple[str, ...]
+
+    @property
+    def panel(self) -> ResolvedPanel:
+        """The first panel, the only one of most detectors."""
+        return self.detector.panels[0]
+
+    @property
+    def steps(self) -> int:
+        """What the sum is divided by; sensor layers are not in it."""
+        orientations = self.scan.phisteps * len(self.crystal.umats)
+        return len(self.sources.wavelengths) * orientations * self.sampling.oversample**2
+
+    @property
+    def water_F_sqr(self) -> float:
+        """F^2 of all water molecules in the beam, summed without interference."""
+        edge = self.simulation.background.water_um / 1e6
+        return WATER_F**2 * edge**3 * WATER_DENSITY * AVOGADRO / WATER_MW
+
+    def facts(self) -> dict[str, Any]:
+        """What the reference prints about a run, as data; the key holds the unit (``_m``, ``_mm``, ``_deg``, ...)."""
+        panel, frame = self.panel, self.detector.frame
+        crystal, scan, sources, sampling = self.crystal, self.scan, self.sources, self.sampling
+        in_detector = [float(frame.beam @ axis) for axis in (panel.fdet, panel.sdet, panel.odet)]
+        facts: dict[str, Any] = {
+            "physics": self.simulation.physics,
+            "convention": self.detector.convention.lower(),
+            "pivot": self.detector.pivot.lower(),
+            "fpixels": panel.fpixels,
+            "spixels": panel.spixels,
+            "panels": len(self.detector.panels),
+            "pixel_m": panel.pixel_size,
+            "detsize_fast_m": panel.detsize_f,
+            "detsize_slow_m": panel.detsize_s,
+            "distance_m": panel.distance,
+            "close_distance_m": panel.close_distance,
+        }
+        for key in ("Xbeam", "Ybeam", "Fbeam", "Sbeam", "Xclose", "Yclose", "Fclose", "Sclose"):
+            facts[f"{key}_m"] = getattr(panel, key)
+        facts |= {
+            "XDS_ORGX": panel.ORGX,
+            "XDS_ORGY": panel.ORGY,
+            "pix0_m": panel.pix0.tolist(),
+            "fdet_vector": panel.fdet.tolist(),
+            "sdet_vector": panel.sdet.tolist(),
+            "odet_vector": panel.odet.tolist(),
+            "beam_vector": frame.beam.tolist(),
+            "spindle_vector": frame.spindle.tolist(),
+            "polarization_plane_normal": np.cross(frame.beam, frame.polar).tolist(),
+            "dials_origin_mm": list(panel.dials_origin_mm),
+            "xds_incident_beam": in_detector,
+            "curved_detector": self.detector.curved,
+            "point_pixel": self.detector.point_pixel,
+            "detector_thick_m": self.detector.thickness,
+            "detector_thickstep_um": self.detector.layer_step * 1e6,
+            "detector_thicksteps": self.detector.layers,
+            "detector_mu": self.detector.mu,
+            "unit_cell": list(crystal.unit_cell),
+            "recip_cell": list(crystal.recip_cell),
+            "volume_A3": crystal.volume,
+        }
+        for name, direct, reciprocal in zip("abc", crystal.direct, crystal.reciprocal, strict=True):
+            facts[f"{name}_vector_A"] = direct.tolist()
+            facts[f"{name}_star_vector"] = reciprocal.tolist()
+        facts |= {
+            "misset_deg": None if crystal.misset_deg is None else list(crystal.misset_deg),
+            "misset_seed": crystal.misset_seed,
+            "N": list(crystal.N),
+            "xtal_shape": SHAPE_NAMES[crystal.shape],
+            "mosaic_domains": len(crystal.umats),
+            "mosaic_spread_deg": crystal.mosaic_spread_deg,
+            "phisteps": scan.phisteps,
+            "phi_start_deg": scan.start * RTD,
+            "phi_end_deg": (scan.start + scan.osc) * RTD,
+            "phi_list_deg": (scan.phi * RTD).tolist(),
+            "lambda0_m": self.simulation.beam.wavelength_A / 1e10,
+            "dispersion_percent": sources.dispersion.range * 100,
+            "dispsteps": sources.dispersion.number,
+            "hdivrange_rad": sources.hdiv.range,
+            "hdivstep_rad": sources.hdiv.step,
+            "vdivrange_rad": sources.vdiv.range,
+            "vdivstep_rad": sources.vdiv.step,
+            "divsteps": sources.divsteps,
+            "sources": len(sources.wavelengths),
+            "source_list": [
+                [*position, weight, wavelength]
+                for position, weight, wavelength in zip(
+                    sources.positions.tolist(), sources.weights.tolist(), sources.wavelengths.tolist(), strict=True
+                )
+            ],
+            "polarization": self.simulation.beam.kahn_factor,
+            "nopolar": self.simulation.beam.nopolar,
+            "fluence": self.fluence,
+            "hkls": 0 if self.structure_factors is None else self.structure_factors.n_reflections,
+            "default_F": self.simulation.structure_factors.default_F,
+            "interpolation_auto": self.interpolation_choice,
+            "interpolate": self.interpolate,
+            "oversample": sampling.oversample,
+            "oversample_auto": sampling.automatic,
+            "oversample_flags": [
+                f"+{name}"
+                for name in ("thick", "polar", "omega")
+                if getattr(self.simulation.sampling, f"oversample_{name}")
+            ],
+            "roi": list(sampling.roi),
+            "dmin_A": self.simulation.sampling.dmin_A,
+            "water_um": self.simulation.background.water_um,
+            "background_mm": self.simulation.background.thickness_mm,
+            "air_mm": self.simulation.background.air_mm,
+            "steps": self.steps,
+        }
+        return facts
+
+
+def resolve(simulation: Simulation) -> Experiment:
+    """Fill every gap of a simulation by the reference's rules.
+
+    Raises
+    ------
+    ConfigError
+        What was asked for contradicts itself or describes no experiment.
+    FileError
+        An input file cannot be read.
+    """
+    physics = simulation.physics
+    detector = resolve_detector(simulation.detector, physics)
+    crystal = resolve_crystal(simulation.crystal, simulation.beam, physics)
+    sources = resolve_sources(simulation.beam, detector.frame, physics)
+    scan, scan_notes = resolve_scan(simulation.scan, physics)
+    sampling = resolve_sampling(simulation.sampling, detector, crystal, simulation.beam.wavelength_A / 1e10)
+    grid, grid_notes = resolve_structure_factors(simulation.structure_factors)
+    interpolate, choice = _interpolation(simulation, grid)
+    if simulation.mask is not None and simulation.mask.shape != detector.panels[0].shape:
+        shape = detector.panels[0].shape
+        raise ConfigError(
+            f"the mask has {simulation.mask.shape[1]} x {simulation.mask.shape[0]} pixels, "
+            f"the detector {shape[1]} x {shape[0]} (fast x slow): give a mask of the detector's size"
+        )
+    if simulation.mask is not None and len(detector.panels) > 1:
+        raise ConfigError("a mask can be used with one panel only")
+    notes = [*detector.notes, *crystal.notes, *sources.notes, *scan_notes, *sampling.notes, *grid_notes]
+    experiment = Experiment(
+        simulation=simulation,
+        detector=detector,
+        crystal=crystal,
+        sources=sources,
+        scan=scan,
+        sampling=sampling,
+        structure_factors=grid,
+        interpolate=interpolate,
+        interpolation_choice=choice,
+        fluence=_fluence(simulation),
+        warnings=(),
+    )
+    _check_steps(experiment)
+    warnings = (*notes, *_endless(experiment), *_reference_rules(experiment))
+    return Experiment(**{**vars(experiment), "warnings": warnings})
+
+
+def _check_steps(experiment: Experiment) -> None:
+    """Raise ConfigError if a pixel has more steps than an integer of a kernel can count."""
+    if experiment.steps * experiment.detector.layers >= 2**62:
+        n = experiment.sampling.oversample
+        raise ConfigError(
+            f"{n:.2g} x {n:.2g} sub-pixels are more than can be counted: give -oversample 1, or fewer cells"
+        )
+
+
+def _endless(experiment: Experiment) -> list[str]:
+    """A sentence for an image that nobody would wait for: mostly one with far too many sub-pixels."""
+    pixels = sum(panel.shape[0] * panel.shape[1] for panel in experiment.detector.panels)
+    steps = float(experiment.steps) * experiment.detector.layers * pixels
+    if steps < MANY_STEPS:
+        return []
+    n = experiment.sampling.oversample
+    return [
+        f"all pixels together have {steps:.1e} steps, some {steps / STEPS_PER_HOUR:.1g} hours for 16 cores: {n} x {n} "
+        f"sub-pixels, {len(experiment.sources.wavelengths)} sources, {experiment.scan.phisteps} phi steps, "
+        f"{len(experiment.crystal.umats)} mosaic domains; -oversample 1 takes a pixel as a whole"
+    ]
+
+
+def _fluence(simulation: Simulation) -> float:
+    beam = simulation.beam
+    if beam.flux > 0 and beam.exposure_s > 0:
+        size = beam.beamsize_mm / 1000
+        return beam.flux * beam.exposure_s / size / size
+    return beam.fluence
+
+
+def _interpolation(simulation: Simulation, grid: FhklGrid | None) -> tuple[bool, str]:
+    """Whether to interpolate and who chose; the automatic choice looks at N before a size in millimetres replaces it."""
+    wanted = simulation.structure_factors.interpolate
+    if wanted is not None:
+        return wanted and grid is not None, "user"
+    crystal = simulation.crystal
+    small = min(max(crystal.Na, 1), max(crystal.Nb, 1), max(crystal.Nc, 1)) <= 2
+    return small and grid is not None, "tricubic" if small else "none"
+
+
+def _reference_rules(experiment: Experiment) -> list[str]:
+    """One sentence for each odd rule of the reference that changes this run's image."""
+    simulation, rules = experiment.simulation, []
+    sampling, detector = simulation.sampling, experiment.detector
+    if simulation.physics == "correct":
+        if sampling.oversample_thick or sampling.oversample_polar or sampling.oversample_omega:
+            rules.append("-oversample_* has no effect: with --physics correct every term has its own corrections")
+        return rules
+    if simulation.background.water_um > 0:
+        rules.append(
+            f"the reference multiplies water by r_e^2 * fluence twice and divides it by the {experiment.steps} steps; "
+            "--physics correct counts it once"
+        )
+    if experiment.crystal.shape in ("gauss", "tophat") and max(experiment.crystal.N) > 1:
+        rules.append(
+            f"the reference scales the radius of {experiment.crystal.shape} spots by Na*Nb*Nc; "
+            "--physics correct scales each axis by its own number of cells"
+        )
+    for name in ("thick", "polar", "omega"):
+        if getattr(sampling, f"oversample_{name}") and experiment.steps * detector.layers > 1:
+            rules.append(
+                f"the reference's -oversample_{name} multiplies the running sum after every term; "
+                "--physics correct gives every term its own factor"
+            )
+    if detector.layers > 1 and not sampling.oversample_thick:
+        rules.append(
+            "the reference multiplies the sum over all sensor layers by the last layer's capture fraction; "
+            "--physics correct gives every layer its own"
+        )
+    return rules

@@ -1,0 +1,1 @@
+"""From photons to what a detector reads."""

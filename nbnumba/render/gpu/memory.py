@@ -1,0 +1,236 @@
+"""What GPUs lend to those who render on it: streams with their bands, pinned images, tables that stay.
+
+Making a stream, an event or a piece of pinned memory takes longer than rendering a small image. So a few are kept, lent,
+and taken back: lanes when a rendering ends, images when the last array that shows one is gone, of which finalizers tell.
+A lane that was in use when something failed is not taken back.
+"""
+
+from __future__ import annotations
+
+import atexit
+import ctypes
+import math
+import threading
+import weakref
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from nbnumba.kernels.jit.cuda import cuda
+from nbnumba.render.devices import Device
+
+#: Lanes and pinned images that are kept while nobody uses them.
+KEPT_LANES, KEPT_IMAGES = 2, 4
+#: Pinned memory (bytes) that images may hold at a time; further ones are ordinary arrays.
+MOST_PINNED = 2 << 30
+
+
+class Lane:
+    """A stream with an event, a band of the image on the device, and words with the kernel; device is current.
+
+    Attributes
+    ----------
+    halt : (1,) int32, on the device
+        Not 0: the kernel is to stop (:meth:`stop`).
+    done : (1,) int32
+        In memory of the host that the device sees: the number of a block that is done.
+    """
+
+    def __init__(self) -> None:
+        self.stream, self.event = cuda.stream(), cuda.event()
+        self.halt = cuda.to_device(np.zeros(1, np.int32))
+        self.done = cuda.mapped_array(1, np.int32)
+        self._signals: Any = None
+        self._band: Any = None
+        self._sums: Any = None
+        self._staging: np.ndarray | None = None
+        self._shaped: tuple[tuple[int, ...], Any] = ((), None)
+
+    def reset(self) -> None:
+        """Forget what the last kernel told; one that was stopped leaves a lane that is lent no more."""
+        self.done[0] = 0
+
+    def stop(self) -> None:
+        """Have the lane's kernel stop, past the stream in which it runs."""
+        self._signals = self._signals or cuda.stream()
+        self.halt.copy_to_device(np.ones(1, np.int32), stream=self._signals)
+
+    def band(self, shape: tuple[int, ...]) -> Any:
+        """A float32 array on the device, at least of one pixel; what it holds is left from earlier."""
+        shape = tuple(max(n, 1) for n in shape)
+        if self._shaped[0] != shape:
+            size = math.prod(shape)
+            if self._band is None or self._band.size < size:
+                self._shaped, self._band = ((), None), None  # its memory may be needed
+                self._band = cuda.device_array(size, np.float32)
+            self._shaped = (shape, self._band[:size].reshape(shape))
+        return self._shaped[1]
+
+    def sums(self, shape: tuple[int, int, int]) -> Any:
+        """A float64 array on the device for sums of portions (:mod:`nbnumba.render.gpu.split`); what it holds is left over."""
+        if self._sums is None or self._sums.shape != shape:
+            self._sums = None
+            self._sums = cuda.device_array(shape, np.float64)
+        return self._sums
+
+    def staging(self, shape: tuple[int, ...]) -> np.ndarray:
+        """An array of the host into which a band is copied first; pinned where that can be had."""
+        size = math.prod(shape)
+        if self._staging is None or self._staging.size < size:
+            self._staging = None
+            self._staging = _pinned_or_none(size)
+            if self._staging is None:
+                self._staging = np.empty(size, np.float32)
+        return self._staging[:size].reshape(shape)
+
+
+def _pinned_or_none(size: int) -> Any:
+    """Pinned float32 memory, or None where the system gives no more of it."""
+    try:
+        return cuda.pinned_array(size, np.float32)
+    except Exception:  # whatever is wrong with pinned memory: ordinary memory does, only slower
+        return None
+
+
+class Lanes:
+    """The lanes of one device."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._free: list[Lane] = []
+
+    @contextmanager
+    def lend(self) -> Iterator[Lane]:
+        """Lend a lane; the device is current. It is not taken back from a block that ends with an exception."""
+        with self._lock:
+            lane = self._free.pop() if self._free else None
+        lane = lane or Lane()
+        lane.reset()
+        yield lane
+        with self._lock:
+            if len(self._free) < KEPT_LANES:
+                self._free.append(lane)
+
+
+class PinnedImages:
+    """Images in pinned memory, whichever device is current when they are asked for."""
+
+    def __init__(self) -> None:
+        self._free: deque[np.ndarray] = deque()
+        self._lent: dict[int, int] = {}  # address -> bytes
+
+    def lend(self, index: int, shape: tuple[int, int], zero: bool) -> np.ndarray:
+        """A float32 image, of zeros if asked for; device ``index`` is current.
+
+        An ordinary array where the system, or :data:`MOST_PINNED`, gives no more pinned memory.
+        """
+        size = shape[0] * shape[1]
+        buffer = self._find(size)
+        if buffer is None:
+            return np.zeros(shape, np.float32)
+        address = buffer.ctypes.data
+        # every view of an image keeps alive the object whose memory it shows: this one
+        carrier = (ctypes.c_float * size).from_buffer(buffer)
+        self._lent[address] = buffer.nbytes
+        weakref.finalize(carrier, self._take_back, buffer, address, index).atexit = False
+        image: np.ndarray = np.frombuffer(memoryview(carrier), np.float32).reshape(shape)
+        if zero:
+            image[:] = 0
+        return image
+
+    def is_pinned(self, image: np.ndarray) -> bool:
+        """Whether an image came from :meth:`lend`, whole and pinned."""
+        return image.flags.c_contiguous and self._lent.get(image.ctypes.data) == image.nbytes
+
+    def _find(self, size: int) -> Any:
+        if size == 0 or sum(tuple(self._lent.values())) + 4 * size > MOST_PINNED:
+            return None
+        with suppress(IndexError):  # another thread took the last one
+            for _ in range(len(self._free)):
+                buffer = self._free.popleft()
+                if buffer.size == size:
+                    return buffer
+                self._free.append(buffer)
+        return _pinned_or_none(size)
+
+    def _take_back(self, buffer: np.ndarray, address: int, index: int) -> None:
+        # runs whenever the collector does, perhaps inside one of the methods above: no lock
+        self._lent.pop(address, None)
+        self._free.append(buffer)
+        del buffer
+        if len(self._free) > KEPT_IMAGES:
+            with suppress(IndexError):
+                while len(self._free) > KEPT_IMAGES:
+                    self._free.popleft()
+            release(index)
+
+
+def stay_current(index: int) -> None:
+    """Leave a device current in this thread, should none be, and at the end of the program.
+
+    Numba frees memory wherever its last array happens to go, and the driver refuses that without a current device.
+    """
+    global _last_used
+    if _last_used is None:
+        # the functions that free what is left at the end are registered by now, and so come after this one
+        atexit.register(lambda: stay_current(_last_used))
+    _last_used = index
+    with suppress(Exception):  # of no device that works more than a message is asked
+        if cuda.gpus.current is None:
+            cuda.select_device(index)
+
+
+def release(index: int, held: dict[str, Any] | None = None) -> None:
+    """Give back to a device what nobody holds, and what ``held`` does.
+
+    Numba puts that off, and does it in the end wherever it is, be the device current there or not; the driver then refuses.
+    """
+    with suppress(Exception), cuda.gpus[index]:  # a device that was lost has nothing left to give
+        if held is not None:
+            held.clear()
+        getattr(cuda.current_context(), "deallocations").clear()  # noqa: B009 - the simulator has none
+
+
+def give_up_if_lost(index: int) -> None:
+    """Free nothing more on a device that answers no longer: numba would print each of the driver's refusals."""
+    try:
+        with cuda.gpus[index]:
+            cuda.synchronize()
+    except Exception:  # whatever a lost device says
+        with suppress(Exception):
+            kept = cuda.gpus[index].get_primary_context().defer_cleanup()
+            kept.__enter__()
+            _given_up.append(kept)  # which would free everything at its own end
+
+
+@cache
+def lanes_of(index: int) -> Lanes:
+    """The lanes of a device."""
+    return Lanes()
+
+
+_last_used: Any = None
+_given_up: list[Any] = []
+#: of all devices together
+pinned_images = PinnedImages()
+
+_resident: dict[tuple[Any, ...], tuple[weakref.ref[np.ndarray], Any]] = {}
+
+
+def resident(device: Device, tag: tuple[Any, ...], source: np.ndarray, build: Callable[[], np.ndarray]) -> Any:
+    """The device's copy of what ``build`` makes of ``source``, made once for as long as ``source`` lives."""
+    key = (device.index, id(source), *tag)
+    held = _resident.get(key)
+    if held is None or held[0]() is not source:
+        made = cuda.to_device(build())
+        held = _resident[key] = (weakref.ref(source, lambda _: _forget(key)), made)
+    return held[1]
+
+
+def _forget(key: tuple[Any, ...]) -> None:
+    held = {"table": _resident.pop(key, None)}
+    release(key[0], held)

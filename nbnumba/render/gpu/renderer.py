@@ -1,0 +1,197 @@
+"""Rendering on GPUs: one launch for an image where memory allows, bands of rows where not, and several GPUs at one image.
+
+A device holds the tables (:mod:`nbnumba.render.gpu.state`); streams, bands and images come from :mod:`nbnumba.render.gpu.memory`. Images
+that :meth:`GpuRenderer.new_image` gives are pinned, and bands are copied straight into them; others get their rows by way
+of a buffer. Structure factors stay on the device as long as the array that they came from lives; it must not be changed
+meanwhile.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from nbnumba.errors import DeviceError
+from nbnumba.kernels.formulas.blocks import CellBlock
+from nbnumba.kernels.jit.cuda import cuda
+from nbnumba.render.devices import Device
+from nbnumba.render.gpu.failures import guarded
+from nbnumba.render.gpu.inputs import TILE
+from nbnumba.render.gpu.memory import give_up_if_lost, pinned_images
+from nbnumba.render.gpu.spots import batch_bytes
+from nbnumba.render.gpu.state import NEVER, DeviceState, Window
+from nbnumba.render.inputs import KernelInputs
+
+#: Share of the free memory of a device that is taken.
+SHARE = 0.8
+
+
+@contextmanager
+def on_device(device: Device) -> Iterator[None]:
+    """Turn what fails on a device in the block into a DeviceError; should the device be lost, leave it alone."""
+    try:
+        with guarded(device):
+            yield
+    except DeviceError:
+        give_up_if_lost(device.index)
+        raise
+
+
+def table_bytes(inputs: KernelInputs) -> int:
+    """Memory (bytes) that tables take on a device, at most."""
+    entries = (inputs.cell.h_range + 1) * (inputs.cell.k_range + 1) * (inputs.cell.l_range + 1)
+    return entries * 8 + inputs.cells.nbytes + inputs.sources.nbytes * 3
+
+
+class GpuRenderer:
+    """Renders one panel on one or more GPUs: tables are on the devices, and kernels compiled, when this is made.
+
+    Raises
+    ------
+    DeviceError
+        A device fails or has too little memory.
+    """
+
+    def __init__(self, inputs: KernelInputs, plan: Any, devices: tuple[Device, ...]) -> None:
+        self.inputs, self.plan, self.devices = inputs, plan, devices
+        self._lock = threading.Lock()
+        self.states = []
+        self.limit = NEVER  # pixels of a band
+        for device in devices:
+            with on_device(device):
+                self.states.append(DeviceState(device, inputs, plan.kernel))
+                self.limit = min(self.limit, self._room(device))
+
+    def _room(self, device: Device) -> int:
+        """Pixels of a band that two of fit into the device's free memory, masks included."""
+        with cuda.gpus[device.index]:
+            free = cuda.current_context().get_memory_info()[0]
+        # two bands and their masks; a sum for each pixel, and the lists of a batch
+        per_pixel = 18 if self.plan.kernel == "spots" else 10
+        lists = batch_bytes() if self.plan.kernel == "spots" else 0
+        pixels = int(min(max(free * SHARE - lists, 0) / per_pixel, NEVER / 2))
+        if pixels < TILE * self.inputs.panel.fpixels:
+            need = table_bytes(self.inputs) / 2**30
+            raise DeviceError(f"not enough memory on {device}: {need:.1f} GiB of tables leave no room for an image")
+        return pixels
+
+    def new_image(self, shape: tuple[int, int]) -> np.ndarray:
+        """A float32 image that is fast to copy to; zeros wherever :meth:`render` leaves pixels as they are."""
+        panel = self.inputs.panel
+        whole = (panel.s0, panel.s1, panel.f0, panel.f1) == (0, shape[0], 0, shape[1])
+        index = self.devices[0].index
+        with on_device(self.devices[0]), cuda.gpus[index]:
+            return pinned_images.lend(index, shape, zero=not whole or self.inputs.mask.size > 0)
+
+    def windows(self, region: Window) -> list[Window]:
+        """The region cut into bands of whole tiles: one, unless memory or several devices ask for more."""
+        row0, row1, f0, f1 = region
+        rows, n = int(min(self.limit / max(1, f1 - f0), row1 - row0)), len(self.devices)
+        if self.plan.kernel == "spots":  # which looks through all orientations for every band
+            rows = max(1, min(rows, -(-(row1 - row0) // n)))
+            return [(start, min(start + rows, row1), f0, f1) for start in range(row0, row1, rows)]
+        if n > 1:
+            rows = min(rows, -(-(row1 - row0) // (4 * n)))
+        if rows >= row1 - row0:
+            return [region] if row1 > row0 else []
+        rows = max(TILE, rows // TILE * TILE)
+        starts = [row0, *range((row0 // TILE * TILE) + rows, row1, rows)]
+        return [(start, end, f0, f1) for start, end in zip(starts, [*starts[1:], row1], strict=True) if end > start]
+
+    def render(self, image: np.ndarray, progress: Callable[[float], None] | None = None) -> bool:
+        """Render into ``image`` (spixels, fpixels) float32; returns whether interpolation ended on the way.
+
+        As the CPU's renderer: what comes, in raster order, after the first pixel in which interpolation ended is rendered
+        again without it.
+
+        Raises
+        ------
+        DeviceError
+            A device fails.
+        """
+        panel, cell = self.inputs.panel, self.inputs.cell
+        self._render_region(image, cell, [(panel.s0, panel.s1, panel.f0, panel.f1)], progress)
+        if self.plan.kernel != "general" or not cell.interpolate:
+            return False
+        first = NEVER
+        for state in self.states:
+            with on_device(state.device):
+                first = min(first, state.first_fallen())
+        if first == NEVER:
+            return False
+        if not cell.fallback_each:
+            s, f = divmod(first, panel.fpixels)
+            regions = [(s, s + 1, f + 1, panel.f1), (s + 1, panel.s1, panel.f0, panel.f1)]
+            self._render_region(image, cell._replace(interpolate=0), regions, progress)
+        return True
+
+    def _render_region(self, image: np.ndarray, cell: CellBlock, regions: list[Window], progress: Any) -> None:
+        windows = [w for region in regions if region[3] > region[2] for w in self.windows(region)]
+        if not windows:
+            return
+        total = sum(w[1] - w[0] for w in windows)
+        whole = image.shape[1] == windows[0][3] - windows[0][2] and len({w[2:] for w in windows}) == 1
+        direct = bool(whole and not self.inputs.mask.size and pinned_images.is_pinned(image))
+        shares: dict[Window, float] = {}
+
+        def done(window: Window, share: float) -> None:
+            shares[window] = share * (window[1] - window[0])
+            if progress is not None:
+                progress(sum(shares.values()) / total)
+
+        if len(self.states) == 1:
+            with on_device(self.states[0].device):
+                self.states[0].work(iter(windows), cell, image, direct, done)
+        else:
+            self._share(windows, cell, image, direct, done)
+
+    def _share(self, windows: list[Window], cell: CellBlock, image: np.ndarray, direct: bool, done: Any) -> None:
+        """A thread for each device; each takes the next window when it is ready for one."""
+        queue, errors, stop = iter(windows), [], threading.Event()
+
+        def take() -> Iterator[Window]:
+            while not stop.is_set():
+                with self._lock:
+                    window = next(queue, None)
+                if window is None:
+                    return
+                yield window
+
+        def locked(window: Window, share: float) -> None:
+            with self._lock:
+                done(window, share)
+            if stop.is_set():
+                raise Stopped
+
+        def run(state: DeviceState) -> None:
+            try:
+                with on_device(state.device):
+                    state.work(take(), cell, image, direct, locked)
+            except BaseException as error:  # raised again in the caller's thread
+                errors.append(error)
+                stop.set()
+
+        threads = [threading.Thread(target=run, args=(state,)) for state in self.states]
+        try:
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                while thread.is_alive():
+                    thread.join(0.05)
+        except BaseException:
+            stop.set()
+            for thread in threads:
+                if thread.ident is not None:  # else it was not started, or finds that it is to stop
+                    thread.join()
+            raise
+        for error in errors:
+            if not isinstance(error, Stopped):
+                raise error
+
+
+class Stopped(Exception):
+    """A device is to render no more, since another one failed or the user has had enough."""

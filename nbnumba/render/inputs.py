@@ -1,0 +1,194 @@
+"""From an experiment to the plain arrays and scalars that kernels take: the one place where units change."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from nbnumba.kernels.formulas.blocks import GAUSS, ROUND, SQUARE, TOPHAT, BeamBlock, CellBlock, CrystalBlock, PanelBlock
+from nbnumba.model.experiment import R_E_SQR, Experiment
+from nbnumba.model.sources import uses_weights
+from nbnumba.model.vectors import rotate_axis
+
+SHAPES = {"square": SQUARE, "round": ROUND, "gauss": GAUSS, "tophat": TOPHAT}
+
+
+@dataclass(frozen=True)
+class KernelInputs:
+    """Arguments of a kernel for one panel.
+
+    Attributes
+    ----------
+    panel, crystal, cell, beam : parameter blocks
+    sources : (S, 5) float64
+        Incident unit vector, wavelength (m), weight relative to the mean.
+    cells : (M, 9) float64
+        a, b, c (m) of each orientation, phi step by phi step, domains within.
+    Fhkl : (h_range, k_range, l_range) float64
+    mask : (spixels, fpixels) uint8, or (0, 0)
+    """
+
+    panel: PanelBlock
+    crystal: CrystalBlock
+    cell: CellBlock
+    beam: BeamBlock
+    sources: np.ndarray
+    cells: np.ndarray
+    Fhkl: np.ndarray
+    mask: np.ndarray
+
+    @property
+    def steps_per_pixel(self) -> int:
+        """Inner steps that a kernel makes for each pixel, sensor layers included."""
+        return len(self.sources) * len(self.cells) * self.panel.oversample**2 * self.panel.layers
+
+    def F2_table(self) -> np.ndarray:
+        """F^2 of the box as one row of float32 behind an entry for everything outside it."""
+        default = np.float32(self.cell.default_F) ** 2
+        if not self.cell.has_hkl:
+            return np.array([default], dtype=np.float32)
+        return np.concatenate([[default], np.square(self.Fhkl).ravel()]).astype(np.float32)
+
+
+def orientations(experiment: Experiment) -> np.ndarray:
+    """Direct cell vectors (m) of every phi step and mosaic domain, (phisteps * domains, 9).
+
+    The spindle turns the crystal first, the mosaic rotation comes after.
+    """
+    direct = experiment.crystal.direct * 1e-10
+    spindle = experiment.detector.frame.spindle
+    turned = np.array([rotate_axis(direct, spindle, phi) if phi else direct for phi in experiment.scan.phi])
+    cells = np.einsum("dij,pvj->pdvi", experiment.crystal.umats, turned)
+    return np.ascontiguousarray(cells.reshape(-1, 9))
+
+
+def weighted(experiment: Experiment) -> bool:
+    """Whether sources count differently. Each term then has its own corrections, the kernels' way to weigh it."""
+    beam, weights = experiment.simulation.beam, experiment.sources.weights
+    return bool(uses_weights(beam, experiment.simulation.physics) and np.ptp(weights) > 0)
+
+
+def build_inputs(experiment: Experiment, panel_index: int = 0) -> KernelInputs:
+    """Arguments for the kernels, panel by panel."""
+    sources = experiment.sources
+    weights = np.ones(len(sources.weights))
+    if uses_weights(experiment.simulation.beam, experiment.simulation.physics):
+        weights = sources.weights / sources.weights.mean()
+    grid = experiment.structure_factors
+    return KernelInputs(
+        panel=panel_block(experiment, panel_index),
+        crystal=_crystal_block(experiment),
+        cell=_cell_block(experiment),
+        beam=beam_block(experiment),
+        sources=np.column_stack([sources.incident, sources.wavelengths, weights]),
+        cells=orientations(experiment),
+        Fhkl=np.zeros((1, 1, 1)) if grid is None else grid.grid,
+        mask=mask_bytes(experiment),
+    )
+
+
+def mask_bytes(experiment: Experiment) -> np.ndarray:
+    """1 for pixels that are rendered and 0 for others, (spixels, fpixels) uint8; (0, 0) without a mask."""
+    mask = experiment.simulation.mask
+    return np.zeros((0, 0), np.uint8) if mask is None else (mask != 0).astype(np.uint8)
+
+
+def panel_block(experiment: Experiment, index: int) -> PanelBlock:
+    """Geometry and sampling of a panel."""
+    detector, panel = experiment.detector, experiment.detector.panels[index]
+    # where the layer's light is diffracted to: its middle, but its front in the reference
+    depth = detector.layer_step / 2 if experiment.simulation.physics == "correct" else 0.0
+    s0, s1, f0, f1 = experiment.sampling.slices[index]
+    vectors = {"pix0": panel.pix0, "fdet": panel.fdet, "sdet": panel.sdet, "odet": panel.odet}
+    vectors["beam"] = detector.frame.beam
+    components: dict[str, Any] = {
+        f"{name}_{axis}": float(x) for name, vector in vectors.items() for axis, x in zip("xyz", vector, strict=True)
+    }
+    return PanelBlock(
+        **components,
+        pixel_size=panel.pixel_size,
+        distance=panel.distance,
+        close_distance=panel.close_distance,
+        first_depth=depth,
+        layer_step=detector.layer_step,
+        mu=detector.mu,
+        fpixels=panel.fpixels,
+        s0=s0,
+        s1=s1,
+        f0=f0,
+        f1=f1,
+        oversample=experiment.sampling.oversample,
+        layers=detector.layers,
+        has_thickness=int(detector.thickness > 0),
+        curved=int(detector.curved),
+        point_pixel=int(detector.point_pixel),
+    )
+
+
+def _crystal_block(experiment: Experiment) -> CrystalBlock:
+    crystal = experiment.crystal
+    metric = crystal.reciprocal @ crystal.reciprocal.T
+    return CrystalBlock(
+        shape=SHAPES[crystal.shape],
+        Na=float(crystal.Na),
+        Nb=float(crystal.Nb),
+        Nc=float(crystal.Nc),
+        fudge=crystal.fudge,
+        G11=float(metric[0, 0]),
+        G22=float(metric[1, 1]),
+        G33=float(metric[2, 2]),
+        G12=float(metric[0, 1]),
+        G13=float(metric[0, 2]),
+        G23=float(metric[1, 2]),
+        per_axis=int(experiment.simulation.physics == "correct"),
+    )
+
+
+def _cell_block(experiment: Experiment) -> CellBlock:
+    grid, default_F = experiment.structure_factors, experiment.simulation.structure_factors.default_F
+    if grid is None:
+        return CellBlock(0, 0, 0, 1, 1, 1, default_F, interpolate=0, fallback_each=0, has_hkl=0)
+    h_range, k_range, l_range = grid.grid.shape
+    return CellBlock(
+        grid.h_min,
+        grid.k_min,
+        grid.l_min,
+        h_range,
+        k_range,
+        l_range,
+        default_F=default_F,
+        interpolate=int(experiment.interpolate),
+        fallback_each=int(experiment.simulation.physics == "correct"),
+        has_hkl=1,
+    )
+
+
+def beam_block(experiment: Experiment) -> BeamBlock:
+    """Polarization, resolution limit, background and scale."""
+    simulation = experiment.simulation
+    correct = simulation.physics == "correct" or weighted(experiment)
+    polar, sampling = experiment.detector.frame.polar, simulation.sampling
+    I_bg = experiment.water_F_sqr
+    if correct:
+        # every orientation shares one background: take its share of the steps back out of the scale
+        I_bg *= experiment.scan.phisteps * len(experiment.crystal.umats)
+    else:
+        I_bg *= R_E_SQR * experiment.fluence
+    return BeamBlock(
+        polar_x=float(polar[0]),
+        polar_y=float(polar[1]),
+        polar_z=float(polar[2]),
+        kahn_factor=simulation.beam.kahn_factor,
+        nopolar=int(simulation.beam.nopolar),
+        dmin=sampling.dmin_A * 1e-10,
+        I_bg=I_bg,
+        has_water=int(simulation.background.water_um > 0),
+        scale=R_E_SQR * experiment.fluence / experiment.steps,
+        # without a sensor the capture fraction is 1, however often it is applied
+        oversample_thick=int(sampling.oversample_thick and experiment.detector.thickness > 0 and not correct),
+        oversample_polar=int(sampling.oversample_polar and not correct),
+        oversample_omega=int(sampling.oversample_omega and not correct),
+        per_term=int(correct),
+    )

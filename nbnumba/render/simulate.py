@@ -1,0 +1,213 @@
+"""The public function: a simulation in, an image and its record out."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from nbnumba.errors import DeviceError
+from nbnumba.memory import require
+from nbnumba.model.config import Simulation
+from nbnumba.model.experiment import Experiment, resolve
+from nbnumba.render.background import background_images
+from nbnumba.render.dispatch import Plan, Progress, fall_back, make_renderer, set_threads
+from nbnumba.render.inputs import beam_block, build_inputs, mask_bytes, panel_block
+from nbnumba.render.statistics import Statistics, image_statistics
+
+#: Bytes per pixel of a run's images: float, integer, PGM.
+BYTES_PER_PIXEL = 8
+
+
+@dataclass(frozen=True, repr=False)
+class Result:
+    """What a simulation gives.
+
+    Attributes
+    ----------
+    images : tuple of (spixels, fpixels) float32
+        Photons, one image per panel.
+    background, bragg : tuple of (spixels, fpixels) float32, or None
+        The part of them that amorphous material scattered, and the rest; None where there is no such material.
+    statistics : Statistics
+        Of the first panel.
+    warnings : tuple of str
+        The experiment's, and those that only the rendering can know.
+    plan : Plan
+        Device, kernel and precision, with the reason.
+    timings : dict
+        Seconds, by phase: resolve, prepare (tables; compiling where no kernel is cached), render, statistics.
+    """
+
+    experiment: Experiment
+    images: tuple[np.ndarray, ...]
+    statistics: Statistics
+    warnings: tuple[str, ...]
+    plan: Plan
+    threads: int
+    timings: dict[str, float]
+    interpolation_ended: bool
+    background: tuple[np.ndarray, ...] | None = None
+    bragg: tuple[np.ndarray, ...] | None = None
+
+    def __repr__(self) -> str:
+        """One line: with all its arrays, a result would fill a notebook."""
+        slow, fast = self.image.shape
+        first = "" if len(self.images) == 1 else f", first of {len(self.images)} panels"
+        brightest = f"brightest {self.statistics.max:.4g} photons"
+        return f"<Result: {slow} x {fast} pixels (slow x fast){first}, {brightest}, by {self.device}>"
+
+    @cached_property
+    def solid_angle(self) -> float:
+        """What the reference prints as the detector's solid angle (sr); summed when it is first asked for."""
+        from nbnumba.kernels.cpu.general import solid_angle_rows
+
+        experiment = self.experiment
+        every_subpixel = bool(beam_block(experiment).oversample_omega)
+        total = 0.0
+        for index in range(len(experiment.detector.panels)):
+            panel = panel_block(experiment, index)
+            rows = np.zeros(panel.s1)
+            solid_angle_rows(rows, panel, mask_bytes(experiment), every_subpixel)
+            total += float(rows.sum())
+        return total / experiment.steps
+
+    @property
+    def image(self) -> np.ndarray:
+        """Image of the first panel."""
+        return self.images[0]
+
+    @property
+    def device(self) -> str:
+        """Device that rendered the image."""
+        return self.plan.device
+
+    @property
+    def precision(self) -> str:
+        """``double`` or ``mixed``."""
+        return self.plan.precision
+
+    def facts(self) -> dict[str, Any]:
+        """The experiment's facts with what the rendering added."""
+        panel = self.experiment.panel
+        last = self.experiment.sampling.oversample
+        subpixel = panel.pixel_size / last
+        facts = self.experiment.facts()
+        facts |= {
+            "solid_angle_printed": self.solid_angle,
+            "interpolation_fell_out_of_range": self.interpolation_ended,
+            "max": self.statistics.max,
+            # the reference remembers the last sub-pixel of the brightest pixel
+            "max_I_fast_m": subpixel * (self.statistics.max_fast * last + last - 1) + subpixel / 2,
+            "max_I_slow_m": subpixel * (self.statistics.max_slow * last + last - 1) + subpixel / 2,
+            "mean": self.statistics.mean,
+            "rms": self.statistics.rms,
+            "rmsd": self.statistics.rmsd,
+            "sum": self.statistics.sum,
+        }
+        return facts
+
+
+def simulate(
+    simulation: Simulation | Experiment,
+    *,
+    device: str = "auto",
+    precision: str = "auto",
+    threads: int | None = None,
+    progress: Progress | None = None,
+) -> Result:
+    """Render the image of a simulation.
+
+    Parameters
+    ----------
+    simulation : Simulation or Experiment
+        What to render; an experiment is a simulation that was resolved before.
+    device : {"auto", "cpu", "cuda", "cuda:N", "cuda:N,M", "cuda:all"}
+    precision : {"auto", "double", "mixed"}
+        ``double`` sums in float64 throughout; ``mixed`` always takes a float32 kernel where one exists; ``auto`` takes
+        the fastest whose error bound holds.
+    threads : int, optional
+        CPU threads; by default as many as the process may run on.
+    progress : callable, optional
+        Called with the rendered share, 0 to 1; may raise to stop.
+
+    Returns
+    -------
+    Result
+
+    Raises
+    ------
+    ConfigError, FileError, ResourceError, DeviceError
+        See :mod:`nbnumba.errors`.
+    """
+    start = time.perf_counter()
+    experiment = simulation if isinstance(simulation, Experiment) else resolve(simulation)
+    panels = experiment.detector.panels
+    n_pixels = sum(panel.spixels * panel.fpixels for panel in panels)
+    require(
+        n_pixels * BYTES_PER_PIXEL,
+        f"an image of {panels[0].fpixels} x {panels[0].spixels} pixels",
+        "give fewer pixels with -detpixels or larger ones with -pixel",
+    )
+    used = set_threads(threads)
+    resolved = time.perf_counter()
+    inputs = [build_inputs(experiment, index) for index in range(len(panels))]
+    renderers = [make_renderer(x, device, precision) for x in inputs]
+    prepared = time.perf_counter()
+    images, ended, failures = [], False, []
+    for index, renderer in enumerate(renderers):
+
+        def share(done: float, index: int = index) -> None:
+            if progress is not None:
+                progress((index + done) / len(panels))
+
+        try:
+            image = renderer.new_image(panels[index].shape)
+            ended = renderer.render(image, share) or ended
+        except DeviceError as error:
+            if device != "auto":
+                raise
+            failures.append(f"{error}: rendered on the CPU instead")
+            renderer = renderers[index] = fall_back(inputs[index], precision, error)
+            image = renderer.new_image(panels[index].shape)
+            ended = renderer.render(image, share) or ended
+        images.append(image)
+    background, bragg = background_images(experiment, inputs), None
+    if background is not None:
+        bragg = tuple(images)
+        images = [image + light for image, light in zip(images, background, strict=True)]
+    rendered = time.perf_counter()
+    statistics = image_statistics(images[0], experiment.sampling.slices[0], experiment.simulation.mask)
+    finished = time.perf_counter()
+    return Result(
+        experiment=experiment,
+        images=tuple(images),
+        statistics=statistics,
+        warnings=(*experiment.warnings, *failures, *_late_warnings(experiment, images, ended)),
+        plan=renderers[0].plan,
+        threads=used,
+        timings={
+            "resolve": resolved - start,
+            "prepare": prepared - resolved,
+            "render": rendered - prepared,
+            "statistics": finished - rendered,
+        },
+        interpolation_ended=ended,
+        background=background,
+        bragg=bragg,
+    )
+
+
+def _late_warnings(experiment: Experiment, images: list[np.ndarray], ended: bool) -> list[str]:
+    late = []
+    if ended and experiment.simulation.physics == "reference":
+        late.append(
+            "interpolation went out of range: the reference switches it off for the rest of the image; "
+            "--physics correct falls back for each evaluation; -nointerpolate avoids it"
+        )
+    if not all(np.isfinite(image.max(initial=0.0)) for image in images):
+        late.append("some pixels are too bright for float32: give a smaller -fluence or structure factors")
+    return late

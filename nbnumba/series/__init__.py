@@ -1,0 +1,1 @@
+"""Data sets: rotation series, and stills of many crystals."""

@@ -1,0 +1,177 @@
+"""The true models of a series as DIALS reads them: an experiment list (``.expt``) in the frame of its images.
+
+A rotation series is one experiment with a scan; of stills each is an experiment with a crystal of its own. Vectors are
+those of :mod:`nbnumba.model.frames`, so that the file can be laid over what ``dials.import`` makes of the images, which it
+expects in its own folder.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nbnumba.io.files import atomic_write
+from nbnumba.model.experiment import Experiment
+from nbnumba.model.frames import image_geometry, to_imgcif
+from nbnumba.series.shots import Series
+
+
+def write_models(path: Path, series: Series, experiments: Iterator[tuple[int, Experiment]]) -> None:
+    """Write the experiment list.
+
+    Parameters
+    ----------
+    experiments : iterator of (int, Experiment)
+        Number and experiment of every shot of stills; the first shot of a rotation series is enough.
+
+    Raises
+    ------
+    FileError
+        It cannot be written.
+    """
+    content = experiment_list(series, experiments)
+    with atomic_write(path) as handle:
+        handle.write(f"{json.dumps(content, indent=1)}\n".encode())
+
+
+def experiment_list(series: Series, experiments: Iterator[tuple[int, Experiment]]) -> dict[str, Any]:
+    """What the file holds."""
+    lists: dict[str, list[Any]] = {key: [] for key in ("imageset", "beam", "detector", "goniometer", "scan", "crystal")}
+    known: dict[str, int] = {}
+
+    def place(kind: str, model: dict[str, Any]) -> int:
+        """Number of a model in its list; equal ones are kept once."""
+        key = kind + json.dumps(model)
+        if key not in known:
+            known[key] = len(lists[kind])
+            lists[kind].append(model)
+        return known[key]
+
+    entries = []
+    for number, experiment in experiments:
+        models = {
+            "beam": place("beam", _beam(experiment)),
+            "detector": place("detector", _detector(experiment)),
+            "crystal": place("crystal", _crystal(experiment)),
+        }
+        if series.kind == "rotation":
+            models |= {
+                "goniometer": place("goniometer", _goniometer(experiment)),
+                "scan": place("scan", _scan(series, experiment)),
+                "imageset": place("imageset", _sequence(series)),
+            }
+        else:
+            models["imageset"] = place("imageset", _still(series.shot(number).files[0].name))
+        entries.append({"__id__": "Experiment", "identifier": "", **models})
+        if series.kind == "rotation":
+            break
+    return {"__id__": "ExperimentList", "experiment": entries, **lists, "profile": [], "scaling_model": []}
+
+
+def _plain(vector: np.ndarray) -> list[float]:
+    return [float(v) for v in vector]
+
+
+def _beam(experiment: Experiment) -> dict[str, Any]:
+    turn, frame, beam = to_imgcif(experiment), experiment.detector.frame, experiment.simulation.beam
+    return {
+        "__id__": "monochromatic",
+        "direction": _plain(-turn @ frame.beam),
+        "wavelength": beam.wavelength_A,
+        "divergence": 0.0,
+        "sigma_divergence": 0.0,
+        "polarization_normal": _plain(turn @ np.cross(frame.beam, frame.polar)),
+        # dxtbx: share of the intensity in the plane; 1/2 is unpolarized
+        "polarization_fraction": 0.5 if beam.nopolar else (1 + beam.kahn_factor) / 2,
+        "flux": beam.flux,
+        "transmission": 1.0,
+        "probe": "x-ray",
+    }
+
+
+def _detector(experiment: Experiment) -> dict[str, Any]:
+    panels = []
+    detector = experiment.detector
+    for index, panel in enumerate(image_geometry(experiment).panels):
+        panels.append(
+            {
+                "name": panel.name or f"panel{index}",
+                "type": "SENSOR_PAD",
+                "fast_axis": _plain(panel.fast),
+                "slow_axis": _plain(panel.slow),
+                "origin": _plain(panel.origin_mm),
+                "raw_image_offset": [0, 0],
+                "image_size": [panel.fpixels, panel.spixels],
+                "pixel_size": [panel.pixel_mm, panel.pixel_mm],
+                "trusted_range": [-1.0, 65535.0],
+                "thickness": detector.thickness * 1000,
+                "material": "",
+                "mu": detector.mu / 1000,
+                "identifier": "",
+                "mask": [],
+                "gain": 1.0,
+                "pedestal": 0.0,
+                "px_mm_strategy": {"type": "SimplePxMmStrategy"},
+            }
+        )
+    group = {
+        "name": "",
+        "type": "",
+        "fast_axis": [1.0, 0.0, 0.0],
+        "slow_axis": [0.0, 1.0, 0.0],
+        "origin": [0.0, 0.0, 0.0],
+        "raw_image_offset": [0, 0],
+        "image_size": [0, 0],
+        "pixel_size": [0.0, 0.0],
+        "trusted_range": [0.0, 0.0],
+        "thickness": 0.0,
+        "material": "",
+        "mu": 0.0,
+        "identifier": "",
+        "mask": [],
+        "gain": 1.0,
+        "pedestal": 0.0,
+        "px_mm_strategy": {"type": "SimplePxMmStrategy"},
+        "children": [{"panel": index} for index in range(len(panels))],
+    }
+    return {"panels": panels, "hierarchy": group}
+
+
+def _crystal(experiment: Experiment) -> dict[str, Any]:
+    vectors = experiment.crystal.direct @ to_imgcif(experiment).T
+    named = dict(zip(("real_space_a", "real_space_b", "real_space_c"), map(_plain, vectors), strict=True))
+    return {"__id__": "crystal", **named, "space_group_hall_symbol": " P 1"}
+
+
+def _goniometer(experiment: Experiment) -> dict[str, Any]:
+    identity = [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0]
+    axis = _plain(image_geometry(experiment).spindle)
+    return {"rotation_axis": axis, "fixed_rotation": identity, "setting_rotation": identity}
+
+
+def _scan(series: Series, experiment: Experiment) -> dict[str, Any]:
+    geometry, exposure = image_geometry(experiment), experiment.simulation.beam.exposure_s
+    return {
+        "image_range": [1, series.images],
+        "batch_offset": 0,
+        "oscillation": [geometry.phi_deg, geometry.osc_deg],
+        "exposure_time": [exposure] * series.images,
+        "epochs": [exposure * number for number in range(series.images)],
+        "valid_image_ranges": {},
+    }
+
+
+def _sequence(series: Series) -> dict[str, Any]:
+    whole = {"single_file_indices": list(range(series.images))} if series.has_master else {}
+    return {"__id__": "ImageSequence", "template": series.template, **whole, **_CORRECTIONS}
+
+
+def _still(image: str) -> dict[str, Any]:
+    return {"__id__": "ImageSet", "images": [image], **_CORRECTIONS}
+
+
+_CORRECTIONS: dict[str, Any] = {"mask": "", "gain": "", "pedestal": "", "dx": "", "dy": "", "params": {}}

@@ -1,0 +1,347 @@
+"""Making a series: on this machine, or on a Dask cluster.
+
+One shot is one task; on a cluster, a few are. Small images gain most from one process per core, each with one thread:
+noise, compression and Python's own share of the work do not thread. Structure factors are read once, and mapped into
+every process.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading as python_threads
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, fields, is_dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nbnumba import memory
+from nbnumba.errors import ConfigError, ResourceError
+from nbnumba.io.files import atomic_write, together
+from nbnumba.model.config import StructureFactors
+from nbnumba.model.experiment import Experiment, resolve
+from nbnumba.model.frames import image_geometry
+from nbnumba.model.structure_factors import FhklGrid, resolve_structure_factors
+from nbnumba.output.writing import write_outputs
+from nbnumba.render.dispatch import choose_device
+from nbnumba.render.simulate import Result, simulate
+from nbnumba.render.threads import kernels, usable_cores
+from nbnumba.series.folder import PARTS, Folder
+from nbnumba.series.models import write_models
+from nbnumba.series.shots import Series
+from nbnumba.series.truth import (
+    THUMBNAILS,
+    bragg_images,
+    gather,
+    read_truth,
+    shot_record,
+    spot_table,
+    thumbnail,
+    write_part,
+)
+
+Progress = Callable[[int, int], None]
+#: Number of a finished shot, and what the user has to be told about its files.
+Made = tuple[int, tuple[str, ...]]
+
+#: Shots that make starting another process worth its two seconds.
+SHOTS_PER_WORKER = 16
+#: Memory of a process: its libraries, and the copies of an image that rendering, noise and truth hold (per pixel).
+_PROCESS_BYTES, _PIXEL_BYTES = 300 << 20, 80
+#: Worker processes may die this often without any shot being finished in between.
+_DEATHS = 3
+
+
+@dataclass(frozen=True)
+class SeriesReport:
+    """What a run of a series has done.
+
+    Attributes
+    ----------
+    folder, truth, models, sheet, master : Path
+        Where the images are, and the files of the whole series; ``sheet`` and ``master`` (NXmx) are None where none was
+        wanted.
+    images, made : int
+        Shots in the series, and those made by this run.
+    seconds : float
+        From the first task to the last.
+    workers : int
+        Processes that worked at once; 0 for a cluster.
+    notes : tuple of str
+        What a reader of the images has to be told.
+    """
+
+    folder: Path
+    truth: Path
+    models: Path
+    sheet: Path | None
+    images: int
+    made: int
+    seconds: float
+    workers: int
+    notes: tuple[str, ...]
+    master: Path | None = None
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What a process needs to make shots; ``factors`` are in a file that all processes map."""
+
+    series: Series
+    folder: Path
+    factors: Path | None
+    place: tuple[int, int, int, int]
+    source: str
+    threads: int | None
+
+    def grid(self) -> FhklGrid | None:
+        if self.factors is None:
+            return None
+        # copy-on-write: kernels are compiled for arrays that can be written
+        box = np.asarray(np.load(self.factors, mmap_mode="c"))
+        return FhklGrid(box, *self.place, self.series.simulation.structure_factors.default_F, self.source)
+
+
+class ShotMaker:
+    """Makes shots, one after the other, with tables that all of them share."""
+
+    def __init__(self, recipe: Recipe) -> None:
+        self.series, self.threads = recipe.series, recipe.threads
+        self.folder = Folder(recipe.folder, recipe.series)
+        self.grid = recipe.grid()
+        images = recipe.series.images
+        self.pictured = set(np.rint(np.linspace(1, images, min(images, THUMBNAILS))).astype(int).tolist())
+
+    def experiment(self, number: int) -> Experiment:
+        """The shot's experiment, with the structure factors that are here already."""
+        simulation = self.series.shot(number).simulation
+        config = simulation.structure_factors
+        bare = StructureFactors(default_F=1.0, dump=Path(os.devnull, "none"), interpolate=config.interpolate)
+        found = resolve(replace(simulation, structure_factors=bare))
+        wanted = config.interpolate if config.interpolate is not None else found.interpolation_choice == "tricubic"
+        interpolate = bool(wanted) and self.grid is not None
+        return replace(found, simulation=simulation, structure_factors=self.grid, interpolate=interpolate)
+
+    def make(self, number: int) -> Made:
+        """Render a shot and write its files."""
+        shot = self.series.shot(number)
+        with kernels():
+            result = simulate(
+                self.experiment(number),
+                device=self.series.device,
+                precision=self.series.precision,
+                threads=self.threads,
+            )
+            spots = spot_table(result.experiment, bragg_images(result, self.threads))
+            picture = thumbnail(_whole(result)) if number in self.pictured else None
+            record = shot_record(result, shot.files[0].name, shot.outputs.seed)
+            with together():
+                write_part(self.folder.part(number), record, spots, picture)
+                written = write_outputs(result, shot.outputs_in(self.folder.path))
+        return number, written.notes
+
+
+def _whole(result: Result) -> np.ndarray:
+    """One image of all panels."""
+    if len(result.images) == 1:
+        return result.image
+    from nbnumba.model.geometry_files import whole_image
+
+    return whole_image(result.experiment.simulation.detector.panels, result.images)
+
+
+def run_series(
+    series: Series,
+    folder: Path | str,
+    *,
+    workers: int | None = None,
+    threads: int | None = None,
+    client: Any = None,
+    progress: Progress | None = None,
+    contact_sheet: bool = True,
+) -> SeriesReport:
+    """Make the shots that are missing in a folder, and the tables of the whole series.
+
+    Parameters
+    ----------
+    folder : Path
+        Made if need be; a folder with part of the same series is continued.
+    workers : int, optional
+        Processes on this machine; by default one per core where there is work and memory for them, and one with a GPU.
+    threads : int, optional
+        Threads of each; by default the cores are shared out.
+    client : dask.distributed.Client, optional
+        Send the shots there instead; its workers must see ``folder`` under the same name.
+    progress : callable, optional
+        Called with the number of complete shots and of all; may raise to stop.
+    contact_sheet : bool
+        Draw one.
+
+    Raises
+    ------
+    ConfigError
+        The folder holds another series, or a value that no simulation can use.
+    FileError
+        A file cannot be read or written, or another process works in the folder.
+    ResourceError
+        Worker processes die again and again.
+    """
+    place = Folder(folder, series)
+    with place.claimed():
+        place.prepare()
+        missing = place.missing()
+        recipe = _recipe(series, place, threads)
+        start, used = time.perf_counter(), 0
+        notes: tuple[str, ...] = ()
+        done = series.images - len(missing)
+        tell = progress or (lambda complete, total: None)
+        tell(done, series.images)
+        if missing:
+            if client is not None:
+                from nbnumba.series.cluster import make_on_dask
+
+                finished = make_on_dask(client, replace(recipe, series=_with_whole_paths(series)), missing)
+            else:
+                used = _workers(series, missing, workers)
+                finished = _in_pool(recipe, missing, used) if used > 1 else _here(recipe, missing)
+            for _, said in finished:
+                done += 1
+                notes = notes or said  # those of one shot tell all
+                tell(done, series.images)
+        seconds = time.perf_counter() - start
+        _finish(ShotMaker(recipe), contact_sheet)
+    sheet = place.sheet if contact_sheet else None
+    files = place.path, place.truth, place.models, sheet
+    return SeriesReport(*files, series.images, len(missing), seconds, used, notes, place.master)
+
+
+def _recipe(series: Series, folder: Folder, threads: int | None) -> Recipe:
+    grid, _ = resolve_structure_factors(series.simulation.structure_factors)
+    if grid is None:
+        return Recipe(series, folder.path, None, (0, 0, 0, 0), "", threads)
+    path = folder.path / PARTS / "F.npy"
+    with atomic_write(path) as handle:
+        np.save(handle, grid.grid)
+    return Recipe(
+        series, folder.path, path, (grid.h_min, grid.k_min, grid.l_min, grid.n_reflections), grid.source, threads
+    )
+
+
+def _with_whole_paths(series: Series) -> Series:
+    """The series for processes that stand in another folder: input files by their absolute names."""
+    simulation = series.simulation
+    parts: dict[str, Any] = {}
+    for entry in fields(simulation):
+        part: Any = getattr(simulation, entry.name)
+        if is_dataclass(part) and not isinstance(part, type):
+            named = {field.name: getattr(part, field.name) for field in fields(part)}
+            whole = {key: Path(os.path.abspath(path)) for key, path in named.items() if isinstance(path, Path)}
+            parts[entry.name] = replace(part, **whole)
+    return replace(series, simulation=replace(simulation, **parts))
+
+
+def _workers(series: Series, missing: list[int], wanted: int | None) -> int:
+    """How many processes to use."""
+    if wanted is not None:
+        if wanted < 1:
+            raise ConfigError(f"--workers must be at least 1, got {wanted}")
+        return min(wanted, len(missing))
+    if choose_device(series.device)[0] != "cpu":
+        return 1
+    detector = series.simulation.detector
+    pixels = sum(panel.spixels * panel.fpixels for panel in detector.panels)
+    if not pixels:
+        fpixels = detector.fpixels or detector.detsize_f_mm / detector.pixel_mm
+        pixels = int(fpixels * (detector.spixels or detector.detsize_s_mm / detector.pixel_mm))
+    affordable = memory.available_bytes() // (_PROCESS_BYTES + _PIXEL_BYTES * pixels)
+    return max(1, min(usable_cores(), len(missing) // SHOTS_PER_WORKER, int(affordable)))
+
+
+def _here(recipe: Recipe, missing: list[int]) -> Iterator[Made]:
+    maker = ShotMaker(recipe)
+    for number in missing:
+        yield maker.make(number)
+
+
+def _in_pool(recipe: Recipe, missing: list[int], workers: int) -> Iterator[Made]:
+    """Numbers of finished shots, as they come; a worker that dies is replaced and its shots are made again."""
+    if recipe.threads is None:
+        recipe = replace(recipe, threads=max(1, usable_cores() // workers))
+    left, deaths = dict.fromkeys(missing), 0
+    while left:
+        # spawn, because neither OpenMP's threads nor CUDA survive a fork
+        pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _start_worker, (recipe,))
+        try:
+            for future in as_completed([pool.submit(_make, number) for number in left]):
+                made = future.result()
+                del left[made[0]]
+                deaths = 0
+                yield made
+        except BrokenProcessPool as error:
+            deaths += 1
+            if deaths == _DEATHS:
+                raise ResourceError(
+                    "worker processes die before they finish an image, perhaps for want of memory: "
+                    f"try --workers {max(1, workers // 2)}"
+                ) from error
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            for child in multiprocessing.active_children():
+                child.terminate()
+            raise
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+_maker: ShotMaker | None = None
+
+
+def _start_worker(recipe: Recipe) -> None:
+    global _maker
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's business
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    python_threads.Thread(target=_die_with_parent, daemon=True).start()
+    _maker = ShotMaker(recipe)
+
+
+def _die_with_parent() -> None:
+    """A killed parent cannot tell its workers to stop, and they would wait for tasks for ever."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+def _make(number: int) -> Made:
+    assert _maker is not None
+    return _maker.make(number)
+
+
+def _finish(maker: ShotMaker, contact_sheet: bool) -> None:
+    """The files of the whole series, where they are not there yet."""
+    series, folder = maker.series, maker.folder
+    if not folder.truth.exists():
+        parts = [folder.part(number) for number in range(1, series.images + 1)]
+        attributes = {"kind": series.kind, "images": series.images, "seed": series.seed}
+        gather(folder.truth, parts, attributes)
+    if not folder.models.exists():
+        experiments = ((number, maker.experiment(number)) for number in range(1, series.images + 1))
+        write_models(folder.models, series, experiments)
+    if folder.master is not None and not folder.master.exists():
+        from nbnumba.io.nexus import join_nexus  # HDF5 is slow to load
+
+        parts = [folder.path / str(series.shot(number).outputs.nexus) for number in range(1, series.images + 1)]
+        join_nexus(folder.master, parts, image_geometry(maker.experiment(1)))
+    if contact_sheet and not folder.sheet.exists():
+        from nbnumba.series.contact_sheet import save_contact_sheet
+
+        shown = read_truth(folder.truth)["thumbnails"]
+        title = f"{series.name}: {series.images} {'images' if series.kind == 'rotation' else 'stills'}"
+        save_contact_sheet(folder.sheet, shown["photons"], shown["shot"], title)
+    folder.tidy()

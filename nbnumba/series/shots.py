@@ -1,0 +1,212 @@
+"""A data set as a list of shots: a rotation series, or stills of many crystals.
+
+A :class:`Series` is a recipe. Shot ``n`` follows from it alone, so that shots can be made in any order, by any process
+or machine, and again: seeds are derived from the series' seed and the shot's number.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from nbnumba.errors import ConfigError
+from nbnumba.model.checked import Checked, check
+from nbnumba.model.config import Simulation, Vector
+from nbnumba.model.outputs import Outputs
+from nbnumba.series.variation import Variation, stream, vary
+
+Kind = Literal["rotation", "stills"]
+Orientations = Literal["random", "fixed"]
+
+#: Seeds that the reference's generator tells apart.
+SEEDS = 2**31 - 2
+NOWHERE = Path(os.devnull)
+#: Fields of the outputs in the order in which one is taken for *the* image of a shot.
+_IMAGES = ("noisefile", "cbf", "nexus", "intfile")
+
+
+def series_outputs(**given: object) -> Outputs:
+    """What a series writes unless told otherwise: one image with noise for each shot, a count for each photon."""
+    kept: dict[str, object] = {
+        "floatfile": NOWHERE,
+        "intfile": NOWHERE,
+        "pgmfile": None,
+        "noisefile": Path("image.img"),
+        "smv": "adsc",
+        "rng": "philox",
+    }
+    return Outputs(**{**kept, "scale": 1.0, **given})  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True)
+class Shot(Checked):
+    """One image of a series.
+
+    Attributes
+    ----------
+    number : int
+        From 1.
+    simulation : Simulation
+    outputs : Outputs
+        File names without a folder.
+    """
+
+    number: int
+    simulation: Simulation
+    outputs: Outputs
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """Names of all files that the shot writes; the image that data processing reads comes first."""
+        named = [getattr(self.outputs, entry.name) for entry in fields(self.outputs)]
+        paths = [path for path in named if isinstance(path, Path) and path != NOWHERE]
+        main = main_image(self.outputs)
+        return (main, *(path for path in paths if path != main))
+
+    def outputs_in(self, folder: Path) -> Outputs:
+        """Outputs with their folder."""
+        return _renamed(self.outputs, lambda path: folder / path)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Series(Checked):
+    """A recipe for a data set.
+
+    Attributes
+    ----------
+    simulation : Simulation
+        What all shots share; a rotation series starts at its ``scan.phi_deg`` and turns by ``scan.osc_deg`` an image.
+    images : int
+        Number of shots.
+    kind : {"rotation", "stills"}
+        Stills have an orientation, a mosaic block and a draw of ``variations`` each.
+    orientations : {"random", "fixed"}
+        Of stills: uniform over all rotations, or the simulation's own.
+    variations : tuple of Variation
+        Fields that differ from shot to shot (:mod:`nbnumba.series.variation`).
+    outputs : Outputs
+        Names get the number of the shot: ``lysozyme.img`` becomes ``lysozyme_0001.img``.
+    seed : int
+        Everything random follows from it.
+    device, precision : str
+        As :func:`nbnumba.render.simulate.simulate` takes them.
+    """
+
+    simulation: Simulation
+    images: int
+    kind: Kind = "rotation"
+    orientations: Orientations = "random"
+    variations: tuple[Variation, ...] = ()
+    outputs: Outputs = field(default_factory=series_outputs)
+    seed: int = 1
+    device: str = "auto"
+    precision: str = "auto"
+
+    def _validate(self) -> None:
+        check(self, "images", "at least 1", self.images >= 1)
+        self._not_negative("seed")
+        if self.kind == "rotation" and not (self.simulation.scan.osc_deg or 0) > 0:
+            raise ConfigError("a rotation series needs the width of an image: give -osc DEG (scan.osc_deg)")
+        main_image(self.outputs)
+
+    def shot(self, number: int) -> Shot:
+        """The shot of this number, from 1.
+
+        Raises
+        ------
+        ConfigError
+            There is no such number, or a value drawn for it is refused by the configuration.
+        """
+        if not 1 <= number <= self.images:
+            raise ConfigError(f"the series has shots 1 to {self.images}, got {number}")
+        simulation = vary(self.simulation, self.variations, self.seed, number)
+        scan, crystal = simulation.scan, simulation.crystal
+        if self.kind == "rotation":
+            start = scan.phi_deg + (number - 1) * (self.simulation.scan.osc_deg or 0.0)
+            scan = replace(scan, phi_deg=start)
+            if crystal.misset_deg == "random" and crystal.misset_seed is None:  # one crystal for all images
+                crystal = replace(crystal, misset_seed=derived_seed(self.seed, 0, "misset"))
+        else:
+            crystal = replace(crystal, mosaic_seed=derived_seed(self.seed, number, "mosaic"))
+            if self.orientations == "random":
+                angles = random_misset(stream(self.seed, number, "orientation"))
+                crystal = replace(crystal, misset_deg=angles, misset_seed=None)
+            elif crystal.misset_deg == "random" and crystal.misset_seed is None:
+                crystal = replace(crystal, misset_seed=derived_seed(self.seed, 0, "misset"))
+        factors = replace(simulation.structure_factors, write_dump=False)
+        simulation = replace(simulation, scan=scan, crystal=crystal, structure_factors=factors)
+        digits = max(4, len(str(self.images)))
+        outputs = _renamed(self.outputs, lambda path: Path(numbered(path.name, f"{number:0{digits}d}")))
+        outputs = replace(outputs, seed=derived_seed(self.seed, number, "noise"))
+        return Shot(number, simulation, outputs)
+
+    @property
+    def template(self) -> str:
+        """Name of the images with ``#`` for digits, as data processing programs take it; of NXmx that of the master."""
+        if self.has_master:
+            return main_image(self.outputs).name
+        return numbered(main_image(self.outputs).name, "#" * max(4, len(str(self.images))))
+
+    @property
+    def has_master(self) -> bool:
+        """Whether data processing reads one NXmx file that shows all images."""
+        return self.kind == "rotation" and main_image(self.outputs) == self.outputs.nexus
+
+    @property
+    def name(self) -> str:
+        """What the files of the whole series are called: the image's name without its ending."""
+        return _split(main_image(self.outputs).name)[0]
+
+
+def main_image(outputs: Outputs) -> Path:
+    """The image that data processing reads: the one with noise where there is one.
+
+    Raises
+    ------
+    ConfigError
+        No image is written.
+    """
+    others = [entry.name for entry in fields(outputs) if entry.name not in ("json", "preview", "truth")]
+    for path in (getattr(outputs, key, None) for key in (*_IMAGES, *others)):
+        if isinstance(path, Path) and path != NOWHERE:
+            return path
+    raise ConfigError("the series writes no image: name one, for example with -noisefile NAME.img")
+
+
+def numbered(name: str, number: str) -> str:
+    """File name with the number before its ending: ``a.cbf.gz`` becomes ``a_0001.cbf.gz``."""
+    stem, ending = _split(name)
+    return f"{stem}_{number}{ending}"
+
+
+def _split(name: str) -> tuple[str, str]:
+    base = name.removesuffix(".gz").removesuffix(".bz2")
+    stem, ending = os.path.splitext(base)
+    return stem, ending + name[len(base) :]
+
+
+def _renamed(outputs: Outputs, rename) -> Outputs:
+    named = {entry.name: getattr(outputs, entry.name) for entry in fields(outputs)}
+    return replace(outputs, **{k: rename(v) for k, v in named.items() if isinstance(v, Path) and v != NOWHERE})
+
+
+def derived_seed(seed: int, number: int, purpose: str) -> int:
+    """A seed for the reference's generator, 1 to 2^31 - 2, of one purpose in one shot."""
+    return 1 + int(stream(seed, number, purpose).integers(SEEDS))
+
+
+def random_misset(random: np.random.Generator) -> Vector:
+    """Angles (deg) about x, then y, then z, of a rotation drawn uniformly from all rotations.
+
+    Four normal deviates, normalized, are a uniform quaternion (Marsaglia 1972); its matrix Rz Ry Rx is taken apart.
+    """
+    w, x, y, z = (v := random.normal(size=4)) / np.linalg.norm(v)
+    about_x = math.atan2(2 * (w * x + y * z), 1 - 2 * (x * x + y * y))
+    about_y = math.asin(min(1.0, max(-1.0, 2 * (w * y - z * x))))
+    about_z = math.atan2(2 * (w * z + x * y), 1 - 2 * (y * y + z * z))
+    return math.degrees(about_x), math.degrees(about_y), math.degrees(about_z)
