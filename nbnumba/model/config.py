@@ -3,7 +3,7 @@
 Defaults are the reference program's. ``None`` means "not given": the rules that fill the gaps (default beam centre,
 automatic number of steps, ...) are in the module of each part, because they depend on one another.
 
-The parts are defined in ``config_instrument`` and ``config_sample``; all of their names are here.
+The parts are defined in ``instrument`` and ``sample``; all of their names are here.
 """
 
 from __future__ import annotations
