@@ -51,6 +51,7 @@ def render_alone(stills: list[KernelInputs], device: Device) -> np.ndarray:
     return np.array(images)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 def test_together_as_alone(name: str) -> None:
     assert simulate_check(f"simulated_together({name!r})", "test_gpu_stills") == ""

@@ -181,15 +181,6 @@ def poidev(xm, state, spare, table):
 
 
 @kernel(parallel=False, fastmath=STRICT)
-def uniform_deviates(seed, out):
-    """Fill ``out`` (n, float32) with the first deviates of a seed."""
-    state = np.empty(STATE_SIZE, np.int64)
-    seed_state(seed, state)
-    for i in range(len(out)):
-        out[i] = ran1(state)
-
-
-@kernel(parallel=False, fastmath=STRICT)
 def poisson_image(image, s0, s1, f0, f1, seed, adc_offset, out):
     """Photons counted in each pixel, drawn in raster order.
 

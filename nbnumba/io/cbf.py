@@ -18,8 +18,6 @@ from nbnumba.errors import FileError
 from nbnumba.io.files import atomic_write, read_bytes
 from nbnumba.model.frames import ImageGeometry
 
-#: Value of pixels that hold no measurement, as detectors write it.
-INVALID = -1
 _STARTER = b"\x0c\x1a\x04\xd5"
 
 

@@ -80,11 +80,6 @@ class ImageGeometry:
         aligned = abs(self.panel.fast - [1, 0, 0]).max(), abs(self.panel.slow - [0, -1, 0]).max()
         return max(aligned) < _ALIGNED
 
-    @property
-    def is_plain(self) -> bool:
-        """Whether distance, beam centre and an angle say all: one upright panel, and a spindle along +x."""
-        return len(self.panels) == 1 and self.is_upright and abs(self.spindle - [1, 0, 0]).max() < _ALIGNED
-
 
 def to_imgcif(experiment: Experiment) -> np.ndarray:
     """Rotation (3, 3) from the laboratory axes of the experiment's convention to those of imgCIF."""
