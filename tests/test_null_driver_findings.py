@@ -298,6 +298,30 @@ def test_dropped_renderers_leave_nothing(name):
 
 
 @each_package
+def test_memory_of_a_dropped_renderer_is_free_at_once(package):
+    """Numba frees what is dropped in batches: of ten arrays, or of a fifth of the device's memory."""
+    code = """
+    import gc
+    from nbnumba.render.dispatch import make_renderer
+    from nbnumba.model.experiment import resolve
+    from nbnumba.render.inputs import build_inputs
+    from tests.null_driver.experiments import simulation
+    from tests.null_driver.inside import figure
+
+    held = []
+    for _ in range(3):
+        renderer = make_renderer(build_inputs(resolve(simulation("fast32"))), "cuda")
+        renderer.render(renderer.new_image((64, 64)))
+        before = figure("device")
+        del renderer
+        gc.collect()
+        held.append((before, figure("device")))
+    assert held[2] == held[1] and held[2][1] < held[2][0], held
+    """
+    run(code, package=package).check()
+
+
+@each_package
 def test_the_next_process_compiles_nothing(package, tmp_path):
     """Kernels made by a function around them were compiled in every process, and kept once more by each."""
     code = """

@@ -192,7 +192,9 @@ def release(index: int, held: dict[str, Any] | None = None) -> None:
     with suppress(Exception), cuda.gpus[index]:  # a device that was lost has nothing left to give
         if held is not None:
             held.clear()
-        getattr(cuda.current_context(), "deallocations").clear()  # noqa: B009 - the simulator has none
+        context = cuda.current_context()  # numba keeps streams and events in one list, memory in another
+        for holder in (context, getattr(context, "memory_manager", None)):
+            getattr(holder, "deallocations").clear()  # noqa: B009 - the simulator has none
 
 
 def give_up_if_lost(index: int) -> None:
