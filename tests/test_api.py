@@ -54,9 +54,8 @@ def test_no_room_hides_a_public_name() -> None:
 
 
 def test_names() -> None:
-    assert sorted(nb.__all__) == sorted(nb._MODULE_OF)
     assert set(nb.__all__) <= set(dir(nb))
-    with pytest.raises(AttributeError, match="no attribute 'simulat'"):
+    with pytest.raises(AttributeError, match="attribute simulat"):
         nb.simulat  # type: ignore[attr-defined]  # noqa: B018
 
 

@@ -24,6 +24,7 @@ from nbnumba.model.outputs import SATURATION_16, Outputs
 from nbnumba.readout.counts import GAP, Counts, noiseless_counts, noisy_counts, noisy_frames
 from nbnumba.readout.images import integer_image, pgm_image
 from nbnumba.render.simulate import Result
+from nbnumba.render.threads import thread_safe
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,7 @@ def smv_geometry(experiment: Experiment, gain: float = 1.0) -> SmvGeometry:
     )
 
 
+@thread_safe
 def write_outputs(result: Result, outputs: Outputs) -> Written:
     """Write every file that was asked for.
 

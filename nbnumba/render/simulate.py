@@ -17,6 +17,7 @@ from nbnumba.render.background import background_images
 from nbnumba.render.dispatch import Plan, Progress, fall_back, make_renderer, set_threads
 from nbnumba.render.inputs import beam_block, build_inputs, mask_bytes, panel_block
 from nbnumba.render.statistics import Statistics, image_statistics
+from nbnumba.render.threads import thread_safe
 
 #: Bytes per pixel of a run's images: float, integer, PGM.
 BYTES_PER_PIXEL = 8
@@ -111,6 +112,7 @@ class Result:
         return facts
 
 
+@thread_safe
 def simulate(
     simulation: Simulation | Experiment,
     *,

@@ -1,0 +1,87 @@
+"""The public names, and where they are: lazy_loader reads this file at run time, type checkers read it, too."""
+
+from .errors import (
+    ConfigError,
+    DeviceError,
+    FileError,
+    NbnumbaError,
+    ResourceError,
+    UsageError,
+)
+from .model.config import (
+    Background,
+    Beam,
+    Crystal,
+    Detector,
+    Panel,
+    Sampling,
+    Scan,
+    Simulation,
+    StructureFactors,
+)
+from .model.experiment import (
+    Experiment,
+    resolve,
+)
+from .model.outputs import (
+    Outputs,
+)
+from .output.writing import (
+    Written,
+    write_outputs,
+)
+from .render.simulate import (
+    Result,
+    simulate,
+)
+from .series.run import (
+    SeriesReport,
+    run_series,
+)
+from .series.shots import (
+    Series,
+    Shot,
+    series_outputs,
+)
+from .series.truth import (
+    read_truth,
+)
+from .series.variation import (
+    Variation,
+    read_variations,
+)
+
+__version__: str
+
+__all__ = [
+    "Background",
+    "Beam",
+    "ConfigError",
+    "Crystal",
+    "Detector",
+    "DeviceError",
+    "Experiment",
+    "FileError",
+    "NbnumbaError",
+    "Outputs",
+    "Panel",
+    "ResourceError",
+    "Result",
+    "Sampling",
+    "Scan",
+    "Series",
+    "SeriesReport",
+    "Shot",
+    "Simulation",
+    "StructureFactors",
+    "UsageError",
+    "Variation",
+    "Written",
+    "read_truth",
+    "read_variations",
+    "resolve",
+    "run_series",
+    "series_outputs",
+    "simulate",
+    "write_outputs",
+]
