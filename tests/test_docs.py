@@ -270,7 +270,7 @@ def test_warnings_are_those_of_a_run(tmp_path: Path) -> None:
     said = {numberless(text) for text in resolve(simulation).warnings}
     said |= {numberless(text) for text in resolve(Simulation(**{**vars(simulation), "physics": "correct"})).warnings}
     # known only after rendering, which takes too long here
-    source = ast.parse((ROOT / "nbnumba" / "simulate.py").read_text(encoding="utf-8"))
+    source = ast.parse((ROOT / "nbnumba" / "render" / "simulate.py").read_text(encoding="utf-8"))
     said |= {
         numberless(node.value)
         for node in ast.walk(source)
@@ -284,7 +284,7 @@ def test_warnings_are_those_of_a_run(tmp_path: Path) -> None:
 def test_reference_rules_have_their_row() -> None:
     """Whatever promises ``--physics correct`` in a warning of the model is quoted in quirks.md."""
     page = " ".join(re.sub(r"\n> ", " ", read("quirks.md")).replace("\\", "").split())
-    for file in sorted((ROOT / "nbnumba").glob("*.py")):
+    for file in sorted((ROOT / "nbnumba").rglob("*.py")):
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Constant) and isinstance(node.value, str) and "--physics correct" in node.value:
                 ending = re.search(r"--physics correct [a-z -]+", node.value)
