@@ -112,7 +112,7 @@ def check_content(names: set[str], source: Path) -> None:
     wanted = set()
     for folder, package in PACKAGES.items():
         for path in (source / folder).rglob("*"):
-            kept = path.suffix == ".py" or path.name == "py.typed" or folder == "data"
+            kept = path.suffix in (".py", ".pyi") or path.name == "py.typed" or folder == "data"
             if path.is_file() and kept and "__pycache__" not in path.parts:
                 wanted.add(f"{package}/{path.relative_to(source / folder).as_posix()}")
     if found != wanted:
