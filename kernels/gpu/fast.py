@@ -204,6 +204,12 @@ def is_rendered(window, mask, s, f):
     return int32(1) if mask.shape[0] == 0 or mask[s - row0, f - f0] != 0 else int32(0)
 
 
+@cuda_device
+def all_stop(halt, looks):
+    """Whether a block is to stop, for all of its threads, which meet here; one of them ``looks``, or none."""
+    return cuda.syncthreads_or(is_stopped(halt) if looks else int32(0)) != 0
+
+
 @cache
 def fast_kernel(kind: int, curved: int, separate: int, split: int = 0) -> Any:
     """The fast kernel of a kind.
@@ -252,14 +258,12 @@ def fast_kernel(kind: int, curved: int, separate: int, split: int = 0) -> Any:
         grand = cuda.shared.array((2, THREADS), float64)
         tid = int32(cuda.threadIdx.x)
         row0, f0 = window[0], window[2]
-        stop = int32(0)
         if tid == 0:
             s = int32(int32(row0 // TILE * TILE) + cuda.blockIdx.y * TILE)
             f = int32(int32(f0 // TILE * TILE) + cuda.blockIdx.x * TILE)
             corner[0], corner[1] = s, f
             middle(panel, curved, s + TILE // 2, f + TILE // 2, origin)
-            stop = is_stopped(halt)
-        if cuda.syncthreads_or(stop) != 0:
+        if all_stop(halt, tid == 0):
             return
         # two pixels a thread, half a tile apart
         s, f = first_pixel(corner, tid)
@@ -280,10 +284,8 @@ def fast_kernel(kind: int, curved: int, separate: int, split: int = 0) -> Any:
             step, first = quotient(cuda.blockIdx.z, chapters), int32(remainder(cuda.blockIdx.z, chapters) * chapter)
             end_step, last = int32(step + 1), min(n_terms, int32(first + chapter))
         while step < end_step:
-            if n_terms <= STAGED and step % LOOK == LOOK - 1:
-                stop = is_stopped(halt) if tid == 0 else int32(0)
-                if cuda.syncthreads_or(stop) != 0:
-                    return
+            if n_terms <= STAGED and step % LOOK == LOOK - 1 and all_stop(halt, tid == 0):
+                return
             s, f = first_pixel(corner, tid)
             subF, subS, layer = remainder(step, n), remainder(quotient(step, n), n), quotient(step, n * n)
             da = converted(offset(panel, curved, s, f, layer, subS, subF, origin), units)
@@ -311,8 +313,7 @@ def fast_kernel(kind: int, curved: int, separate: int, split: int = 0) -> Any:
                     low, high = start, end
                     if n_terms > STAGED:
                         low, high = int32(0), int32(min(STAGED, end - start))
-                        stop = is_stopped(halt) if tid == 0 and start % (LOOK * STAGED) == 0 else int32(0)
-                        if cuda.syncthreads_or(stop) != 0:
+                        if all_stop(halt, tid == 0 and start % (LOOK * STAGED) == 0):
                             return
                         if tid < high:
                             term = int32(start + tid)
