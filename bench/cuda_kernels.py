@@ -114,12 +114,14 @@ def kernel_of(kernel: str, *variant: int) -> tuple[Any, int]:
         return gpu_close.close_kernel(*variant), gpu_close.THREADS
     if kernel not in SPOTS:
         return gpu.find_kernel(kernel, *variant), gpu.threads_of(kernel)
-    if kernel in ("find", "fill"):
-        return gpu_spots.find_spots if kernel == "find" else gpu_spots.fill_lists, gpu_spots.FINDERS
-    if kernel == "place":
-        return gpu_spots.place_tiles, gpu_spots.PLACERS
-    if kernel == "close":
-        return gpu_spots.close_pixels, gpu_spots.PAINTERS
+    alone = {
+        "find": (gpu_spots.find_spots, gpu_spots.FINDERS),
+        "place": (gpu_spots.place_tiles, gpu_spots.PLACERS),
+        "fill": (gpu_spots.fill_lists, gpu_spots.FINDERS),
+        "close": (gpu_spots.close_pixels, gpu_spots.PAINTERS),
+    }
+    if kernel in alone:
+        return alone[kernel]
     return gpu_spots.paint_kernel(variant[-1], int(kernel == "paint")), gpu_spots.PAINTERS
 
 

@@ -6,8 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from nbnumba.kernels.jit import cache as _cache
-from nbnumba.kernels.jit import cuda_choice as _cuda_choice
+from nbnumba.kernels.jit import cache, cuda_choice
 from nbnumba.kernels.jit.cuda_choice import MLIR, NUMBA_CUDA, SIMULATOR, VARIABLE, find_package
 from nbnumba.render import devices
 
@@ -19,7 +18,7 @@ def installed(monkeypatch):
     def pretend(*modules: str, wanted: str | None = None) -> None:
         monkeypatch.delenv("NUMBA_ENABLE_CUDASIM", raising=False)
         monkeypatch.setattr(
-            _cuda_choice.importlib.util, "find_spec", lambda name: SimpleNamespace() if name in modules else None
+            cuda_choice.importlib.util, "find_spec", lambda name: SimpleNamespace() if name in modules else None
         )
         monkeypatch.delenv(VARIABLE, raising=False)
         if wanted is not None:
@@ -83,7 +82,7 @@ def test_a_package_that_cannot_be_had(installed, monkeypatch, wanted, words):
 
 
 def test_every_adapter_is_a_module_of_this_package():
-    folder = _cache.Path(_cache.__file__).parent
+    folder = cache.Path(cache.__file__).parent
     assert all((folder / f"{package.adapter}.py").is_file() for package in (NUMBA_CUDA, MLIR, SIMULATOR))
 
 
@@ -114,9 +113,9 @@ class PlainCache:
 
 
 def test_kernels_are_kept_by_package_and_misses_are_told(monkeypatch, tmp_path):
-    monkeypatch.setattr(_cache, "CACHE_DIR", tmp_path)
+    monkeypatch.setattr(cache, "CACHE_DIR", tmp_path)
     config, told = SimpleNamespace(CACHE_DIR="before"), []
-    kernel = _cache.keep_cuda_kernels(Kernel(config), config, "numba-cuda-9.9", lambda: told.append(1))
+    kernel = cache.keep_cuda_kernels(Kernel(config), config, "numba-cuda-9.9", lambda: told.append(1))
     assert config.CACHE_DIR == "before"
     assert kernel._cache._cache_file._cache_path == str(tmp_path / "numba-cuda-9.9")
     assert kernel._cache.load_overload("one", None) is None
@@ -127,18 +126,18 @@ def test_kernels_are_kept_by_package_and_misses_are_told(monkeypatch, tmp_path):
 
 
 def test_without_a_folder_every_kernel_is_compiled_and_told(monkeypatch):
-    monkeypatch.setattr(_cache, "CACHE_DIR", None)
+    monkeypatch.setattr(cache, "CACHE_DIR", None)
     config, told = SimpleNamespace(CACHE_DIR="before"), []
-    kernel = _cache.keep_cuda_kernels(Kernel(config), config, "numba-cuda-9.9", lambda: told.append(1))
+    kernel = cache.keep_cuda_kernels(Kernel(config), config, "numba-cuda-9.9", lambda: told.append(1))
     kernel._cache.save_overload("one", "code")
     assert kernel._cache.load_overload("one", None) is None
     assert told == [1]
 
 
 def test_a_cache_that_cannot_be_read_is_a_miss(monkeypatch, tmp_path):
-    monkeypatch.setattr(_cache, "CACHE_DIR", tmp_path)
+    monkeypatch.setattr(cache, "CACHE_DIR", tmp_path)
     config, told = SimpleNamespace(CACHE_DIR="before"), []
-    kernel = _cache.keep_cuda_kernels(Kernel(config), config, "numba-cuda-9.9", lambda: told.append(1))
+    kernel = cache.keep_cuda_kernels(Kernel(config), config, "numba-cuda-9.9", lambda: told.append(1))
     monkeypatch.setattr(PlainCache, "load_overload", lambda *words: 1 / 0)
     assert kernel._cache.load_overload("one", None) is None
     assert told == [1]

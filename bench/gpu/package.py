@@ -9,10 +9,10 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from nbnumba.kernels.jit import cuda_choice as _cuda_choice
+from nbnumba.kernels.jit import cuda_choice
 
 #: Value of NBNUMBA_CUDA -> the package.
-PACKAGES = {package.key: package for package in _cuda_choice.PACKAGES}
+PACKAGES = {package.key: package for package in cuda_choice.PACKAGES}
 
 
 def cuda_module() -> Any:
@@ -37,7 +37,7 @@ def version_of(package: str) -> str:
 
 def package_facts() -> dict[str, str]:
     """Name and version of the CUDA package that this process takes, for records."""
-    package = _cuda_choice.find_package()
+    package = cuda_choice.find_package()
     return {"cuda_package": package.name, "cuda_package_version": package.version} if package is not None else {}
 
 

@@ -109,13 +109,18 @@ def deviation_from_float64(inputs: KernelInputs, image: np.ndarray, device: Devi
     return "not checked: the float64 image is 0 everywhere" if found is None else found
 
 
+def make_stills(inputs: KernelInputs) -> list[KernelInputs]:
+    """The same crystal in :data:`STILLS` orientations, always the same ones."""
+    rng = np.random.default_rng(12)
+    return [replace(inputs, cells=_turned(inputs.cells, rng)) for _ in range(STILLS)]
+
+
 def time_stills(case: str, setting: Setting) -> Record:
     """Images per second of crystals that differ in orientation, their preparation included, as a series has it."""
     device = wake(setting)
     flags = f"{FEW_DOMAINS} -gauss_xtal {FUDGE}" if case.endswith("gauss") else FEW_DOMAINS
     inputs = prepare(flags, setting)
-    rng = np.random.default_rng(12)
-    stills = [replace(inputs, cells=_turned(inputs.cells, rng)) for _ in range(STILLS)]
+    stills = make_stills(inputs)
     renderer_on(inputs, device)
     prepared, whole = [], []
     kernel = ""
@@ -123,13 +128,12 @@ def time_stills(case: str, setting: Setting) -> Record:
         start = time.perf_counter()
         renderer = renderer_on(still, device)
         ready = time.perf_counter()
-        renderer.render(renderer.new_image(shape_of(still)))
+        image = renderer.new_image(shape_of(still))
+        renderer.render(image)
         prepared.append(ready - start)
         whole.append(time.perf_counter() - start)
         kernel = renderer.plan.kernel
     seconds = sum(whole[1:]) / STILLS
-    image = renderer.new_image(shape_of(inputs))
-    renderer.render(image)
     return {
         "kernel": kernel,
         "stills": STILLS,
@@ -148,8 +152,7 @@ def time_stills_together(setting: Setting) -> Record:
 
     device = wake(setting)
     inputs = prepare(f"{FEW_DOMAINS} {SMALL} -gauss_xtal {FUDGE}", setting)
-    rng = np.random.default_rng(12)
-    stills = [replace(inputs, cells=_turned(inputs.cells, rng)) for _ in range(STILLS)]
+    stills = make_stills(inputs)
 
     def alone() -> np.ndarray:
         renderers = [renderer_on(still, device) for still in stills]

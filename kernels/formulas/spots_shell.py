@@ -59,7 +59,7 @@ def prepare_shell(panel, crystal, sources, cells):
 
 
 def spot_form(crystal):
-    """The first two of ``fast_tiles.spot_metric``, (3,) float64 each."""
+    """The first two of ``lattice.spot_metric``, (3,) float64 each."""
     with np.errstate(all="ignore"):  # as compiled: cells and sizes beyond all measure make infinities
         squares, products, _ = plain(spot_metric)(crystal._make(map(np.float64, crystal)))
     return np.array(squares), np.array(products)

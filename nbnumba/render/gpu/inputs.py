@@ -18,7 +18,7 @@ from nbnumba.render.variants import FEWEST_TERMS, LARGEST_ERROR, few_cells
 
 Kernel = Literal["fast32", "fixed", "fast64", "spots", "general"]
 
-#: Pixels of a tile along both axes, as ``gpu_fast.TILE``.
+#: Pixels of a tile along both axes, as ``kernels.gpu.fast.TILE``.
 TILE = 16
 #: Fixed-point phases are taken up to this :func:`fixed_error`: within it 99 of 100 pixels of a single term stay within
 #: 1e-4 of their own value, and all within 1e-6 of the maximum
@@ -162,7 +162,7 @@ def framed_sources(inputs: KernelInputs) -> np.ndarray:
 
 
 def square_units(inputs: KernelInputs) -> Any:
-    """Constants of the fast kernels: a ``gpu_terms.SquareUnits``."""
+    """Constants of the fast kernels: a ``kernels.gpu.terms.SquareUnits``."""
     from nbnumba.kernels.gpu.terms import SINC, SquareUnits
 
     crystal = inputs.crystal

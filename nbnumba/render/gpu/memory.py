@@ -38,12 +38,14 @@ class Lane:
         Not 0: the kernel is to stop (:meth:`stop`).
     done : (1,) int32
         In memory of the host that the device sees: the number of a block that is done.
+    needed : (2,) int64
+        The same, of compact spots: the rows and numbers that their lists take, ``kernels.gpu.spots.MOST`` and ``TOTAL``.
     """
 
     def __init__(self) -> None:
         self.stream, self.event = cuda.stream(), cuda.event()
         self.halt = cuda.to_device(np.zeros(1, np.int32))
-        self.done = cuda.mapped_array(1, np.int32)
+        self.done, self.needed = cuda.mapped_array(1, np.int32), cuda.mapped_array(2, np.int64)
         self._signals: Any = None
         self._band: Any = None
         self._sums: Any = None

@@ -12,7 +12,7 @@ portions than that are not split), and a second launch.
 
 from __future__ import annotations
 
-#: Chapters of a pixel's terms at most, and the least of their length, which is a multiple of ``gpu_fast.STAGED``.
+#: Chapters of a pixel's terms at most, and the least of their length, which is a multiple of ``kernels.gpu.fast.STAGED``.
 MOST_CHAPTERS, SHORTEST, STAGED = 128, 512, 64
 #: Memory (bytes) for the sums up to which tiles are split; terms of a pixel from which that is worth a second launch.
 MOST_MEMORY, WORTH_SPLITTING = 256 << 20, 2048

@@ -89,7 +89,6 @@ class Lists:
         self._held: dict[str, Any] = {}
         self._views: dict[str, Any] = {}
         self.compiled: set[tuple[int, int]] = set()
-        self._words: WeakKeyDictionary[Lane, Any] = WeakKeyDictionary()
         self._zero = False
 
     def take(self, name: str, shape: tuple[int, ...], dtype: type, exact: bool = False) -> Any:
@@ -119,14 +118,6 @@ class Lists:
     def are_zero(self) -> None:
         """Say that all that is queued leaves the counts as zeros."""
         self._zero = True
-
-    def word(self, lane: Lane) -> Any:
-        """What the device tells of a lane's last batch, (2,) int64 in memory of the host: ``gpu_spots.MOST``, ``TOTAL``."""
-        word = self._words.get(lane)
-        if word is None:
-            word = self._words[lane] = cuda.mapped_array(2, np.int64)
-            word[:] = 0
-        return word
 
 
 class Layout(NamedTuple):
@@ -270,7 +261,7 @@ class SpotsPainter:
             blocks, stream, found, counts, tallies, first, n, parts, room, self.domains, panel, cell, self.sources,
             self.cells, self.stars, cone, self.radius, self.table,
         )  # fmt: skip
-        self.place((1,), stream, places, tallies, lists.word(lane), room, capacity)
+        self.place((1,), stream, places, tallies, lane.needed, room, capacity)
         lists.are_zero()
         self.fill(
             blocks, stream, numbers, places, found, counts, n_threads, room, self.orientations, self.domains, panel
@@ -289,8 +280,7 @@ class SpotsPainter:
         DeviceError
             The lists of a single pair cannot be numbered.
         """
-        word = self.lists.word(lane)
-        most, total = int(word[MOST]), int(word[TOTAL])
+        most, total = int(lane.needed[MOST]), int(lane.needed[TOTAL])
         if most > batch.room:
             parts = self.layout(batch.window).parts
             self.rooms[parts] = max(self.rooms.get(parts, 0), most)
