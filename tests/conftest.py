@@ -9,7 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import settings
 
+# how long an example takes says nothing about it on a machine that others use
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 # a shell that starts tests in the background has Ctrl-C ignored, and every process below inherits that
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -140,7 +140,7 @@ def wait_until(true: Callable[[], bool], process: subprocess.Popen[bytes], secon
 
 def test_killed_at_random_moments(tmp_path: Path) -> None:
     """Three kills on the way, then to the end: the files are those of an undisturbed run, and nothing else is there."""
-    images, folder = 60, tmp_path / "killed"
+    images, folder = 150, tmp_path / "killed"
     assert start(tmp_path / "whole", images, "--workers", "1").wait(120) == 0
     random = np.random.default_rng(5)
     for kill, workers in enumerate(("1", "2", "2"), start=1):
