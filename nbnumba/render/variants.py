@@ -1,6 +1,6 @@
 """Which CPU kernel renders a panel, with tiles of which size: bounds of what float32 phases do to an image.
 
-The figures below were measured on random experiments (``tests/stress``).
+The figures below were measured on random experiments (``tests/campaigns/stress``).
 """
 
 from __future__ import annotations

@@ -1,0 +1,1 @@
+"""Long searches for faults, each with a short run of it among the tests."""

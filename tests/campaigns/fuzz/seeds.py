@@ -1,0 +1,312 @@
+"""The seed corpus: small valid files of every kind, made by this project's own writers and the tests' helpers."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+INPUTS = Path(__file__).resolve().parents[2] / "golden" / "inputs"
+REGRESSIONS = Path(__file__).resolve().parent / "regressions"
+
+Seeds = list[bytes]
+
+
+def seeds(name: str, folder: Path) -> Seeds:
+    """Seeds of a target; ``folder`` is for files on the way."""
+    return [b"good\n"] if name.startswith("planted") else _MAKERS[name](folder)
+
+
+def hard(name: str) -> dict[str, bytes]:
+    """Long inputs that cost time or memory by their length squared where a reader is careless."""
+    length = 60_000
+    common = {
+        "digits": b"1" * length + b"x",
+        "one_letter_words": b"a " * (length // 2),
+        "blanks": b" " * length,
+        "line_ends": b"\n" * length,
+        "minus_signs": b"1-" * (length // 2),
+    }
+    own: dict[str, dict[str, bytes]] = {
+        "trace": {"one_factor_often": b"TRACE_C: a 1\n" * 4500, "brackets": b'{"traces":' + b"[" * length},
+        "toml": {"brackets": b"[beam]\nflux = " + b"[" * length, "keys": b"a." * (length // 2) + b"b = 1\n"},
+        "expt": {"brackets": b"[" * length, "objects": b'{"a":' * (length // 5)},
+        "manifest": {"brackets": b"[" * length},
+        "geom": {"terms": b"a/fs = " + b"x" * length, "panels": b"".join(b"p%d/fs = x\n" % i for i in range(5000))},
+        "xdsinp": {"keywords": b"ORGX=1 " * 8500, "segments": b"SEGMENT= 1 2 3 4\n" * 3500},
+        "smv": {"equals": b"{\nHEADER_BYTES=65024;\n" + b"SIZE1=" * 10_000},
+        "cbf": {"hashes": b"# Detector_distance\n" + b"#\n" * (length // 2)},
+        "hkl": {"reflections": b"1 2 3 4\n" * 7500, "one_number_a_line": b"1\n" * (length // 2)},
+        "sfcif": {
+            "blanks_in_gzip": gzip.compress(b"data_a\n" + b" " * (60 << 20), mtime=0),
+            "columns": b"data_a\nloop_\n" + b"_refln.a\n" * 6000,
+        },
+        "arguments": {"numbers": b"-cell " + b"1 " * 25_000},
+    }
+    return common | own.get(name, {})
+
+
+def regressions(name: str) -> dict[str, bytes]:
+    """Inputs that a target once failed on, by file name."""
+    folder = REGRESSIONS / name
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())} if folder.is_dir() else {}
+
+
+def _golden(*names: str, lines: int = 40) -> Seeds:
+    """Beginnings of golden inputs."""
+    return [b"\n".join((INPUTS / name).read_bytes().split(b"\n")[:lines]) + b"\n" for name in names]
+
+
+def _hkl(folder: Path) -> Seeds:
+    own = b"# h k l F\n0 0 1 12.5\n-1,2,-3 4e1 0.1 ! weak\n1 0\n0 7.25\n\r\n2 -2-4 1.\n"
+    return [*_golden("messy.hkl", "six_columns.hkl", "tri.hkl", "comment_mid.hkl"), own, b"1 2 3 4\n"]
+
+
+def _fdump(folder: Path) -> Seeds:
+    from nbnumba.io.fdump import write_fdump
+
+    found = []
+    for shape, mins in (((2, 3, 2), (-1, 0, -4)), ((1, 1, 1), (0, 0, 0))):
+        write_fdump(folder / "dump.bin", np.arange(np.prod(shape), dtype=float).reshape(shape), mins)
+        found.append((folder / "dump.bin").read_bytes())
+    return found
+
+
+def _matrix(folder: Path) -> Seeds:
+    return [*_golden("tri_A.mat", "orth_A.mat"), b"! mm\n1,0,0 0 .5 0 1e-2-3-4.5 # end\n"]
+
+
+def _sources(folder: Path) -> Seeds:
+    return [*_golden("sources_full.txt", "sources_partial.txt"), b"0;0;-10:1 nan\n\n# one more\n1,2,3\n"]
+
+
+def _spectrum(folder: Path) -> Seeds:
+    return [b"# A weight\n0.98 1\n0.99, 4 7\n1.00; 2\n", b"12600 0\n12650 3.5 ! peak\n12700 1e2\n"]
+
+
+def _stol(folder: Path) -> Seeds:
+    return [b"# stol F\n0 2.5\n0.1 3.0 7 8\n\n0.2 5 ! peak\n0.3 nan\n0.4 4\n0.6 3\n1.2 1\n"]
+
+
+def _geometry_of(name: str):
+    from nbnumba.model.frames import image_geometry
+    from tests.io.geometries import experiment
+
+    return image_geometry(experiment(name))
+
+
+def _smv(folder: Path) -> Seeds:
+    from nbnumba.io.smv import SmvGeometry, smv_header
+
+    geometry = SmvGeometry(
+        **{"fpixels": 6, "spixels": 5, "pixel_mm": 0.1, "distance_mm": 99.5, "wavelength_A": 0.9768},
+        **{"xbeam_mm": 0.3, "ybeam_mm": 0.2, "fbeam_mm": 0.3, "sbeam_mm": 0.2, "detsize_s_mm": 0.5},
+        **{"dials_origin_mm": (-0.3, 0.2, -99.5), "orgx": 3.0, "orgy": 2.0, "close_distance_mm": 99.5},
+        **{"phi_deg": 10.0, "osc_deg": 0.5, "twotheta_deg": 0.0},
+    )
+    pixels = np.arange(30, dtype="<u2").tobytes()
+    found = [smv_header(geometry, 40.0) + pixels, smv_header(geometry, 40.0, "adsc") + pixels]
+    found.append(found[0].replace(b"little_endian", b"big_endian   "))
+    return found
+
+
+def _mtz(folder: Path) -> Seeds:
+    from tests.io.reflection_inputs import amplitudes, make_asu, make_mtz
+
+    found = []
+    for group, kinds in (("P 43 21 2", "F"), ("P 31 2 1", "GG"), ("R 3 :R", "J")):
+        miller = make_asu(group, 12.0)
+        labels = {"F": ["F"], "GG": ["F(+)", "F(-)"], "J": ["I"]}[kinds]
+        columns = {label: (kind, amplitudes(miller)) for label, kind in zip(labels, kinds, strict=True)}
+        found.append(make_mtz(folder / "a.mtz", group, columns, miller).read_bytes())
+    return [*found, gzip.compress(found[0], mtime=0)]
+
+
+def _sfcif(folder: Path) -> Seeds:
+    from tests.io.reflection_inputs import make_cif
+
+    rows: list[list[object]] = [[0, 0, 4, 10.5, 1], [1, 0, 4, "?", 2], [2, 1, 3, 7.25, "."]]
+    found = []
+    for tags in (["F_meas_au", "status"], ["pdbx_F_plus", "pdbx_F_minus"], ["intensity_meas", "F_calc"]):
+        found.append(make_cif(folder / "a.cif", "P 43 21 2", tags, rows).read_bytes())
+    return [*found, gzip.compress(found[0], mtime=0)]
+
+
+def _models(suffix: str) -> Callable[[Path], Seeds]:
+    def make(folder: Path) -> Seeds:
+        from tests.io.reflection_inputs import make_model
+
+        return [make_model(folder / f"a{suffix}", name, 4).read_bytes() for name in ("P 43 21 2", "P 31 2 1")]
+
+    return make
+
+
+def _expt(folder: Path) -> Seeds:
+    from tests.geometry_inputs import PANELS, an_experiment, group
+
+    axes = {"axes": [[1, 0, 0], [0, 0, 1], [1, 0, 0]], "angles": [1, 20, 0], "scan_axis": 1, "names": ["p", "k", "o"]}
+    A = np.linalg.inv(np.diag([36.4, 41.7, 47.3])).ravel().tolist()
+    crystal = an_experiment()["crystal"][0] | {"A_at_scan_points": [A] * 11}
+    nested = {"panels": PANELS[:2], "hierarchy": group([0]) | {"children": [group([0], origin=[0, 0, 1])]}}
+    made = [an_experiment(), an_experiment(goniometer=axes), an_experiment(scan=None), an_experiment(crystal=crystal)]
+    made += [
+        an_experiment(detector=nested, crystal=None),
+        {"experiment": [{"beam": 0}], "beam": [{"direction": [0, 0, 1]}]},
+    ]
+    return [json.dumps(content).encode() for content in made]
+
+
+def _xparm(folder: Path) -> Seeds:
+    from tests.geometry_inputs import direct_vectors, old_xparm, xparm
+
+    two = "1 1 120 1 200\n 0.0 0.0 0.0  1.0 0.0 0.0  0.0 1.0 0.0\n2 121 240 1 200\n 1.0 2.0 0.0  1.0 0.0 0.0  0.0 1.0 0.0\n"
+    texts = xparm(direct_vectors()), xparm(direct_vectors(), two), old_xparm(direct_vectors())
+    return [text.encode() for text in texts]
+
+
+def _xdsinp(folder: Path) -> Seeds:
+    from tests.geometry_inputs import INP
+
+    segment = (
+        "SEGMENT= 1 240 1 100 SEGMENT_ORGX= 5 SEGMENT_ORGY= 6 SEGMENT_DISTANCE= 1\n"
+        "DIRECTION_OF_SEGMENT_X-AXIS= 1 0 0 DIRECTION_OF_SEGMENT_Y-AXIS= 0 1 0\n"
+    )
+    axes = "UNIT_CELL_A-AXIS= 36 0 0\nUNIT_CELL_B-AXIS= 0 41 0\nUNIT_CELL_C-AXIS= 0 1 47\nSTARTING_FRAME= 4\n"
+    return [INP.encode(), (INP + segment).encode(), (INP + axes).encode()]
+
+
+def _geom(folder: Path) -> Seeds:
+    from tests.geometry_inputs import GEOM
+
+    return [GEOM.encode(), GEOM.replace("photon_energy = 9500 eV", "wavelength = 1.3 A").encode()]
+
+
+def _cbf(folder: Path) -> Seeds:
+    from nbnumba.io.cbf import write_cbf
+    from tests.geometry_inputs import MINI
+    from tests.io.geometries import counts
+
+    geometry = _geometry_of("MOSFLM")
+    write_cbf(folder / "a.cbf", counts(geometry)[0], geometry, 65000)
+    return [MINI.encode() + b"\x0c\x1a\x04\xd5\x00\x01", (folder / "a.cbf").read_bytes()]
+
+
+def _own_nxmx(name: str) -> Callable[[Path], bytes]:
+    def make(folder: Path) -> bytes:
+        from nbnumba.io.nexus import Readings, stack_panels, write_nexus
+        from tests.io.geometries import counts
+
+        geometry = _geometry_of(name)
+        write_nexus(folder / "own.nxs", stack_panels(counts(geometry)), geometry, Readings(saturation=65000))
+        return (folder / "own.nxs").read_bytes()
+
+    return make
+
+
+def _other_nxmx(folder: Path) -> bytes:
+    from tests.geometry_inputs import make_nxmx
+
+    return make_nxmx(folder / "other.nxs", 2).read_bytes()
+
+
+def _truth_file(folder: Path) -> bytes:
+    from nbnumba.series.truth import gather
+
+    (folder / "000001.npz").write_bytes(_part(folder)[0])
+    gather(folder / "truth.h5", [folder / "000001.npz"], {"name": "a"})
+    return (folder / "truth.h5").read_bytes()
+
+
+def _recipes(kind: str) -> Callable[[Path], Seeds]:
+    def make(folder: Path) -> Seeds:
+        from tests.campaigns.fuzz.hdf5 import recipes
+
+        return recipes(kind)
+
+    return make
+
+
+def _any_geometry(folder: Path) -> Seeds:
+    kinds = (_expt, _xparm, _xdsinp, _geom, _cbf, _smv)
+    return [kind(folder)[0] for kind in kinds]
+
+
+def _image(folder: Path) -> Seeds:
+    return [*_smv(folder)[:2], _cbf(folder)[1], *_pgm(folder)]
+
+
+def _npy(folder: Path) -> Seeds:
+    from nbnumba.io.npy import write_npy
+
+    found = []
+    for array in (np.eye(4, dtype=np.float32), np.arange(6, dtype=">i4").reshape(2, 3, order="F"), np.zeros((0, 3))):
+        write_npy(folder / "a.npy", array)
+        found.append((folder / "a.npy").read_bytes())
+    return found
+
+
+def _raw(folder: Path) -> Seeds:
+    return [np.arange(30, dtype="<f4").tobytes()]
+
+
+def _pgm(folder: Path) -> Seeds:
+    from nbnumba.io.pgm import write_pgm
+
+    write_pgm(folder / "a.pgm", np.arange(30, dtype=np.uint8).reshape(5, 6), 0.5)
+    return [(folder / "a.pgm").read_bytes()]
+
+
+def _toml(folder: Path) -> Seeds:
+    from tests.series.inputs import DISTRIBUTIONS
+
+    more = '[detector]\ndistance_mm = 100.0\nconvention = {distribution = "choice", values = ["XDS", "ADXV"]}\n'
+    paths = '[beam]\nspectrum = {distribution = "choice", values = ["a.txt", "b.txt"]}\nnopolar = true\n'
+    return [DISTRIBUTIONS.encode(), (more + paths).encode(), b"[scan]\nphi_deg = 5\n[sampling]\noversample = 2\n"]
+
+
+def _trace(folder: Path) -> Seeds:
+    from tests.inspect.test_compare_traces import C_LOG, PY_LOG
+
+    factors = {"convention": "CUSTOM", "hkl_frac": [1.5, 2.0, None], "steps": 10}
+    one = {"pixel": [3, 4], "factors": factors, "phi": [{"phi_tic": 0, "k_frac": 0.5}]}
+    return [C_LOG.encode(), PY_LOG.encode(), json.dumps({"environment": {}, "traces": [one]}).encode()]
+
+
+def _arguments(folder: Path) -> Seeds:
+    from nbnumba.cli.flag_table import TABLE
+    from tests.conftest import CASES
+
+    lines = [" ".join(case["args"]) for case in list(CASES.values())[::9]]
+    values = {"switch": "", "vector": "0 0 1", "ints": "0 9 0 9"}
+    pieces = [f"{flag.name} {values.get(flag.kind, '1')}" for flag in TABLE.flags]
+    lines += [" ".join(pieces[i : i + 12]) for i in range(0, len(pieces), 12)]
+    return [line.encode() for line in lines] + [b"--lenient -hdiv 3 -cell=40 --device=cuda:1 -misset random"]
+
+
+def _manifest(folder: Path) -> Seeds:
+    return [json.dumps({"nbnumba": "0.1", "images": 3, "seed": 1, "vary.beam.flux": {"values": [1]}}).encode(), b"{}"]
+
+
+def _part(folder: Path) -> Seeds:
+    from nbnumba.series.truth import SPOT_COLUMNS, write_part
+
+    spots = {key: np.zeros((2, 3) if key == "hkl" else 2, kind) for key, kind in SPOT_COLUMNS.items()}
+    write_part(folder / "a.npz", {"file": "a_0001.img", "phi_deg": 1.5, "beam": np.eye(3)[2]}, spots, np.eye(3))
+    return [(folder / "a.npz").read_bytes()]
+
+
+#: HDF5 files of :mod:`tests.campaigns.fuzz.hdf5`: the targets that begin with them, and how they are made.
+HDF5_FILES: dict[str, dict[str, Callable[[Path], bytes]]] = {
+    "nxmx": {"own": _own_nxmx("MOSFLM"), "panels": _own_nxmx("panels"), "other": _other_nxmx},
+    "truth": {"own": _truth_file},
+}
+_MAKERS: dict[str, Callable[[Path], Seeds]] = {
+    **{"hkl": _hkl, "fdump": _fdump, "matrix": _matrix, "sources": _sources, "spectrum": _spectrum, "stol": _stol},
+    **{"smv": _smv, "mask": _smv, "mtz": _mtz, "sfcif": _sfcif, "model": _models(".cif"), "pdb": _models(".pdb")},
+    **{"expt": _expt, "xparm": _xparm, "xdsinp": _xdsinp, "geom": _geom, "cbf": _cbf, "nxmx": _recipes("nxmx")},
+    **{"geometry": _any_geometry, "image": _image, "npy": _npy, "raw": _raw, "pgm": _pgm, "toml": _toml},
+    **{"trace": _trace, "arguments": _arguments, "manifest": _manifest, "part": _part, "truth": _recipes("truth")},
+}

@@ -1,0 +1,1 @@
+"""The command line, and whole programs run by it."""

@@ -1,1 +1,0 @@
-"""What happens to files, messages and exit codes when something goes wrong: ``python -m tests.faults``."""

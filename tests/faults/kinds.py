@@ -1,8 +1,0 @@
-"""All kinds of faults, in the order of the table."""
-
-from __future__ import annotations
-
-from tests.faults import disks, signals, surroundings, words
-from tests.faults.registry import KINDS, Kind
-
-__all__ = ["KINDS", "Kind", "disks", "signals", "surroundings", "words"]

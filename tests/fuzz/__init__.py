@@ -1,1 +1,0 @@
-"""Fuzzing of every reader: ``python -m tests.fuzz --help``, docs/fuzzing.md."""

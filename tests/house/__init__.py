@@ -1,0 +1,1 @@
+"""What belongs to no room: the public names, pages, imports, start and platforms."""

@@ -1,0 +1,1 @@
+"""Traces of a pixel, and comparisons of images."""

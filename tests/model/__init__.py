@@ -1,0 +1,1 @@
+"""What users ask for, and what follows from it before a pixel is computed."""

@@ -1,0 +1,1 @@
+"""Which device and kernel render an image, and that it is the same image every time."""
