@@ -131,12 +131,12 @@ def _write_counts(counted: Counts, experiment: Experiment, outputs: Outputs) -> 
         write_cbf(outputs.cbf, counted.marked()[0], geometry, counted.saturation, outputs.gain)
         written.append(outputs.cbf)
     if outputs.nexus is not None:
-        from nbnumba.io.nexus import Readings, stack_panels, write_nexus  # HDF5 is slow to load
+        from nbnumba.io.nexus import ValidCounts, stack_panels, write_nexus  # HDF5 is slow to load
 
         # no mask where all pixels are good: DIALS 3.12 cannot cut one for panels of different widths
         mask = stack_panels(counted.masks, GAP) if any(m.any() for m in counted.masks) else None
-        readings = Readings(saturation=counted.saturation, underload=counted.underload, pixel_mask=mask)
-        write_nexus(outputs.nexus, stack_panels(counted.panels), geometry, readings)
+        valid = ValidCounts(saturation=counted.saturation, underload=counted.underload, pixel_mask=mask)
+        write_nexus(outputs.nexus, stack_panels(counted.panels), geometry, valid)
         written.append(outputs.nexus)
     if outputs.npy is not None:
         marked = counted.marked()
