@@ -22,7 +22,7 @@ from nbnumba.io.cbf import write_cbf
 from nbnumba.io.nexus import ValidCounts, stack_panels, write_nexus, write_nexus_master
 from nbnumba.io.smv import write_smv
 from nbnumba.model.frames import ImageGeometry, dials_import_words, image_geometry
-from nbnumba.output.writing import smv_geometry
+from nbnumba.output.sinks.smv import smv_geometry
 from tests.geometries import DETECTORS, PLAIN, counts, experiment, in_place
 
 ROOT = Path(__file__).resolve().parent.parent
