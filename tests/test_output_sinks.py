@@ -19,6 +19,7 @@ from PIL import Image
 
 from nbnumba.cli.flag_table import FLAGS
 from nbnumba.errors import FileError
+from nbnumba.io.hdf5 import new_hdf5
 from nbnumba.model.config import StructureFactors
 from nbnumba.model.field_types import hints_of
 from nbnumba.model.outputs import FILES, IMAGES, NOWHERE, FileUse, Outputs
@@ -238,3 +239,19 @@ def test_facts_are_those_of_the_record(exposure: Exposure, tmp_path: Path) -> No
     told = [key for sink in SINKS for key in sink.write(tmp_path / type(sink).__name__, exposure).facts]
     assert len(told) == len(set(told))
     assert set(told) | {"files", "notes"} == {entry.name for entry in fields(Written)}
+
+
+# --- HDF5 ----------------------------------------------------------------------------------------------------------
+
+
+def test_an_hdf5_file_is_whole_or_not_there(tmp_path: Path) -> None:
+    with new_hdf5(tmp_path / "a.h5") as file:
+        file["z"], file["a"] = 1, 2
+        assert list(tmp_path.iterdir()) == []
+    with h5py.File(tmp_path / "a.h5") as file:
+        assert list(file) == ["z", "a"]
+    before = (tmp_path / "a.h5").read_bytes()
+    with pytest.raises(RuntimeError), new_hdf5(tmp_path / "a.h5") as file:
+        file["z"] = 3
+        raise RuntimeError
+    assert (tmp_path / "a.h5").read_bytes() == before and len(list(tmp_path.iterdir())) == 1

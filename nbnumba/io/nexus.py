@@ -7,7 +7,6 @@ module with its own place in space. The same content gives the same file, bit fo
 
 from __future__ import annotations
 
-import io
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ import hdf5plugin
 import numpy as np
 
 from nbnumba.errors import FileError
-from nbnumba.io.files import atomic_write
+from nbnumba.io.hdf5 import new_hdf5
 from nbnumba.model.frames import MCSTAS, ImageGeometry, PanelGeometry
 
 #: Sensor written where none is simulated: DIALS asks for one, and this one shifts no spot.
@@ -78,8 +77,7 @@ def write_nexus(
     _check_shape(counts.shape, geometry)
     if counts.dtype != np.int32:
         raise TypeError(f"an NXmx file holds int32 counts, got {counts.dtype}")
-    memory = io.BytesIO()  # the temporary file of atomic_write cannot be read, as HDF5 wants
-    with h5py.File(memory, "w", track_order=True) as file:
+    with new_hdf5(path) as file:
         _describe(file, geometry, valid, len(counts), starts_deg)
         file.create_dataset(
             _DATA,
@@ -88,7 +86,6 @@ def write_nexus(
             track_times=False,
             **hdf5plugin.Bitshuffle(nelems=0, cname="lz4"),
         )
-    _save(path, memory)
 
 
 def write_nexus_master(
@@ -122,11 +119,9 @@ def write_nexus_master(
         name = os.path.relpath(part, Path(path).parent)
         layout[first : first + length] = h5py.VirtualSource(name, _DATA, (length, *shape), dtype=np.int32)
         first += length
-    memory = io.BytesIO()
-    with h5py.File(memory, "w", track_order=True) as file:
+    with new_hdf5(path) as file:
         _describe(file, geometry, valid, total, starts_deg)
         file.create_virtual_dataset(_DATA, layout, fillvalue=0)
-    _save(path, memory)
 
 
 def join_nexus(path: Path | str, parts: Sequence[Path], geometry: ImageGeometry) -> None:
@@ -148,11 +143,6 @@ def join_nexus(path: Path | str, parts: Sequence[Path], geometry: ImageGeometry)
     except (OSError, KeyError) as error:
         raise FileError(f"cannot read {parts[0]}: {error}; remove it and run the series again") from error
     write_nexus_master(path, parts, geometry, valid)
-
-
-def _save(path: Path | str, memory: io.BytesIO) -> None:
-    with atomic_write(path) as target:
-        target.write(memory.getbuffer())
 
 
 def _data_shape(geometry: ImageGeometry) -> tuple[int, int]:
