@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from nbnumba.output.sinks.bare import FloatImage
 from nbnumba.output.sinks.cbf import CbfImage
 from nbnumba.output.sinks.dump import StructureFactorDump
 from nbnumba.output.sinks.nexus import NexusImage
 from nbnumba.output.sinks.npy import NumpyImage
 from nbnumba.output.sinks.pgm import GreyImage
 from nbnumba.output.sinks.picture import Picture
+from nbnumba.output.sinks.raw import FloatImage
 from nbnumba.output.sinks.sink import Sink
 from nbnumba.output.sinks.smv import IntegerImage, NoiseImage
 from nbnumba.output.sinks.truth import TruthTables
