@@ -31,7 +31,7 @@ from nbnumba.model.config import (
     Simulation,
     StructureFactors,
 )
-from nbnumba.model.outputs import Outputs
+from nbnumba.model.outputs import FILES, Outputs
 from nbnumba.model.structure_factors import content_kind
 
 log = logging.getLogger("nbnumba")
@@ -56,16 +56,7 @@ _PATHS = {
     "structure_factors.model",
     "structure_factors.dump",
     "background.stol",
-    "outputs.floatfile",
-    "outputs.intfile",
-    "outputs.pgmfile",
-    "outputs.noisefile",
-    "outputs.preview",
-    "outputs.json",
-    "outputs.cbf",
-    "outputs.nexus",
-    "outputs.npy",
-    "outputs.truth",
+    *(f"outputs.{name}" for name in FILES),
 }
 #: Files that are read, which no file of the run may replace. Not -img: a header may be taken from an earlier image.
 _READ = (

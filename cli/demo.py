@@ -12,7 +12,8 @@ from nbnumba.cli.run import progress_bar
 from nbnumba.data import lysozyme_text
 from nbnumba.errors import FileError
 from nbnumba.io.files import atomic_write, cause, together
-from nbnumba.output.writing import draw, write_outputs
+from nbnumba.output.sinks.picture import draw
+from nbnumba.output.writing import write_outputs
 from nbnumba.render.simulate import simulate
 
 #: A nanocrystal of 18 x 18 x 36 cells in a focused X-ray laser pulse: 1e12 photons in 0.1 micrometres. Water is the

@@ -153,8 +153,8 @@ def _plain(value: Any) -> Any:
 
 def _check_folders(outputs: Outputs) -> None:
     """Stop before the work is done if its files have no place to go."""
-    for path in vars(outputs).values():
-        if isinstance(path, Path) and not path.parent.is_dir():
+    for path in outputs.files.values():
+        if not path.parent.is_dir():
             raise FileError(f"cannot write {path}: the folder {path.parent} does not exist")
 
 

@@ -16,10 +16,10 @@ from nbnumba.cli.series_flags import SeriesRequest
 from nbnumba.errors import ConfigError, UsageError
 from nbnumba.model.config import Simulation
 from nbnumba.model.experiment import resolve
-from nbnumba.model.outputs import Outputs
+from nbnumba.model.outputs import FILES, IMAGES, NOWHERE, Outputs
 from nbnumba.series.folder import read_manifest
 from nbnumba.series.run import SeriesReport, run_series
-from nbnumba.series.shots import NOWHERE, Series
+from nbnumba.series.shots import SERIES_DEFAULTS, Series
 from nbnumba.series.variation import read_variations
 
 
@@ -84,34 +84,25 @@ def plan(request: SeriesRequest, simulation: Simulation, outputs: Outputs, optio
 def _outputs(request: SeriesRequest, outputs: Outputs, simulation: Simulation) -> Outputs:
     """The files that were asked for; where no image was, the one with noise, or the one without if there is none."""
     given = request.invocation.values
-    changes: dict[str, Any] = {"seed": None}
-    for key in ("floatfile", "intfile"):
-        if f"outputs.{key}" not in given:
-            changes[key] = NOWHERE
-    if "outputs.pgmfile" not in given:
-        changes["pgmfile"] = None
-    if "outputs.smv" not in given:
-        changes["smv"] = "adsc"  # data processing misplaces images under the reference's header
-    if "outputs.rng" not in given:
-        changes["rng"] = "philox"  # no image of the reference to be equal to, and noise would be half of the work
-    if "outputs.scale" not in given:
-        changes["scale"] = 1.0  # all images on one scale: a count is a photon
-    named = [key for key in ("cbf", "nexus", "npy", "intfile", "floatfile") if f"outputs.{key}" in given]
-    chosen = next((k for k in (*named, "noisefile") if f"outputs.{k}" in given), None)
-    if request.name is not None and chosen is not None:
-        flag = request.invocation.spelled[f"outputs.{chosen}"]
+    changes: dict[str, Any] = {key: value for key, value in SERIES_DEFAULTS.items() if f"outputs.{key}" not in given}
+    changes["seed"] = None
+    named = [key for key in IMAGES if FILES[key].names_images and f"outputs.{key}" in given]
+    if request.name is not None and named:
+        flag = request.invocation.spelled[f"outputs.{named[0]}"]
         raise UsageError(f"--name and {flag} both say what the images are called: give one of them")
     name = request.name or _default_name(simulation)
-    if outputs.noisefile is None:
-        if not named:
+    beside_noise = [key for key in named if key != "noisefile"]
+    if not outputs.has_noise:
+        if not beside_noise:
             changes["intfile"] = Path(f"{name}.img")
     elif "outputs.noisefile" not in given:
         # counts for CBF and others are drawn for a noise image, also for one that goes nowhere
-        changes["noisefile"] = NOWHERE if named else Path(f"{name}.img")
-    for path in (v for k, v in vars(replace(outputs, **changes)).items() if k != "json" and isinstance(v, Path)):
-        if path != NOWHERE and path.name != str(path):
+        changes["noisefile"] = NOWHERE if beside_noise else Path(f"{name}.img")
+    wanted = replace(outputs, **changes)
+    for path in wanted.files.values():
+        if path.name != str(path):
             raise ConfigError(f"files of a series go to the folder of --out: give a name without a folder, got {path}")
-    return replace(outputs, **changes)
+    return wanted
 
 
 def _default_name(simulation: Simulation) -> str:

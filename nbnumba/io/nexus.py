@@ -7,7 +7,6 @@ module with its own place in space. The same content gives the same file, bit fo
 
 from __future__ import annotations
 
-import io
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ import hdf5plugin
 import numpy as np
 
 from nbnumba.errors import FileError
-from nbnumba.io.files import atomic_write
+from nbnumba.io.hdf5 import new_hdf5
 from nbnumba.model.frames import MCSTAS, ImageGeometry, PanelGeometry
 
 #: Sensor written where none is simulated: DIALS asks for one, and this one shifts no spot.
@@ -28,8 +27,8 @@ _DATA = "/entry/data/data"
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Readings:
-    """What the detector says about its counts.
+class ValidCounts:
+    """Which counts are measurements.
 
     Attributes
     ----------
@@ -37,8 +36,6 @@ class Readings:
         Counts from which on a pixel is overloaded.
     underload : int
         Smallest count that is a measurement.
-    gain : float
-        Counts per photon.
     pixel_mask : (slow, fast) int or None
         0: good, bit 0: no pixel, bit 1: dead; all panels below one another.
     """
@@ -59,7 +56,7 @@ def write_nexus(
     path: Path | str,
     counts: np.ndarray,
     geometry: ImageGeometry,
-    readings: Readings,
+    valid: ValidCounts,
     starts_deg: Sequence[float] | None = None,
 ) -> None:
     """Write an image or a series.
@@ -80,9 +77,8 @@ def write_nexus(
     _check_shape(counts.shape, geometry)
     if counts.dtype != np.int32:
         raise TypeError(f"an NXmx file holds int32 counts, got {counts.dtype}")
-    memory = io.BytesIO()  # the temporary file of atomic_write cannot be read, as HDF5 wants
-    with h5py.File(memory, "w", track_order=True) as file:
-        _describe(file, geometry, readings, len(counts), starts_deg)
+    with new_hdf5(path) as file:
+        _describe(file, geometry, valid, len(counts), starts_deg)
         file.create_dataset(
             _DATA,
             data=counts,
@@ -90,14 +86,13 @@ def write_nexus(
             track_times=False,
             **hdf5plugin.Bitshuffle(nelems=0, cname="lz4"),
         )
-    _save(path, memory)
 
 
 def write_nexus_master(
     path: Path | str,
     parts: Sequence[Path],
     geometry: ImageGeometry,
-    readings: Readings,
+    valid: ValidCounts,
     starts_deg: Sequence[float] | None = None,
     images_per_part: Sequence[int] | None = None,
 ) -> None:
@@ -124,11 +119,9 @@ def write_nexus_master(
         name = os.path.relpath(part, Path(path).parent)
         layout[first : first + length] = h5py.VirtualSource(name, _DATA, (length, *shape), dtype=np.int32)
         first += length
-    memory = io.BytesIO()
-    with h5py.File(memory, "w", track_order=True) as file:
-        _describe(file, geometry, readings, total, starts_deg)
+    with new_hdf5(path) as file:
+        _describe(file, geometry, valid, total, starts_deg)
         file.create_virtual_dataset(_DATA, layout, fillvalue=0)
-    _save(path, memory)
 
 
 def join_nexus(path: Path | str, parts: Sequence[Path], geometry: ImageGeometry) -> None:
@@ -142,19 +135,14 @@ def join_nexus(path: Path | str, parts: Sequence[Path], geometry: ImageGeometry)
     try:
         with h5py.File(parts[0], "r") as file:
             detector = file["entry/instrument/detector"]
-            readings = Readings(
+            valid = ValidCounts(
                 saturation=int(detector["saturation_value"][()]),
                 underload=int(detector["underload_value"][()]),
                 pixel_mask=detector["pixel_mask"][()] if "pixel_mask" in detector else None,
             )
     except (OSError, KeyError) as error:
         raise FileError(f"cannot read {parts[0]}: {error}; remove it and run the series again") from error
-    write_nexus_master(path, parts, geometry, readings)
-
-
-def _save(path: Path | str, memory: io.BytesIO) -> None:
-    with atomic_write(path) as target:
-        target.write(memory.getbuffer())
+    write_nexus_master(path, parts, geometry, valid)
 
 
 def _data_shape(geometry: ImageGeometry) -> tuple[int, int]:
@@ -183,7 +171,7 @@ def _put(group: h5py.Group, name: str, value: Any, units: str = "", **attributes
 
 
 def _describe(
-    file: h5py.File, geometry: ImageGeometry, readings: Readings, n_images: int, starts_deg: Sequence[float] | None
+    file: h5py.File, geometry: ImageGeometry, valid: ValidCounts, n_images: int, starts_deg: Sequence[float] | None
 ) -> None:
     """Everything but the data set itself."""
     file.attrs["NX_class"], file.attrs["default"] = "NXroot", "entry"
@@ -199,7 +187,7 @@ def _describe(
     _put(beam, "incident_wavelength", geometry.wavelength_A, "angstrom")
     if geometry.flux > 0:
         _put(beam, "total_flux", geometry.flux, "Hz")
-    _describe_detector(instrument, geometry, readings)
+    _describe_detector(instrument, geometry, valid)
 
 
 def _describe_sample(
@@ -221,15 +209,15 @@ def _describe_sample(
     _put(axes, "omega_increment_set", geometry.osc_deg, "deg")
 
 
-def _describe_detector(instrument: h5py.Group, geometry: ImageGeometry, readings: Readings) -> None:
+def _describe_detector(instrument: h5py.Group, geometry: ImageGeometry, valid: ValidCounts) -> None:
     panel = geometry.panel
     detector = _group(instrument, "detector", "NXdetector")
     _put(detector, "description", "nbnumba simulation")
     _put(detector, "type", "Pixel")
     _put(detector, "sensor_material", "Si")
     _put(detector, "sensor_thickness", (geometry.thickness_mm or NO_SENSOR_MM) * 1e-3, "m")
-    _put(detector, "saturation_value", readings.saturation)
-    _put(detector, "underload_value", readings.underload)
+    _put(detector, "saturation_value", valid.saturation)
+    _put(detector, "underload_value", valid.underload)
     _put(detector, "bit_depth_readout", 32)
     for name in ("count_time", "frame_time"):
         _put(detector, name, geometry.exposure_s, "s")
@@ -242,10 +230,10 @@ def _describe_detector(instrument: h5py.Group, geometry: ImageGeometry, readings
     axes = _group(detector, "transformations", "NXtransformations")
     along = {"transformation_type": "translation", "vector": np.array([0.0, 0.0, 1.0]), "depends_on": "."}
     _put(axes, "distance", np.array([geometry.distance_mm]), "mm", **along)
-    if readings.pixel_mask is not None:
-        if readings.pixel_mask.shape != _data_shape(geometry):
-            raise TypeError(f"the pixel mask must be {_data_shape(geometry)}, got {readings.pixel_mask.shape}")
-        mask = readings.pixel_mask.astype(np.uint32)
+    if valid.pixel_mask is not None:
+        if valid.pixel_mask.shape != _data_shape(geometry):
+            raise TypeError(f"the pixel mask must be {_data_shape(geometry)}, got {valid.pixel_mask.shape}")
+        mask = valid.pixel_mask.astype(np.uint32)
         detector.create_dataset(
             "pixel_mask", data=mask, chunks=mask.shape, track_times=False, **hdf5plugin.Bitshuffle(cname="lz4")
         )

@@ -5,14 +5,15 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal, get_type_hints
 
 from nbnumba.errors import ConfigError
 from nbnumba.model.checked import Checked, check
 
 _OTHER_PICTURES = {".jpg", ".jpeg", ".tif", ".tiff", ".gif", ".pdf", ".svg", ".eps"}
-_FILES = ("floatfile", "intfile", "pgmfile", "noisefile", "preview", "json", "cbf", "nexus", "npy", "truth")
 
+#: Where a file goes that is not wanted, but whose field must name one.
+NOWHERE = Path(os.devnull)
 #: Largest count that the outputs can hold: readers of 32-bit data take the two values above for masks.
 MAX_COUNT = 2**31 - 3
 #: Saturation where none is given: the range of 16-bit files.
@@ -73,6 +74,29 @@ class Readout(Checked):
 
 
 @dataclass(frozen=True, kw_only=True)
+class FileUse:
+    """What a file of a run is good for: a note on the type of its field.
+
+    Attributes
+    ----------
+    image : int or None
+        Place among the files that may be *the* image of a shot, the one that data processing reads: it is the first one
+        that is written. None: no image.
+    names_images : bool
+        Whether the images of a series are called as this file, where its name is given.
+    joined : bool
+        Whether a rotation series has one more file of this format, which shows the images of all shots.
+    by_command : bool
+        Whether a command writes it, after all others, and not :func:`nbnumba.output.writing.write_outputs`.
+    """
+
+    image: int | None = None
+    names_images: bool = False
+    joined: bool = False
+    by_command: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
 class Outputs(Readout):
     """The files of a run, whose names are the reference's unless given, and how its detector reads out.
 
@@ -103,27 +127,33 @@ class Outputs(Readout):
         What made each pixel (HDF5): indices, wavelength, Bragg light and background apart, list of spots.
     """
 
-    floatfile: Path = Path("floatimage.bin")
-    intfile: Path = Path("intimage.img")
-    pgmfile: Path | None = Path("image.pgm")
-    noisefile: Path | None = Path("noiseimage.img")
+    floatfile: Annotated[Path, FileUse(image=4, names_images=True)] = Path("floatimage.bin")
+    intfile: Annotated[Path, FileUse(image=3, names_images=True)] = Path("intimage.img")
+    pgmfile: Annotated[Path | None, FileUse(image=5)] = Path("image.pgm")
+    noisefile: Annotated[Path | None, FileUse(image=0, names_images=True)] = Path("noiseimage.img")
     scale: float = 0.0
     pgmscale: float = 0.0
     adc_offset: float = 40.0
     seed: int | None = None
-    preview: Path | None = None
-    json: Path | None = None
+    preview: Annotated[Path | None, FileUse()] = None
+    json: Annotated[Path | None, FileUse(by_command=True)] = None
     rng: Literal["reference", "philox"] = "reference"
     smv: Literal["reference", "adsc"] = "reference"
-    cbf: Path | None = None
-    nexus: Path | None = None
-    npy: Path | None = None
-    truth: Path | None = None
+    cbf: Annotated[Path | None, FileUse(image=1, names_images=True)] = None
+    nexus: Annotated[Path | None, FileUse(image=2, names_images=True, joined=True)] = None
+    npy: Annotated[Path | None, FileUse(image=6, names_images=True)] = None
+    truth: Annotated[Path | None, FileUse()] = None
 
     @property
-    def wants_counts(self) -> bool:
-        """Whether counts are written to other files than SMV."""
-        return not (self.cbf is None and self.nexus is None and self.npy is None)
+    def files(self) -> dict[str, Path]:
+        """Files that are wanted and go somewhere, by the names of their fields."""
+        named = {name: getattr(self, name) for name in FILES}
+        return {name: path for name, path in named.items() if path is not None and path != NOWHERE}
+
+    @property
+    def has_noise(self) -> bool:
+        """Whether photons are drawn: for a noise image, also one that goes nowhere, as other files hold its counts."""
+        return self.noisefile is not None
 
     def _validate(self) -> None:
         super()._validate()
@@ -131,10 +161,19 @@ class Outputs(Readout):
         if self.preview is not None and self.preview.suffix.lower() in _OTHER_PICTURES:
             raise ConfigError(f"outputs.preview is a PNG file and must be called so, got {self.preview}")
         taken: dict[str, str] = {}
-        for key in _FILES:
-            path = getattr(self, key)
-            if path is None or str(path) == os.devnull:
-                continue
+        for key, path in self.files.items():
             other = taken.setdefault(os.path.abspath(path), key)
             if other != key:
                 raise ConfigError(f"outputs.{key} and outputs.{other} must be different files, got {path} for both")
+
+
+#: Fields of :class:`Outputs` that name a file, in their order.
+FILES: dict[str, FileUse] = {
+    name: use
+    for name, hint in get_type_hints(Outputs, include_extras=True).items()
+    for use in getattr(hint, "__metadata__", ())
+}
+#: Those of images, the one first that is *the* image of a shot if it is written.
+IMAGES: tuple[str, ...] = tuple(
+    name for _, name in sorted((use.image, name) for name, use in FILES.items() if use.image is not None)
+)

@@ -33,33 +33,9 @@ _INK = "#1f2933"
 _FAINT = "#66727f"
 _RING = "#1f77b4"
 _RINGS_A: tuple[float, ...] = (
-    100,
-    60,
-    40,
-    30,
-    20,
-    15,
-    12,
-    10,
-    8,
-    7,
-    6,
-    5,
-    4,
-    3.5,
-    3,
-    2.5,
-    2.2,
-    2,
-    1.8,
-    1.6,
-    1.5,
-    1.4,
-    1.3,
-    1.2,
-    1.1,
+    *(100, 60, 40, 30, 20, 15, 12, 10, 8, 7, 6, 5, 4, 3.5, 3, 2.5, 2.2, 2, 1.8, 1.6, 1.5, 1.4, 1.3, 1.2, 1.1),
+    *(1, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3),
 )
-_RINGS_A += (1, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3)
 _MAX_RINGS = 5
 _BRIGHTEST = 3.4e38  # stands for infinity
 
@@ -227,8 +203,8 @@ def save_preview(
         _draw_beam(axes, beam_center_px, stop_px)
 
     bar = figure.colorbar(picture, cax=bar_axes, extend="max" if dots.max() > scale.high else "neither")
-    _dress_bar(bar, scale, label)
-    _dress(axes, bar_axes, title, _facts(distance_mm, pixel_mm, wavelength_A, image.shape))
+    _label_bar(bar, scale, label)
+    _label_axes(axes, bar_axes, title, _geometry_line(distance_mm, pixel_mm, wavelength_A, image.shape))
 
     save_png(path, figure, {"Title": title, "Software": "nbnumba"})
 
@@ -332,7 +308,7 @@ def _draw_beam(axes: Axes, center: tuple[float, float], stop_px: float) -> None:
     axes.plot(*center, marker="+", markersize=9, markeredgewidth=1.1, color=_RING, scalex=False, scaley=False)
 
 
-def _facts(
+def _geometry_line(
     distance_mm: float | None, pixel_mm: float | None, wavelength_A: float | None, shape: tuple[int, ...]
 ) -> str:
     parts = [f"{shape[1]} × {shape[0]} pixels" + (f" of {pixel_mm:g} mm" if pixel_mm else "")]
@@ -343,14 +319,14 @@ def _facts(
     return "   ·   ".join(parts)
 
 
-def _dress_bar(bar: Colorbar, scale: GreyScale, label: str) -> None:
+def _label_bar(bar: Colorbar, scale: GreyScale, label: str) -> None:
     ticks = scale.ticks()
     bar.set_ticks(ticks, labels=[f"{tick:.3g}" if tick < 1000 else f"{tick:,.0f}" for tick in ticks])
     bar.minorticks_off()
     bar.set_label(label, color=_INK)
 
 
-def _dress(axes: Axes, bar_axes: Axes, title: str, facts: str) -> None:
+def _label_axes(axes: Axes, bar_axes: Axes, title: str, below_title: str) -> None:
     """Texts, ticks and frames."""
     axes.set_xlabel("fast axis / pixels", color=_INK)
     axes.set_ylabel("slow axis / pixels", color=_INK)
@@ -358,7 +334,7 @@ def _dress(axes: Axes, bar_axes: Axes, title: str, facts: str) -> None:
     axes.annotate(
         title, (0, 1), (0, 27), parse_math=False, color=_INK, fontsize=13, fontweight="bold", va="bottom", **above
     )
-    axes.annotate(facts, (0, 1), (0, 10), color=_FAINT, fontsize=9.5, va="bottom", **above)
+    axes.annotate(below_title, (0, 1), (0, 10), color=_FAINT, fontsize=9.5, va="bottom", **above)
     for part in (axes, bar_axes):
         part.tick_params(colors=_INK, labelsize=9, width=0.8, direction="out")
         for spine in part.spines.values():

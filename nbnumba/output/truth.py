@@ -6,13 +6,11 @@ tails included, as far as they are its own; reflections that come nowhere near t
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from nbnumba.io.files import atomic_write
 from nbnumba.model.config import Background
 from nbnumba.model.crystal import RTD
 from nbnumba.render.inputs import build_inputs
@@ -147,11 +145,11 @@ def write_truth(path: Path | str, panels: tuple[PanelTruth, ...]) -> None:
     FileError
         It cannot be written.
     """
-    import h5py
     import hdf5plugin
 
-    memory = io.BytesIO()
-    with h5py.File(memory, "w", track_order=True) as file:
+    from nbnumba.io.hdf5 import new_hdf5
+
+    with new_hdf5(path) as file:
         file.attrs["content"] = "nbnumba truth"
         for index, panel in enumerate(panels):
             group = file.create_group(f"panel_{index}", track_order=True)
@@ -160,5 +158,3 @@ def write_truth(path: Path | str, panels: tuple[PanelTruth, ...]) -> None:
                 group.create_dataset(name, data=values, track_times=False, **packed)
             for name in ("bragg", "background"):
                 group[name].attrs["units"] = "photons"
-    with atomic_write(path) as target:
-        target.write(memory.getbuffer())

@@ -1,8 +1,9 @@
-"""What the detector of a run reads: counts of every panel, and which pixels mean something."""
+"""What the detector of a run counts in every panel, and which pixels are valid."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,10 +39,12 @@ class Counts:
     saturation: int
     underload: int
 
-    def marked(self) -> list[np.ndarray]:
-        """Counts of each panel for formats without a mask: -1 where there is no measurement, else at least 0."""
-        pairs = zip(self.panels, self.masks, strict=True)
-        return [np.where(mask > 0, -1, np.maximum(counts, 0)).astype(np.int32) for counts, mask in pairs]
+    def marked(self, index: int) -> np.ndarray:
+        """Counts of a panel for formats without a mask: -1 where there is no measurement, else at least 0.
+
+        A new (slow, fast) int32 with each call: to keep them would cost more memory than they cost time.
+        """
+        return np.where(self.masks[index] > 0, -1, np.maximum(self.panels[index], 0)).astype(np.int32)
 
 
 def pixel_masks(result: Result, outputs: Outputs) -> tuple[np.ndarray, ...]:
@@ -58,10 +61,20 @@ def pixel_masks(result: Result, outputs: Outputs) -> tuple[np.ndarray, ...]:
     return tuple(masks)
 
 
-def noisy_frames(result: Result, outputs: Outputs, seed: int, offset: float) -> list[Frame]:
-    """Every panel with noise, the offset included; 0 outside the region of interest and in dead pixels."""
+def noisy_frames(
+    result: Result, outputs: Outputs, seed: int, offset: float, masks: Sequence[np.ndarray] | None
+) -> list[Frame]:
+    """Every panel with noise, the offset included; 0 outside the region of interest and in dead pixels.
+
+    Parameters
+    ----------
+    offset : float
+        Added to every pixel, in counts.
+    masks : sequence of (slow, fast) uint8, or None
+        Those of :func:`pixel_masks`; None if no pixel is dead.
+    """
     frames = []
-    for index, (image, mask) in enumerate(zip(result.images, pixel_masks(result, outputs), strict=True)):
+    for index, image in enumerate(result.images):
         slices = result.experiment.sampling.slices[index]
         if outputs.is_ideal:
             noise = noise_image(image, slices, (seed + index) % MODULUS if index else seed, offset, outputs.rng)
@@ -79,20 +92,22 @@ def noisy_frames(result: Result, outputs: Outputs, seed: int, offset: float) -> 
             inside = np.zeros(image.shape, bool)
             inside[s0:s1, f0:f1] = True
             frame.counts[~inside] = 0
-        frame.counts[mask & DEAD > 0] = 0
+        if masks is not None:
+            frame.counts[masks[index] & DEAD > 0] = 0
         frames.append(frame)
     return frames
 
 
-def noisy_counts(result: Result, outputs: Outputs, seed: int, frames: list[Frame]) -> Counts:
-    """The frames of :func:`noisy_frames` without their offset."""
+def noisy_counts(
+    result: Result, outputs: Outputs, seed: int, frames: list[Frame], masks: tuple[np.ndarray, ...]
+) -> Counts:
+    """The frames of :func:`noisy_frames` without their offset, and the masks of :func:`pixel_masks`."""
     offset = outputs.adc_offset
     if offset < 0:  # the reference lets negative numbers run over; they are of no use here
         offset = 0.0
-        frames = noisy_frames(result, outputs, seed, offset)
+        frames = noisy_frames(result, outputs, seed, offset, masks)
     # the reference cuts fractions off, the detector model rounds them
     base = math.floor(offset if outputs.is_ideal else offset + 0.5)
-    masks = pixel_masks(result, outputs)
     return Counts(
         panels=tuple(np.where(m > 0, 0, frame.counts - base) for frame, m in zip(frames, masks, strict=True)),
         masks=masks,
@@ -101,14 +116,20 @@ def noisy_counts(result: Result, outputs: Outputs, seed: int, frames: list[Frame
     )
 
 
-def noiseless_counts(result: Result, outputs: Outputs) -> Counts:
-    """Expected counts, rounded, without an offset."""
-    largest = MAX_COUNT if outputs.saturation is None else outputs.saturation
-    panels = result.experiment.detector.panels
-    frames = [
+def expected_frames(result: Result, outputs: Outputs) -> list[Frame]:
+    """Every panel without noise and offset."""
+    largest = _largest_expected(outputs)
+    return [
         read_out(image, outputs, pixel_um=panel.pixel_size * 1e6, offset=0.0, seed=None, largest=largest)
-        for image, panel in zip(result.images, panels, strict=True)
+        for image, panel in zip(result.images, result.experiment.detector.panels, strict=True)
     ]
-    masks = pixel_masks(result, outputs)
-    counts = tuple(np.where(m > 0, 0, frame.counts) for frame, m in zip(frames, masks, strict=True))
-    return Counts(panels=counts, masks=masks, saturation=largest, underload=0)
+
+
+def expected_counts(outputs: Outputs, frames: Sequence[Frame], masks: tuple[np.ndarray, ...]) -> Counts:
+    """The frames of :func:`expected_frames` with the masks of :func:`pixel_masks`."""
+    panels = tuple(np.where(mask > 0, 0, frame.counts) for frame, mask in zip(frames, masks, strict=True))
+    return Counts(panels=panels, masks=masks, saturation=_largest_expected(outputs), underload=0)
+
+
+def _largest_expected(outputs: Outputs) -> int:
+    return MAX_COUNT if outputs.saturation is None else outputs.saturation

@@ -44,8 +44,7 @@ class Folder:
         self.truth = self.path / f"{series.name}_truth.h5"
         self.models = self.path / f"{series.name}.expt"
         self.sheet = self.path / f"{series.name}.png"
-        nexus = series.outputs.nexus if series.kind == "rotation" else None
-        self.master = None if nexus is None else self.path / nexus.name
+        self.master = None if series.joined is None else self.path / series.outputs.files[series.joined].name
 
     def part(self, number: int) -> Path:
         """Where the truth of a shot waits for the others."""

@@ -28,6 +28,7 @@ from nbnumba.model.config import StructureFactors
 from nbnumba.model.experiment import Experiment, resolve
 from nbnumba.model.frames import image_geometry
 from nbnumba.model.structure_factors import FhklGrid, resolve_structure_factors
+from nbnumba.output.sinks.table import BY_FIELD
 from nbnumba.output.writing import write_outputs
 from nbnumba.render.dispatch import choose_device
 from nbnumba.render.simulate import Result, simulate
@@ -333,11 +334,10 @@ def _finish(maker: ShotMaker, contact_sheet: bool) -> None:
     if not folder.models.exists():
         experiments = ((number, maker.experiment(number)) for number in range(1, series.images + 1))
         write_models(folder.models, series, experiments)
-    if folder.master is not None and not folder.master.exists():
-        from nbnumba.io.nexus import join_nexus  # HDF5 is slow to load
-
-        parts = [folder.path / str(series.shot(number).outputs.nexus) for number in range(1, series.images + 1)]
-        join_nexus(folder.master, parts, image_geometry(maker.experiment(1)))
+    if series.joined is not None and folder.master is not None and not folder.master.exists():
+        shots = (series.shot(number) for number in range(1, series.images + 1))
+        parts = [folder.path / shot.outputs.files[series.joined] for shot in shots]
+        BY_FIELD[series.joined].join(folder.master, parts, image_geometry(maker.experiment(1)))
     if contact_sheet and not folder.sheet.exists():
         from nbnumba.series.contact_sheet import save_contact_sheet
 

@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import math
 import os
-from dataclasses import dataclass, field, fields, replace
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
 from nbnumba.errors import ConfigError
 from nbnumba.model.checked import Checked, check
 from nbnumba.model.config import Simulation, Vector
-from nbnumba.model.outputs import Outputs
+from nbnumba.model.field_types import hints_of
+from nbnumba.model.outputs import FILES, IMAGES, NOWHERE, Outputs
 from nbnumba.series.variation import Variation, stream, vary
 
 Kind = Literal["rotation", "stills"]
@@ -25,22 +27,24 @@ Orientations = Literal["random", "fixed"]
 
 #: Seeds that the reference's generator tells apart.
 SEEDS = 2**31 - 2
-NOWHERE = Path(os.devnull)
-#: Fields of the outputs in the order in which one is taken for *the* image of a shot.
-_IMAGES = ("noisefile", "cbf", "nexus", "intfile")
+
+
+def _switched_off() -> dict[str, Any]:
+    """The files that a run writes without being asked, switched off, all but the image with noise."""
+    hints = hints_of(Outputs)
+    asked = (name for name in FILES if getattr(Outputs, name) is not None and name != "noisefile")
+    return {name: NOWHERE if hints[name] is Path else None for name in asked}
+
+
+#: Fields of the outputs that are others in a series than in a run, unless given. Data processing misplaces images under
+#: the reference's header; no image of the reference is to be equalled, and its noise would be half of the work; all
+#: images are on one scale, a count for each photon.
+SERIES_DEFAULTS: dict[str, Any] = {**_switched_off(), "smv": "adsc", "rng": "philox", "scale": 1.0}
 
 
 def series_outputs(**given: object) -> Outputs:
     """What a series writes unless told otherwise: one image with noise for each shot, a count for each photon."""
-    kept: dict[str, object] = {
-        "floatfile": NOWHERE,
-        "intfile": NOWHERE,
-        "pgmfile": None,
-        "noisefile": Path("image.img"),
-        "smv": "adsc",
-        "rng": "philox",
-    }
-    return Outputs(**{**kept, "scale": 1.0, **given})  # type: ignore[arg-type]
+    return Outputs(**{**SERIES_DEFAULTS, "noisefile": Path("image.img"), **given})
 
 
 @dataclass(frozen=True)
@@ -63,10 +67,9 @@ class Shot(Checked):
     @property
     def files(self) -> tuple[Path, ...]:
         """Names of all files that the shot writes; the image that data processing reads comes first."""
-        named = [getattr(self.outputs, entry.name) for entry in fields(self.outputs)]
-        paths = [path for path in named if isinstance(path, Path) and path != NOWHERE]
         main = main_image(self.outputs)
-        return (main, *(path for path in paths if path != main))
+        written = {name: path for name, path in self.outputs.files.items() if not FILES[name].by_command}
+        return (main, *(path for path in written.values() if path != main))
 
     def outputs_in(self, folder: Path) -> Outputs:
         """Outputs with their folder."""
@@ -147,15 +150,21 @@ class Series(Checked):
 
     @property
     def template(self) -> str:
-        """Name of the images with ``#`` for digits, as data processing programs take it; of NXmx that of the master."""
+        """Name of the images with ``#`` for digits, as data processing takes it, or that of the file of all images."""
         if self.has_master:
             return main_image(self.outputs).name
         return numbered(main_image(self.outputs).name, "#" * max(4, len(str(self.images))))
 
     @property
     def has_master(self) -> bool:
-        """Whether data processing reads one NXmx file that shows all images."""
-        return self.kind == "rotation" and main_image(self.outputs) == self.outputs.nexus
+        """Whether data processing reads one file that shows all images."""
+        return self.joined is not None and main_image(self.outputs) == self.outputs.files[self.joined]
+
+    @property
+    def joined(self) -> str | None:
+        """Field of the outputs whose files a rotation series shows as one, too; None where there is none."""
+        files = self.outputs.files if self.kind == "rotation" else {}
+        return next((name for name in files if FILES[name].joined), None)
 
     @property
     def name(self) -> str:
@@ -171,10 +180,10 @@ def main_image(outputs: Outputs) -> Path:
     ConfigError
         No image is written.
     """
-    others = [entry.name for entry in fields(outputs) if entry.name not in ("json", "preview", "truth")]
-    for path in (getattr(outputs, key, None) for key in (*_IMAGES, *others)):
-        if isinstance(path, Path) and path != NOWHERE:
-            return path
+    files = outputs.files
+    for name in IMAGES:
+        if name in files:
+            return files[name]
     raise ConfigError("the series writes no image: name one, for example with -noisefile NAME.img")
 
 
@@ -190,9 +199,9 @@ def _split(name: str) -> tuple[str, str]:
     return stem, ending + name[len(base) :]
 
 
-def _renamed(outputs: Outputs, rename) -> Outputs:
-    named = {entry.name: getattr(outputs, entry.name) for entry in fields(outputs)}
-    return replace(outputs, **{k: rename(v) for k, v in named.items() if isinstance(v, Path) and v != NOWHERE})
+def _renamed(outputs: Outputs, rename: Callable[[Path], Path]) -> Outputs:
+    renamed: dict[str, Any] = {name: rename(path) for name, path in outputs.files.items()}
+    return replace(outputs, **renamed)
 
 
 def derived_seed(seed: int, number: int, purpose: str) -> int:

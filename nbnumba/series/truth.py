@@ -15,8 +15,7 @@ import os
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,7 +23,7 @@ from typing import Any
 import numpy as np
 
 import nbnumba
-from nbnumba.errors import ConfigError, FileError, first_line
+from nbnumba.errors import FileError, first_line
 from nbnumba.io.files import atomic_write, read_bytes
 from nbnumba.io.npy import parse_npy
 from nbnumba.model.config import Background
@@ -266,10 +265,10 @@ def gather(path: Path, parts: list[Path], attributes: dict[str, Any]) -> None:
     ------
     FileError
         A part cannot be read, or the file cannot be written.
-    ConfigError
-        h5py is not installed.
     """
-    with _hdf5(path) as file:
+    from nbnumba.io.hdf5 import new_hdf5  # slow to load
+
+    with new_hdf5(path, track_order=False) as file:
         for key, value in attributes.items():
             file.attrs[key] = value
         file.attrs["nbnumba_version"] = nbnumba.__version__
@@ -335,23 +334,6 @@ class _Rows:
             dataset.resize(before + len(values), axis=0)
             dataset[before:] = values
         self.waiting.clear()
-
-
-@contextmanager
-def _hdf5(path: Path) -> Iterator[Any]:
-    """An HDF5 file that takes its name when the block ends without an exception.
-
-    It is made in memory: a disk that fills up while HDF5 closes a file makes it crash when the process ends.
-    """
-    try:
-        import h5py
-    except ImportError:
-        raise ConfigError("the table of truth is an HDF5 file, for which h5py is needed: pip install h5py") from None
-    memory = io.BytesIO()
-    with h5py.File(memory, "w", track_order=False) as file:
-        yield file
-    with atomic_write(path) as handle:
-        handle.write(memory.getbuffer())
 
 
 def read_truth(path: Path | str) -> dict[str, dict[str, np.ndarray]]:

@@ -296,11 +296,11 @@ def test_a_full_disk_while_the_truth_of_a_series_is_closed(tmp_path: Path, monke
     monkeypatch.delenv("COVERAGE_PROCESS_CONFIG", raising=False)  # its data would not fit under the limit
     code = (
         "import resource, signal, sys, numpy as np; from pathlib import Path\n"
-        "from nbnumba.errors import FileError; from nbnumba.series.truth import _hdf5\n"
+        "from nbnumba.errors import FileError; from nbnumba.io.hdf5 import new_hdf5\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (3000, 3000))\n"
         "try:\n"
-        "    with _hdf5(Path(sys.argv[1])) as file:\n"
+        "    with new_hdf5(Path(sys.argv[1])) as file:\n"
         "        file['x'] = np.arange(10000)\n"
         "except FileError as error:\n"
         "    print(error)\n"

@@ -9,7 +9,7 @@ import pytest
 from nbnumba.cli import info
 from nbnumba.cli.main import main
 from nbnumba.io.raw import read_float_image
-from nbnumba.output.writing import resolution_map
+from nbnumba.output.sinks.picture import resolution_map
 from tests.conftest import GOLDEN
 
 

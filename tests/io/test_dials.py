@@ -19,10 +19,10 @@ import numpy as np
 import pytest
 
 from nbnumba.io.cbf import write_cbf
-from nbnumba.io.nexus import Readings, stack_panels, write_nexus, write_nexus_master
+from nbnumba.io.nexus import ValidCounts, stack_panels, write_nexus, write_nexus_master
 from nbnumba.io.smv import write_smv
 from nbnumba.model.frames import ImageGeometry, dials_import_words, image_geometry
-from nbnumba.output.writing import smv_geometry
+from nbnumba.output.sinks.smv import smv_geometry
 from tests.io.geometries import DETECTORS, PLAIN, counts, experiment, in_place
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -101,7 +101,7 @@ def _write(folder: Path, name: str) -> None:
     if name != "panels":  # of different widths: DIALS 3.12 cannot cut a mask for them
         mask = np.zeros(data.shape, np.uint8)
         mask[5, 6] = 2
-    write_nexus(folder / f"{name}.nxs", data, geometry, Readings(saturation=CUTOFF, pixel_mask=mask))
+    write_nexus(folder / f"{name}.nxs", data, geometry, ValidCounts(saturation=CUTOFF, pixel_mask=mask))
 
 
 @pytest.fixture(scope="module")
@@ -113,10 +113,10 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], dict[str,
     geometry = image_geometry(experiment("tilted"))
     parts = [folder / f"part_{i}.nxs" for i in range(3)]
     for i, part in enumerate(parts):
-        write_nexus(part, counts(geometry, 10 + i)[0], geometry, Readings(saturation=CUTOFF))
-    write_nexus_master(folder / "series.nxs", parts, geometry, Readings(saturation=CUTOFF))
+        write_nexus(part, counts(geometry, 10 + i)[0], geometry, ValidCounts(saturation=CUTOFF))
+    write_nexus_master(folder / "series.nxs", parts, geometry, ValidCounts(saturation=CUTOFF))
     write_nexus(
-        folder / "still.nxs", counts(geometry)[0], image_geometry(experiment("XDS", 0.0)), Readings(saturation=9)
+        folder / "still.nxs", counts(geometry)[0], image_geometry(experiment("XDS", 0.0)), ValidCounts(saturation=9)
     )
     files = sorted(p.name for p in folder.iterdir() if not p.name.startswith("part_"))
     return probe(*files, cwd=folder).__getitem__

@@ -11,17 +11,17 @@ import numpy as np
 import pytest
 
 from nbnumba.errors import FileError
-from nbnumba.io.nexus import Readings, join_nexus, stack_panels, write_nexus, write_nexus_master
+from nbnumba.io.nexus import ValidCounts, join_nexus, stack_panels, write_nexus, write_nexus_master
 from nbnumba.model.frames import MCSTAS, image_geometry
 from tests.io.geometries import DETECTORS, counts, experiment, in_place
 
-READINGS = Readings(saturation=1000)
+VALID = ValidCounts(saturation=1000)
 
 
 def write(path: Path, name: str, **more: object) -> np.ndarray:
     geometry = image_geometry(experiment(name))
     data = stack_panels(counts(geometry))
-    write_nexus(path, data, geometry, READINGS, **more)  # type: ignore[arg-type]
+    write_nexus(path, data, geometry, VALID, **more)  # type: ignore[arg-type]
     return data
 
 
@@ -81,8 +81,8 @@ def test_one_image_of_a_rotation(tmp_path: Path) -> None:
 def test_series_and_its_angles(tmp_path: Path) -> None:
     geometry = image_geometry(experiment("XDS"))
     data = np.stack([counts(geometry, seed)[0] for seed in range(3)])
-    write_nexus(tmp_path / "a.nxs", data, geometry, READINGS)
-    write_nexus(tmp_path / "b.nxs", data, geometry, READINGS, starts_deg=[0, 90, 45])
+    write_nexus(tmp_path / "a.nxs", data, geometry, VALID)
+    write_nexus(tmp_path / "b.nxs", data, geometry, VALID, starts_deg=[0, 90, 45])
     with h5py.File(tmp_path / "a.nxs") as file:
         assert np.array_equal(file["entry/data/data"], data)
         assert file["entry/sample/transformations/omega"][()] == pytest.approx([10, 10.5, 11])
@@ -95,9 +95,9 @@ def test_master_shows_the_images_of_its_parts(tmp_path: Path) -> None:
     (tmp_path / "parts").mkdir()
     parts = [tmp_path / "parts" / f"p{i}.nxs" for i in range(3)]
     images = [stack_panels(counts(geometry, seed)) for seed in range(3)]
-    write_nexus_master(tmp_path / "all.nxs", parts, geometry, READINGS)  # before its parts are there
+    write_nexus_master(tmp_path / "all.nxs", parts, geometry, VALID)  # before its parts are there
     for path, image in zip(parts, images, strict=True):
-        write_nexus(path, image, geometry, READINGS)
+        write_nexus(path, image, geometry, VALID)
     moved = tmp_path.rename(tmp_path.with_name(tmp_path.name + "_moved"))
     with h5py.File(moved / "all.nxs") as file:
         assert np.array_equal(file["entry/data/data"], images)
@@ -120,7 +120,7 @@ def test_flux_is_written_where_it_is_known(tmp_path: Path) -> None:
     geometry = image_geometry(experiment("panels"))
     image = stack_panels(counts(geometry, 1))
     for flux in (0.0, 2.5e11):
-        write_nexus(tmp_path / "a.nxs", image, replace(geometry, flux=flux), READINGS)
+        write_nexus(tmp_path / "a.nxs", image, replace(geometry, flux=flux), VALID)
         with h5py.File(tmp_path / "a.nxs") as file:
             beam = file["entry/instrument/beam"]
             assert ("total_flux" in beam) == (flux > 0)
@@ -131,7 +131,7 @@ def test_mask_and_underload_are_kept(tmp_path: Path) -> None:
     geometry = image_geometry(experiment("MOSFLM"))
     data = counts(geometry)[0]
     mask = (data % 3).astype(np.uint8)
-    write_nexus(tmp_path / "a.nxs", data, geometry, Readings(saturation=9, underload=-40, pixel_mask=mask))
+    write_nexus(tmp_path / "a.nxs", data, geometry, ValidCounts(saturation=9, underload=-40, pixel_mask=mask))
     with h5py.File(tmp_path / "a.nxs") as file:
         detector = file["entry/instrument/detector"]
         assert np.array_equal(detector["pixel_mask"], mask) and detector["underload_value"][()] == -40
@@ -151,14 +151,14 @@ def test_same_content_same_file(tmp_path: Path) -> None:
 def test_wrong_arrays_and_places_are_refused(tmp_path: Path) -> None:
     geometry = image_geometry(experiment("XDS"))
     with pytest.raises(TypeError, match="int32"):
-        write_nexus(tmp_path / "a.nxs", np.zeros((26, 33)), geometry, READINGS)
+        write_nexus(tmp_path / "a.nxs", np.zeros((26, 33)), geometry, VALID)
     with pytest.raises(TypeError, match=r"counts must be \(n, 26, 33\)"):
-        write_nexus(tmp_path / "a.nxs", np.zeros((33, 26), np.int32), geometry, READINGS)
+        write_nexus(tmp_path / "a.nxs", np.zeros((33, 26), np.int32), geometry, VALID)
     with pytest.raises(TypeError, match="2 images need as many start angles, got 3"):
-        write_nexus(tmp_path / "a.nxs", np.zeros((2, 26, 33), np.int32), geometry, READINGS, starts_deg=[0, 1, 2])
+        write_nexus(tmp_path / "a.nxs", np.zeros((2, 26, 33), np.int32), geometry, VALID, starts_deg=[0, 1, 2])
     with pytest.raises(TypeError, match="pixel mask"):
-        bad = Readings(saturation=1, pixel_mask=np.zeros((2, 2)))
+        bad = ValidCounts(saturation=1, pixel_mask=np.zeros((2, 2)))
         write_nexus(tmp_path / "a.nxs", np.zeros((26, 33), np.int32), geometry, bad)
     with pytest.raises(FileError, match="does not exist"):
-        write_nexus(tmp_path / "no" / "a.nxs", np.zeros((26, 33), np.int32), geometry, READINGS)
+        write_nexus(tmp_path / "no" / "a.nxs", np.zeros((26, 33), np.int32), geometry, VALID)
     assert not list(tmp_path.iterdir())

@@ -8,7 +8,11 @@ from pathlib import Path
 import pytest
 
 from nbnumba.cli.main import main
+from nbnumba.model.outputs import FILES
+from nbnumba.series.run import run_series
+from nbnumba.series.shots import SERIES_DEFAULTS, series_outputs
 from nbnumba.series.truth import read_truth
+from tests.series.inputs import series
 
 FLAGS = """series --stills 2 -cell 40 50 60 -N 8 -default_F 100 -distance 60 -detpixels 24 -pixel 0.8 -fluence 1e26
 -oversample 1 -seed 7 --device cpu --quiet --physics correct""".split()
@@ -41,6 +45,21 @@ def test_other_files_in_the_folder_are_no_hindrance(tmp_path: Path) -> None:
 def test_two_names_for_the_images_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([*FLAGS, "--out", str(tmp_path / "a"), "--name", "lyso", "--npy", "still.npy"]) == 2
     assert "--name and --npy both say what the images are called" in capsys.readouterr().err
+    two = ["--npy", "still.npy", "-noisefile", "noise.img"]
+    assert main([*FLAGS, "--out", str(tmp_path / "a"), "--name", "lyso", *two]) == 2
+    assert "--name and -noisefile both say" in capsys.readouterr().err, "the image that data processing reads"
+
+
+def test_a_series_writes_one_image_unless_told() -> None:
+    assert list(series_outputs().files) == ["noisefile"]
+    assert set(SERIES_DEFAULTS) & set(FILES) == {"floatfile", "intfile", "pgmfile"}
+
+
+def test_a_series_is_complete_without_the_record_of_a_command(tmp_path: Path) -> None:
+    outputs = series_outputs(json=Path("a.json"), npy=Path("a.npy"), truth=Path("a.h5"))
+    made = series(images=1, outputs=outputs)
+    assert made.shot(1).files == (Path("image_0001.img"), Path("a_0001.npy"), Path("a_0001.h5"))
+    assert [run_series(made, tmp_path, workers=1).made for _ in range(2)] == [1, 0]
 
 
 def test_no_note_is_about_an_image_that_goes_nowhere(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,0 +1,35 @@
+"""NumPy array: counts of all panels."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from nbnumba.io.npy import write_npy
+from nbnumba.output.sinks.sink import Report, Sink
+from nbnumba.readout.counts import Counts
+from nbnumba.readout.exposure import Exposure
+
+
+class NumpyImage(Sink):
+    """Counts without the offset; -1 where there is no measurement."""
+
+    field = "npy"
+    every_panel_flag = "--npy"
+
+    def write(self, path: Path, exposure: Exposure) -> Report:
+        write_npy(path, _one_array(exposure.counts))
+        return Report((path,))
+
+
+def _one_array(counts: Counts) -> np.ndarray:
+    """(slow, fast) of one panel, (panel, slow, fast) of panels of one size; others below one another."""
+    panels = [counts.marked(index) for index in range(len(counts.panels))]
+    if len(panels) == 1:
+        return panels[0]
+    if len({panel.shape for panel in panels}) == 1:
+        return np.array(panels)
+    from nbnumba.io.nexus import stack_panels
+
+    return stack_panels(panels, -1)
