@@ -20,7 +20,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +30,10 @@ from nbnumba.cli.build import build
 from nbnumba.cli.info import facts as installation
 from nbnumba.cli.parse import parse
 from nbnumba.model.experiment import resolve
-from nbnumba.render.dispatch import Renderer, make_plan, set_threads
+from nbnumba.render.backend import PanelRenderer
+from nbnumba.render.dispatch import make_plan, renderer_of, set_threads
 from nbnumba.render.inputs import KernelInputs, build_inputs
+from nbnumba.render.kernel_table import TABLE
 from nbnumba.render.timing import Timing, count_pixels, count_steps, render_seconds
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -58,7 +59,7 @@ def errors(inputs: KernelInputs, image: np.ndarray) -> tuple[float, float, int]:
     last = min(image.shape[0], first + rows)
     part = KernelInputs(**{**vars(inputs), "panel": panel._replace(s0=first, s1=last)})
     exact = np.zeros_like(image)
-    Renderer(part, make_plan(part, "cpu", "double")).render(exact)
+    renderer_of(part, make_plan(part, "cpu", "double")).render(exact)
     wanted, got = exact[first:last].astype(float), image[first:last].astype(float)
     off, lit = np.abs(got - wanted), wanted > 0
     if not lit.any():
@@ -80,7 +81,7 @@ def reference_command(binary: str, workload: Workload) -> list[str]:
     return [binary, *shlex.split(workload.flags), *quiet.split()]
 
 
-def burst(renderer: Renderer, image: np.ndarray) -> list[float]:
+def burst(renderer: PanelRenderer, image: np.ndarray) -> list[float]:
     """Seconds of some renderings in a row."""
     render_seconds(renderer, image)
     found: list[float] = []
@@ -90,15 +91,19 @@ def burst(renderer: Renderer, image: np.ndarray) -> list[float]:
 
 
 def measure(
-    workload: Workload, repeat: int, threads: int, folder: Path, binary: str | None, cold: bool, kernel: Any = None
+    workload: Workload,
+    repeat: int,
+    threads: int,
+    folder: Path,
+    binary: str | None,
+    cold: bool,
+    kernel: str | None = None,
 ) -> dict[str, Any]:
     """All figures of one workload."""
     inputs = prepare(workload)
-    plan = make_plan(inputs, "cpu", "auto")
-    if kernel:
-        plan = replace(plan, kernel=kernel, reason="asked for")
+    plan = make_plan(inputs, "cpu", "auto", kernel)
     start = time.perf_counter()
-    renderer = Renderer(inputs, plan)
+    renderer = renderer_of(inputs, plan)
     first_call = time.perf_counter() - start
     panel = inputs.panel
     image = np.zeros((panel.s1, panel.fpixels), np.float32)
@@ -183,7 +188,7 @@ def main() -> None:
     options.add_argument("--repeat", type=int, default=5)
     options.add_argument("--threads", type=int)
     options.add_argument("--cold", action="store_true", help="also time the first run after installation")
-    options.add_argument("--kernel", choices=["fast32", "fast64"], help="instead of the one that a run would take")
+    options.add_argument("--kernel", choices=list(TABLE), help="instead of the one that a run would take")
     options.add_argument("--save", metavar="NAME", help="write bench/results/NAME.json")
     chosen = options.parse_args()
     binary = os.environ.get("NB_C_BIN")

@@ -19,7 +19,8 @@ from nbnumba.cli.parse import parse
 from nbnumba.cli.run import write_json
 from nbnumba.data import lysozyme_text
 from nbnumba.model.experiment import Experiment, resolve
-from nbnumba.render.dispatch import Plan, make_renderer, set_threads
+from nbnumba.render.backend import Plan
+from nbnumba.render.dispatch import make_renderer, set_threads
 from nbnumba.render.inputs import build_inputs
 from nbnumba.render.timing import DeviceTiming, Timing, time_images, time_on_device
 
@@ -63,7 +64,7 @@ def bench(request: BenchRequest) -> None:
     report.begin(invocation)
     experiment, options, json = _experiment(request)
     report.warn(experiment.warnings)
-    measured = measure(experiment, options, request.repeat, request.scaling)
+    measured = measure(experiment, options, request.repeat, request.scaling, request.kernel)
     typer.echo("\n".join(report.plain_line(label, text) for label, text in figures(measured, request.is_demo)))
     if json is not None:
         write_json(json, record(request, measured))
@@ -83,7 +84,9 @@ def _experiment(request: BenchRequest) -> tuple[Experiment, RunOptions, Path | N
         return resolve(simulation), options, outputs.json
 
 
-def measure(experiment: Experiment, options: RunOptions, repeat: int, scaling: bool) -> Measured:
+def measure(
+    experiment: Experiment, options: RunOptions, repeat: int, scaling: bool, kernel: str | None = None
+) -> Measured:
     """Render every panel, again and again.
 
     Raises
@@ -99,7 +102,7 @@ def measure(experiment: Experiment, options: RunOptions, repeat: int, scaling: b
     start = time.perf_counter()
     inputs = [build_inputs(experiment, index) for index in range(len(experiment.detector.panels))]
     made = time.perf_counter()
-    renderers = [make_renderer(x, options.device, options.precision) for x in inputs]
+    renderers = [make_renderer(x, options.device, options.precision, kernel) for x in inputs]
     ready = time.perf_counter()
     images = [r.new_image(p.shape) for r, p in zip(renderers, experiment.detector.panels, strict=True)]
     plan = renderers[0].plan

@@ -6,13 +6,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from nbnumba.cli.flag_table import FLAGS
-from nbnumba.cli.flags import Flag, count, panel, switch
+from nbnumba.cli.flags import Flag, count, flag, panel, switch
 from nbnumba.cli.parse import Invocation, parse
 from nbnumba.errors import UsageError
 
+#: Rows of the plan table; written out, as importing it takes longer than the help.
+KERNELS = ("spots", "fast32", "fixed", "fast64", "general")
 OWN: tuple[Flag, ...] = panel(
     "Bench",
     count("--repeat", "", "Renderings that are timed, after one to warm up.", default="5"),
+    flag("--kernel", "choice", "", "Kernel to time; default: the one that a run would take.", choices=KERNELS),
     switch("--scaling", "Time 1, 2, 4 ... threads, too."),
 )
 #: What the help of ``nbnumba bench`` lists: no file of a run is written, but for the record.
@@ -29,6 +32,7 @@ class BenchRequest:
 
     repeat: int
     scaling: bool
+    kernel: str | None
     is_demo: bool
     invocation: Invocation
     words: tuple[str, ...]
@@ -43,7 +47,7 @@ def parse_bench(argv: Sequence[str]) -> BenchRequest:
         No such number of renderings, or what ``nbnumba run`` would refuse.
     """
     words, rest = list(argv), []
-    repeat, scaling = 5, False
+    repeat, scaling, kernel = 5, False, None
     while words:
         word = words.pop(0)
         name, equals, value = word.partition("=")
@@ -51,6 +55,10 @@ def parse_bench(argv: Sequence[str]) -> BenchRequest:
             if not equals and not words:
                 raise UsageError("--repeat needs a value, but the command line ends there")
             repeat = _positive(value if equals else words.pop(0))
+        elif name == "--kernel":
+            if not equals and not words:
+                raise UsageError("--kernel needs a value, but the command line ends there")
+            kernel = _kernel(value if equals else words.pop(0))
         elif word == "--scaling":
             scaling = True
         else:
@@ -58,7 +66,13 @@ def parse_bench(argv: Sequence[str]) -> BenchRequest:
     invocation = parse(rest, OWN)
     if "trace.pixel" in invocation.values:
         raise UsageError("pixels are traced in a single run: use 'nbnumba trace' with the same flags")
-    return BenchRequest(repeat, scaling, _CRYSTALS.isdisjoint(invocation.values), invocation, tuple(argv))
+    return BenchRequest(repeat, scaling, kernel, _CRYSTALS.isdisjoint(invocation.values), invocation, tuple(argv))
+
+
+def _kernel(name: str) -> str:
+    if name not in KERNELS:
+        raise UsageError(f"--kernel must be one of {', '.join(KERNELS)}, got {name!r}")
+    return name
 
 
 def _positive(text: str) -> int:

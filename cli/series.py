@@ -107,8 +107,8 @@ def _outputs(request: SeriesRequest, outputs: Outputs, simulation: Simulation) -
 
 def _default_name(simulation: Simulation) -> str:
     factors = simulation.structure_factors
-    source = factors.hkl or getattr(factors, "model", None)
-    return source.name.split(".")[0] if source is not None else "image"
+    source = factors.hkl or factors.model
+    return source.name.split(".")[0] if isinstance(source, Path) else "image"
 
 
 def _seed(request: SeriesRequest, folder: Path) -> int:

@@ -8,6 +8,16 @@ from .errors import (
     ResourceError,
     UsageError,
 )
+from .io.spectrum import (
+    Spectrum,
+)
+from .io.values import (
+    AtomicModel,
+    FTable,
+    Reflections,
+    SourceTable,
+    StolTable,
+)
 from .model.config import (
     Background,
     Beam,
@@ -29,6 +39,9 @@ from .model.outputs import (
 from .output.writing import (
     Written,
     write_outputs,
+)
+from .render.renderer import (
+    Renderer,
 )
 from .render.simulate import (
     Result,
@@ -54,6 +67,7 @@ from .series.variation import (
 __version__: str
 
 __all__ = [
+    "AtomicModel",
     "Background",
     "Beam",
     "ConfigError",
@@ -61,10 +75,13 @@ __all__ = [
     "Detector",
     "DeviceError",
     "Experiment",
+    "FTable",
     "FileError",
     "NbnumbaError",
     "Outputs",
     "Panel",
+    "Reflections",
+    "Renderer",
     "ResourceError",
     "Result",
     "Sampling",
@@ -73,6 +90,9 @@ __all__ = [
     "SeriesReport",
     "Shot",
     "Simulation",
+    "SourceTable",
+    "Spectrum",
+    "StolTable",
     "StructureFactors",
     "UsageError",
     "Variation",

@@ -1,8 +1,11 @@
-"""Refuse what cannot fit in memory before it is allocated."""
+"""Memory: what cannot fit is refused before it is allocated; what was made of a value is kept as long as the value."""
 
 from __future__ import annotations
 
 import os
+import weakref
+from collections.abc import Callable, Hashable
+from typing import Any
 
 from nbnumba.errors import ResourceError
 
@@ -38,3 +41,40 @@ def require(n_bytes: int, what: str, cure: str) -> None:
         raise ResourceError(
             f"{what} needs {n_bytes / 2**30:.1f} GiB of memory, only {available / 2**30:.1f} GiB are available: {cure}"
         )
+
+
+_derived: dict[tuple[int, Hashable], tuple[weakref.ref[Any], list[Any]]] = {}
+
+
+def derived(
+    source: Any, tag: Hashable, build: Callable[[], Any], release: Callable[[list[Any]], None] | None = None
+) -> Any:
+    """What ``build`` makes of ``source``, made once for as long as ``source`` lives.
+
+    Parameters
+    ----------
+    source : object
+        An array or another value, which must not be changed as long as it lives.
+    tag : hashable
+        What is made of it.
+    release : callable, optional
+        Called when ``source`` is gone, with the list that alone holds the derived value.
+    """
+    key = (id(source), tag)
+    held = _derived.get(key)
+    if held is None or held[0]() is not source:
+        held = _derived[key] = (weakref.ref(source), [build()])
+        # a finalizer and not the reference's own callback, which would also run while the interpreter ends
+        weakref.finalize(source, _forget, key, held[0], release).atexit = False
+    return held[1][0]
+
+
+def _forget(
+    key: tuple[int, Hashable], reference: weakref.ref[Any], release: Callable[[list[Any]], None] | None
+) -> None:
+    """Give up what was derived from a value that is gone, unless another one has its place by now."""
+    held = _derived.get(key)
+    if held is not None and held[0] is reference:
+        del _derived[key]
+        if release is not None:
+            release(held[1])

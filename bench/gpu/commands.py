@@ -18,7 +18,7 @@ from nbnumba.cli.parse import parse
 from nbnumba.errors import DeviceError
 from nbnumba.model.experiment import resolve
 from nbnumba.render.devices import Device, survey
-from nbnumba.render.dispatch import make_gpu_renderer, make_plan
+from nbnumba.render.dispatch import make_plan, renderer_of
 from nbnumba.render.inputs import KernelInputs, build_inputs
 
 #: Rows and columns of the pixels that ``--tiny`` leaves of an image.
@@ -125,7 +125,7 @@ def cut(inputs: KernelInputs, around: tuple[int, int] | None = None) -> KernelIn
 
 def renderer_on(inputs: KernelInputs, device: Device, precision: str = "auto") -> Any:
     """A renderer on one device."""
-    return make_gpu_renderer(inputs, make_plan(inputs, f"cuda:{device.index}", precision))
+    return renderer_of(inputs, make_plan(inputs, f"cuda:{device.index}", precision))
 
 
 def subject_renderer(kernel: str, setting: Setting, more: str = "") -> tuple[Any, KernelInputs]:

@@ -45,9 +45,9 @@ def fast_blocks(kind: str, number: int) -> None:
 
 def without_fixed_point() -> None:
     """Take float64 phases where the plan would have them in fixed point."""
-    from nbnumba.render.gpu import inputs as gpu_inputs
+    from nbnumba.render import kernel_table
 
-    gpu_inputs.LARGEST_FIXED_ERROR = 0.0
+    kernel_table.LARGEST_FIXED_ERROR = 0.0
 
 
 #: Name of the case -> what makes the variant.

@@ -24,7 +24,8 @@ from nbnumba.kernels.formulas import pixel as record_of
 from nbnumba.kernels.formulas.blocks import SQUARE
 from nbnumba.model.crystal import RTD
 from nbnumba.model.experiment import R_E_SQR, Experiment
-from nbnumba.render.dispatch import Plan, Renderer, make_gpu_renderer, make_plan, set_threads
+from nbnumba.render.backend import Plan
+from nbnumba.render.dispatch import make_plan, renderer_of, set_threads
 from nbnumba.render.inputs import KernelInputs, build_inputs, orientations
 
 #: Terms of a pixel that are kept, where its orientations are fewer.
@@ -319,8 +320,7 @@ def _render_row(inputs: KernelInputs, plan: Plan, shape: tuple[int, int], slow: 
     if not panel.s0 <= slow < panel.s1:
         return np.zeros(shape, np.float32)
     row = replace(inputs, panel=panel._replace(s0=slow, s1=slow + 1))
-    renderer: Any
-    renderer = Renderer(row, plan) if plan.device == "cpu" else make_gpu_renderer(row, plan)
+    renderer = renderer_of(row, plan)
     image = renderer.new_image(shape)
     renderer.render(image)
     return image
@@ -338,12 +338,12 @@ def interpolation_state(inputs: KernelInputs, slow: int, fast: int) -> tuple[int
     plan = make_plan(inputs, "cpu", "double")
     image = np.zeros((panel.s1, panel.fpixels), np.float32)
     before = replace(inputs, panel=panel._replace(s1=min(max(slow, panel.s0), panel.s1)))
-    if Renderer(before, plan).render(image):
+    if renderer_of(before, plan).render(image):
         return 0, 0
     if not panel.s0 <= slow < panel.s1:
         return 1, 1
     left = panel._replace(s0=slow, s1=slow + 1, f1=min(max(fast, panel.f0), panel.f1))
-    return 1, int(not Renderer(replace(inputs, panel=left), plan).render(image))
+    return 1, int(not renderer_of(replace(inputs, panel=left), plan).render(image))
 
 
 def environment(plan: Plan, command: Sequence[str]) -> dict[str, Any]:

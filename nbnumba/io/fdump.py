@@ -18,9 +18,8 @@ import numpy as np
 from nbnumba import memory
 from nbnumba.errors import FileError
 from nbnumba.io.files import atomic_write, cause
+from nbnumba.io.values import MAX_INDEX
 
-#: Greatest index taken for real; no crystal diffracts there, and a slip of the pen would fill the memory.
-MAX_INDEX = 1_000_000
 _HEADER = re.compile(rb"(-?\d{1,10}) (-?\d{1,10}) (-?\d{1,10}) (-?\d{1,10}) (-?\d{1,10}) (-?\d{1,10})\n\f")
 _HEADER_MAX = 70
 

@@ -22,8 +22,9 @@ import numpy as np
 
 from nbnumba.errors import ConfigError, FileError, first_line
 from nbnumba.io.files import read_bytes
-from nbnumba.io.reflections import Reflections, expand_to_p1
+from nbnumba.io.reflections import expand_to_p1
 from nbnumba.io.spectrum import EV_A
+from nbnumba.io.values import Reflections
 
 #: Atoms times symmetry operations times reflections up to which the sum is done directly (a second).
 DIRECT_LIMIT = 1e7
@@ -42,7 +43,7 @@ _WHAT = "model"
 class _Model:
     """A structure's first model, with what the sums need."""
 
-    path: Path
+    path: Path | str
     structure: gemmi.Structure
     model: gemmi.Model
     spacegroup: gemmi.SpaceGroup
@@ -64,7 +65,7 @@ def read_model_cell(path: Path | str) -> tuple[float, ...]:
 
 
 def calculate_reflections(
-    path: Path | str,
+    model: Path | str | gemmi.Structure,
     dmin_A: float | None,
     wavelength_A: float | None = None,
     solvent_k: float = 0.35,
@@ -74,6 +75,7 @@ def calculate_reflections(
 
     Parameters
     ----------
+    model : Path or gemmi.Structure
     dmin_A : float
         Resolution.
     wavelength_A : float, optional
@@ -88,7 +90,10 @@ def calculate_reflections(
     FileError
         It cannot be read, or has no atoms, cell or space group.
     """
-    found = _read(Path(path))
+    found = (
+        _of_structure(model.clone(), "gemmi.Structure") if isinstance(model, gemmi.Structure) else _read(Path(model))
+    )
+    path = found.path
     if not dmin_A:
         raise ConfigError(f"--model {path} needs a resolution: give --dmin in A")
     # indices within the sphere of radius 1/dmin: its volume times that of the cell
@@ -180,6 +185,12 @@ def _read(path: Path) -> _Model:
         structure = gemmi.read_structure(str(path))
     except (RuntimeError, ValueError, OSError, LookupError) as error:
         raise FileError(f"{what} cannot be read as mmCIF or PDB: {first_line(error)}") from error
+    return _of_structure(structure, path)
+
+
+def _of_structure(structure: gemmi.Structure, path: Path | str) -> _Model:
+    """A structure, which is changed, if F can be calculated from it."""
+    what = f"the {_WHAT} {path}"
     structure.setup_entities()
     if len(structure) == 0 or structure[0].count_atom_sites() == 0:
         raise FileError(f"{what} holds no atoms")

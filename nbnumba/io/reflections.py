@@ -20,8 +20,8 @@ import gemmi
 import numpy as np
 
 from nbnumba.errors import FileError, first_line
-from nbnumba.io.fdump import MAX_INDEX
 from nbnumba.io.files import read_bytes
+from nbnumba.io.values import MAX_INDEX, Reflections
 
 #: A gzipped file of text is some ten times larger when unpacked; what is far beyond is meant to fill the memory.
 UNPACKED_LIMIT, UNPACKED_FLOOR = 50, 1 << 20
@@ -41,38 +41,10 @@ _CIF_KINDS = {
 
 
 @dataclass(frozen=True, eq=False)
-class Reflections:
-    """Amplitudes of the whole sphere of P1.
-
-    Attributes
-    ----------
-    indices : (n, 3) int32
-        h, k, l; each once.
-    F : (n,) float64
-        Electrons.
-    cell : (6,) tuple of float
-        The file's unit cell, Å and degrees.
-    spacegroup : gemmi.SpaceGroup
-        What the file was expanded by.
-    label : str
-        The columns that were taken.
-    notes : tuple of str
-        What the user may not expect, one sentence each.
-    """
-
-    indices: np.ndarray
-    F: np.ndarray
-    cell: tuple[float, ...]
-    spacegroup: gemmi.SpaceGroup
-    label: str
-    notes: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, eq=False)
 class _Table:
     """A file's reflections as they stand in it: names and types of the columns, and a way to get one."""
 
-    path: Path
+    path: Path | str
     what: str
     miller: np.ndarray
     kinds: dict[str, str]
@@ -113,7 +85,32 @@ def read_reflections(path: Path | str, label: str | None = None) -> Reflections:
         It cannot be read, is neither, has no such column, no cell or no space group, or is not merged.
     """
     path = Path(path)
-    table = _read_mtz(path) if content_kind(path) == "mtz" else _read_cif(path)
+    return _whole_sphere(_read_mtz(path) if content_kind(path) == "mtz" else _read_cif(path), label)
+
+
+def reflections_of(value: gemmi.Mtz | gemmi.ReflnBlock, label: str | None = None) -> Reflections:
+    """Amplitudes of reflections that gemmi holds, expanded to P1 with Friedel mates.
+
+    Parameters
+    ----------
+    label : str, optional
+        As of :func:`read_reflections`.
+
+    Raises
+    ------
+    FileError
+        They are not merged, or have no such column, no cell or no space group.
+    """
+    if isinstance(value, gemmi.Mtz):
+        return _whole_sphere(_mtz_table(value, "the", "gemmi.Mtz"), label)
+    if not value.is_merged() or value.default_loop is None:
+        raise FileError("the gemmi.ReflnBlock holds no merged reflections: merge them first")
+    return _whole_sphere(_cif_table(value, "the", "gemmi.ReflnBlock"), label)
+
+
+def _whole_sphere(table: _Table, label: str | None) -> Reflections:
+    """Amplitudes of one column, or of a pair, expanded to P1."""
+    path = table.path
     chosen, others = _choose(table, label)
     values = [table.column(name) for name in chosen]
     notes = []
@@ -245,6 +242,10 @@ def _read_mtz(path: Path) -> _Table:
         mtz = _load_mtz(path, data)
     except (RuntimeError, ValueError, OSError, MemoryError) as error:
         raise FileError(f"{what} {path} is broken: {first_line(error)}") from error
+    return _mtz_table(mtz, what, path)
+
+
+def _mtz_table(mtz: gemmi.Mtz, what: str, path: Path | str) -> _Table:
     if len(mtz.batches):
         raise FileError(f"{what} {path} holds unmerged reflections: merge them first (dials.merge, AIMLESS)")
     try:
@@ -280,7 +281,10 @@ def _read_cif(path: Path) -> _Table:
     if not merged:
         hint = "only unmerged ones: merge them first" if any(block.is_unmerged() for block in blocks) else "none"
         raise FileError(f"{what} {path} must hold merged reflections (_refln.index_h ...), it has {hint}")
-    block = merged[0]
+    return _cif_table(merged[0], what, path)
+
+
+def _cif_table(block: gemmi.ReflnBlock, what: str, path: Path | str) -> _Table:
     try:
         labels = block.column_labels()
     except (LookupError, ValueError) as error:  # of a loop whose columns have different categories

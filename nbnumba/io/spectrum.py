@@ -9,12 +9,14 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Self
 
 import numpy as np
 
-from nbnumba.errors import FileError
+from nbnumba.errors import ConfigError, FileError
 from nbnumba.io.files import read_text
 from nbnumba.io.matrix import number
+from nbnumba.io.values import Given, columns
 
 #: Photon energy times wavelength, eV Å, as the reference has it.
 EV_A = 12398.42
@@ -22,15 +24,51 @@ EV_A = 12398.42
 UNIT_LIMIT = 100.0
 #: Greatest weight: sums of more have no place in a float.
 LARGEST = 1e100
+#: How far a sum of weights may be off 1.
+ROUNDING = 1e-9
 _WHAT = "spectrum file"
 
 
 @dataclass(frozen=True, eq=False)
-class Spectrum:
-    """Points of a spectrum; ``wavelengths_A`` and ``weights`` are (n,) float64, weights > 0, with sum 1."""
+class Spectrum(Given):
+    """Points of a spectrum.
+
+    Attributes
+    ----------
+    wavelengths_A : (n,) float64
+    weights : (n,) float64
+        Photons of each point, divided by their sum; points of weight 0 are left out.
+
+    Raises
+    ------
+    ConfigError
+        A wavelength that is not positive, a weight that is negative or too large, or no weight at all.
+    """
+
+    described = "arrays (wavelengths in Å, weights)"
 
     wavelengths_A: np.ndarray
     weights: np.ndarray
+
+    def __post_init__(self) -> None:
+        found = columns((self.wavelengths_A, self.weights), (1, 1))
+        good = found is not None and np.isfinite(found).all() and (found[0] > 0).all() and (found[1] >= 0).all()
+        if found is None or not good or not 0 < found[1].max() <= LARGEST:
+            raise ConfigError("a spectrum needs wavelengths > 0 (Å) and as many weights >= 0, not all of them 0")
+        wavelengths, weights = found
+        if abs(weights.sum() - 1) > ROUNDING:  # another division would change last bits
+            lit = weights > 0
+            wavelengths, weights = wavelengths[lit], weights[lit] / weights[lit].sum()
+        object.__setattr__(self, "wavelengths_A", wavelengths)
+        object.__setattr__(self, "weights", weights)
+
+    @classmethod
+    def taken(cls, value: Any) -> Self | None:
+        """A spectrum, or arrays (wavelengths in Å, weights)."""
+        if isinstance(value, cls):
+            return value
+        found = columns(value, (1, 1))
+        return None if found is None else cls(*found)
 
     @property
     def mean_A(self) -> float:

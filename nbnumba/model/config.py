@@ -8,11 +8,12 @@ The parts are defined in ``instrument`` and ``sample``; all of their names are h
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, Literal
 
 import numpy as np
 
+from nbnumba.errors import ConfigError
 from nbnumba.model.checked import Checked, check
 from nbnumba.model.instrument import Beam, Convention, Detector, Panel, Pivot, Scan, Vector
 from nbnumba.model.sample import Background, Crystal, Shape, StructureFactors
@@ -86,5 +87,49 @@ class Simulation(Checked):
     mask: np.ndarray | None = None
     physics: Physics = "reference"
 
+    def changed(self, **changes: Any) -> Simulation:
+        """The simulation with other values.
+
+        Parameters
+        ----------
+        changes
+            By name, whole parts (``crystal=...``, ``mask=...``) or fields of any part (``misset_deg=(0, 0, 5)``,
+            ``wavelength_A=1.1``): no two parts share a field's name.
+
+        Raises
+        ------
+        ConfigError
+            There is no such part or field, or a value is refused.
+        """
+        own = {entry.name for entry in fields(self)}
+        parts: dict[str, dict[str, Any]] = {}
+        whole: dict[str, Any] = {}
+        for name, value in changes.items():
+            if name in own:
+                whole[name] = value
+                continue
+            if name not in _OWNERS:
+                raise ConfigError(f"a simulation has no field {name!r}: give a part such as crystal, or a field of one")
+            parts.setdefault(_OWNERS[name], {})[name] = value
+        for part, values in parts.items():
+            whole[part] = replace(whole.get(part, getattr(self, part)), **values)
+        return replace(self, **whole)
+
     def _validate(self) -> None:
         check(self, "mask", "an array (slow, fast)", self.mask is None or self.mask.ndim == 2)
+
+
+#: Part of the simulation that each field belongs to.
+_OWNERS: dict[str, str] = {
+    entry.name: part
+    for part, kind in {
+        "crystal": Crystal,
+        "beam": Beam,
+        "detector": Detector,
+        "scan": Scan,
+        "structure_factors": StructureFactors,
+        "sampling": Sampling,
+        "background": Background,
+    }.items()
+    for entry in fields(kind)
+}

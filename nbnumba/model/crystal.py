@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -12,7 +13,7 @@ from nbnumba.errors import ConfigError
 from nbnumba.kernels.cpu.rng import mosaic_umats, random_umat, umat_to_misset
 from nbnumba.model.config import Beam, Crystal, Shape
 from nbnumba.model.sample import MOST_CELLS
-from nbnumba.model.vectors import dot, length, rotate_xyz
+from nbnumba.model.vectors import cross, dot, length, rotate_xyz
 
 RTD = 180.0 * 0.31830988618379067154  # as the reference writes it: one unit in the last place decides some ceil()
 Array = np.ndarray
@@ -75,7 +76,11 @@ def resolve_crystal(crystal: Crystal, beam: Beam, physics: str) -> ResolvedCryst
             wanted, got = (" ".join(f"{v:.4g}" for v in angles) for angles in (np.array(cell[3:]) * RTD, unit_cell[3:]))
             notes.append(f"the reference's -cell turns the angles {wanted} into {got}; --physics correct honours yours")
     Na, Nb, Nc = _count_cells(crystal, beam, direct, notes)
-    spread, domains = _count_domains(crystal, notes)
+    if crystal.mosaic_rotations is None:
+        spread, domains = _count_domains(crystal, notes)
+        umats = _mosaic_rotations(spread / RTD, domains, crystal.mosaic_seed)
+    else:
+        spread, umats = 0.0, np.ascontiguousarray(crystal.mosaic_rotations, dtype=np.float64)
     return ResolvedCrystal(
         direct=direct,
         reciprocal=reciprocal,
@@ -90,9 +95,15 @@ def resolve_crystal(crystal: Crystal, beam: Beam, physics: str) -> ResolvedCryst
         shape=crystal.shape,
         fudge=crystal.fudge,
         mosaic_spread_deg=spread,
-        umats=mosaic_umats(spread / RTD, domains, crystal.mosaic_seed),
+        umats=umats,
         notes=tuple(notes),
     )
+
+
+@lru_cache(maxsize=8)
+def _mosaic_rotations(spread: float, domains: int, seed: int) -> Array:
+    """Rotations of the domains, (domains, 3, 3), drawn once for all images that share them."""
+    return mosaic_umats(spread, domains, seed)
 
 
 def _full_cell(cell: tuple[float, ...]) -> tuple[float, ...]:
@@ -158,7 +169,7 @@ def _both_bases(reciprocal: Array, cell: tuple[float, ...] | None) -> tuple[Arra
     With a cell, the lengths of the direct vectors and the volume are the cell's, whatever the matrix says.
     """
     a_star, b_star, c_star = reciprocal
-    normals = np.array([np.cross(b_star, c_star), np.cross(c_star, a_star), np.cross(a_star, b_star)])
+    normals = np.array([cross(b_star, c_star), cross(c_star, a_star), cross(a_star, b_star)])
     volume_star = dot(a_star, normals[0])
     if volume_star == 0 or not math.isfinite(volume_star):
         raise ConfigError("the crystal's three reciprocal vectors span no volume: check the matrix or the cell")
@@ -169,7 +180,7 @@ def _both_bases(reciprocal: Array, cell: tuple[float, ...] | None) -> tuple[Arra
     volume = 1 / volume_star
     direct = normals * volume
     a, b, c = direct
-    reciprocal = np.array([np.cross(b, c), np.cross(c, a), np.cross(a, b)]) * volume_star
+    reciprocal = np.array([cross(b, c), cross(c, a), cross(a, b)]) * volume_star
     return direct, reciprocal, volume
 
 

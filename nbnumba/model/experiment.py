@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
 
 import numpy as np
 
 from nbnumba.errors import ConfigError
+from nbnumba.io.values import FTable
 from nbnumba.model.config import Simulation
 from nbnumba.model.crystal import RTD, ResolvedCrystal, resolve_crystal
 from nbnumba.model.detector import ResolvedDetector, ResolvedPanel, resolve_detector
 from nbnumba.model.sampling import ResolvedSampling, ResolvedScan, resolve_sampling, resolve_scan
 from nbnumba.model.sources import ResolvedSources, resolve_sources
-from nbnumba.model.structure_factors import FhklGrid, resolve_structure_factors
+from nbnumba.model.structure_factors import resolve_structure_factors
+
+T = TypeVar("T")
 
 #: Classical electron radius squared (m^2), as the reference writes it.
 R_E_SQR = 7.94079248018965e-30
@@ -35,7 +39,7 @@ class Experiment:
     ----------
     simulation : Simulation
         What was asked for.
-    structure_factors : FhklGrid or None
+    structure_factors : FTable or None
         None: every reflection has ``default_F``.
     interpolate : bool
         Whether structure factors are interpolated; ``interpolation_choice`` says who chose: user, tricubic, none.
@@ -51,11 +55,17 @@ class Experiment:
     sources: ResolvedSources
     scan: ResolvedScan
     sampling: ResolvedSampling
-    structure_factors: FhklGrid | None
+    structure_factors: FTable | None
     interpolate: bool
     interpolation_choice: str
     fluence: float
     warnings: tuple[str, ...]
+    table_notes: tuple[str, ...] = ()
+
+    @property
+    def table(self) -> tuple[FTable | None, list[str]]:
+        """The structure factors, and what the user may not expect of them."""
+        return self.structure_factors, list(self.table_notes)
 
     @property
     def panel(self) -> ResolvedPanel:
@@ -169,8 +179,13 @@ class Experiment:
         return facts
 
 
-def resolve(simulation: Simulation) -> Experiment:
+def resolve(simulation: Simulation, like: Experiment | None = None) -> Experiment:
     """Fill every gap of a simulation by the reference's rules.
+
+    Parameters
+    ----------
+    like : Experiment, optional
+        An earlier experiment: parts whose fields are the same are taken over as they are, files not looked at again.
 
     Raises
     ------
@@ -179,13 +194,18 @@ def resolve(simulation: Simulation) -> Experiment:
     FileError
         An input file cannot be read.
     """
-    physics = simulation.physics
-    detector = resolve_detector(simulation.detector, physics)
-    crystal = resolve_crystal(simulation.crystal, simulation.beam, physics)
-    sources = resolve_sources(simulation.beam, detector.frame, physics)
-    scan, scan_notes = resolve_scan(simulation.scan, physics)
-    sampling = resolve_sampling(simulation.sampling, detector, crystal, simulation.beam.wavelength_A / 1e10)
-    grid, grid_notes = resolve_structure_factors(simulation.structure_factors)
+    physics, parts = simulation.physics, _Reuse(simulation, like)
+    detector = parts.of("detector", lambda: resolve_detector(simulation.detector, physics), "detector")
+    crystal = parts.of(
+        "crystal", lambda: resolve_crystal(simulation.crystal, simulation.beam, physics), "crystal", "beam"
+    )
+    sources = parts.of("sources", lambda: resolve_sources(simulation.beam, detector.frame, physics), "beam", "detector")
+    scan = parts.of("scan", lambda: resolve_scan(simulation.scan, physics), "scan")
+    wavelength = simulation.beam.wavelength_A / 1e10
+    sampling = resolve_sampling(simulation.sampling, detector, crystal, wavelength)
+    grid, grid_notes = parts.of(
+        "table", lambda: resolve_structure_factors(simulation.structure_factors), "structure_factors"
+    )
     interpolate, choice = _interpolation(simulation, grid)
     if simulation.mask is not None and simulation.mask.shape != detector.panels[0].shape:
         shape = detector.panels[0].shape
@@ -195,7 +215,7 @@ def resolve(simulation: Simulation) -> Experiment:
         )
     if simulation.mask is not None and len(detector.panels) > 1:
         raise ConfigError("a mask can be used with one panel only")
-    notes = [*detector.notes, *crystal.notes, *sources.notes, *scan_notes, *sampling.notes, *grid_notes]
+    notes = [*detector.notes, *crystal.notes, *sources.notes, *scan.notes, *sampling.notes, *grid_notes]
     experiment = Experiment(
         simulation=simulation,
         detector=detector,
@@ -208,10 +228,39 @@ def resolve(simulation: Simulation) -> Experiment:
         interpolation_choice=choice,
         fluence=_fluence(simulation),
         warnings=(),
+        table_notes=tuple(grid_notes),
     )
     _check_steps(experiment)
     warnings = (*notes, *_endless(experiment), *_reference_rules(experiment))
-    return Experiment(**{**vars(experiment), "warnings": warnings})
+    return replace(experiment, warnings=warnings)
+
+
+class _Reuse:
+    """Parts of an earlier experiment, for as long as the fields that decide them are the same."""
+
+    def __init__(self, simulation: Simulation, like: Experiment | None) -> None:
+        self._new, self._like = simulation, like
+        self._same_physics = like is not None and like.simulation.physics == simulation.physics
+
+    def of(self, part: str, make: Callable[[], T], *decided_by: str) -> T:
+        """A part of the earlier experiment if all parts of the simulation that decide it are the same, else a new one."""
+        if self._like is None or not self._same_physics:
+            return make()
+        before = self._like.simulation
+        if any(not _same(getattr(before, name), getattr(self._new, name)) for name in decided_by):
+            return make()
+        found: T = getattr(self._like, part)
+        return found
+
+
+def _same(a: object, b: object) -> bool:
+    """Whether two parts of a simulation are equal; with arrays in them, whether they are one object."""
+    if a is b:
+        return True
+    try:
+        return bool(a == b)
+    except ValueError:  # arrays are compared element by element
+        return False
 
 
 def _check_steps(experiment: Experiment) -> None:
@@ -245,7 +294,7 @@ def _fluence(simulation: Simulation) -> float:
     return beam.fluence
 
 
-def _interpolation(simulation: Simulation, grid: FhklGrid | None) -> tuple[bool, str]:
+def _interpolation(simulation: Simulation, grid: FTable | None) -> tuple[bool, str]:
     """Whether to interpolate and who chose; the automatic choice looks at N before a size in millimetres replaces it."""
     wanted = simulation.structure_factors.interpolate
     if wanted is not None:

@@ -18,6 +18,7 @@ from typing import Any, Literal, Union
 import numpy as np
 
 from nbnumba.errors import ConfigError
+from nbnumba.io.values import Given
 
 #: A value that no alternative of a field's type takes.
 _REFUSED = object()
@@ -71,6 +72,9 @@ def _fit(hint: Any, value: Any) -> Any:
         return _SCALARS[hint](value)
     if hint is Any:
         return value
+    if isinstance(hint, type) and issubclass(hint, Given):
+        found = hint.taken(value)
+        return _REFUSED if found is None else found
     return value if isinstance(value, hint) else _REFUSED
 
 
@@ -176,4 +180,6 @@ def described(hint: Any) -> str:
         return f"{len(inner)} {each}"
     if hint in _WORDS:
         return _WORDS[hint]
+    if isinstance(hint, type) and issubclass(hint, Given):
+        return hint.described
     return f"a {getattr(hint, '__name__', hint)}"

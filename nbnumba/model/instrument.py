@@ -9,6 +9,8 @@ from typing import Literal
 import numpy as np
 
 from nbnumba.errors import ConfigError
+from nbnumba.io.spectrum import Spectrum
+from nbnumba.io.values import SourceTable
 from nbnumba.model.checked import Checked, check
 
 Vector = tuple[float, float, float]
@@ -32,10 +34,10 @@ class Beam(Checked):
         Horizontal divergence: full range, spacing, number of source points (the same for ``v``).
     dispersion_percent : float
         Full width of the spectrum, in percent of the wavelength, in ``dispsteps`` wavelengths.
-    sourcefile : Path or None
-        X Y Z weight wavelength(m) per line; replaces divergence and dispersion.
-    spectrum : Path or None
-        Wavelength (Å) or energy (eV) and weight per line; replaces dispersion.
+    sourcefile : Path, array (n, 5) or None
+        X Y Z weight wavelength(m) per line or row; replaces divergence and dispersion.
+    spectrum : Path, Spectrum, tuple of arrays or None
+        Wavelength (Å) or energy (eV) and weight per line, or arrays (wavelengths in Å, weights); replaces dispersion.
     spectrum_steps : int or None
         Gather the spectrum in this many wavelengths; None: take it as it is.
     source_weights : bool or None
@@ -58,8 +60,8 @@ class Beam(Checked):
     round_div: bool = True
     dispersion_percent: float = 0.0
     dispsteps: int | None = None
-    sourcefile: Path | None = None
-    spectrum: Path | None = None
+    sourcefile: Path | SourceTable | None = None
+    spectrum: Path | Spectrum | None = None
     spectrum_steps: int | None = None
     source_weights: bool | None = None
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
 from nbnumba.errors import ConfigError
+from nbnumba.io.values import AtomicModel, FTable, Reflections, StolTable, is_of_gemmi
 from nbnumba.model.checked import Checked, check
 from nbnumba.model.instrument import Vector
 
@@ -16,6 +17,8 @@ Shape = Literal["square", "round", "gauss", "tophat"]
 
 #: Unit cells along an axis: a crystal of kilometres.
 MOST_CELLS = 10**12
+#: How far a rotation times its transpose may be off 1.
+ORTHOGONAL = 1e-6
 #: Lengths (Å) of a cell's edges.
 SHORTEST_EDGE, LONGEST_EDGE = 1e-3, 1e6
 
@@ -36,6 +39,9 @@ class Crystal(Checked):
         Whole cells along each axis; ``size_mm`` (x, y, z; 0 where not given) replaces them.
     fudge : float
         Scales the squared radius of round, gauss and tophat spots.
+    mosaic_rotations : (domains, 3, 3) float or None
+        Rotation of each mosaic domain, applied after phi; replaces ``mosaic_spread_deg``, ``mosaic_domains`` and
+        ``mosaic_seed``.
     """
 
     A_matrix: tuple[float, ...] | None = None
@@ -51,6 +57,7 @@ class Crystal(Checked):
     mosaic_spread_deg: float | None = None
     mosaic_domains: int | None = None
     mosaic_seed: int = 12345678
+    mosaic_rotations: np.ndarray | None = None
 
     def _validate(self) -> None:
         if self.A_matrix is None and self.cell is None:
@@ -80,8 +87,33 @@ class Crystal(Checked):
         for key in ("Na", "Nb", "Nc"):
             check(self, key, f"at most {MOST_CELLS:.0e}", getattr(self, key) <= MOST_CELLS)
         check(self, "size_mm", "not negative", all(v >= 0 for v in self.size_mm))
+        if self.mosaic_rotations is not None:
+            check_rotations(self.mosaic_rotations)
+            if self.mosaic_spread_deg or self.mosaic_domains:
+                raise ConfigError(
+                    "crystal.mosaic_rotations replaces mosaic_spread_deg and mosaic_domains: leave those out"
+                )
         check(self, "mosaic_spread_deg", ">= 0", (self.mosaic_spread_deg or 0) >= 0)
         self._not_negative("fudge")
+
+
+def check_rotations(rotations: np.ndarray) -> None:
+    """Refuse what are no rotation matrices.
+
+    Raises
+    ------
+    ConfigError
+        Another shape than (n, 3, 3), or a matrix that is not orthogonal or turns hands.
+    """
+    name = "crystal.mosaic_rotations"
+    if rotations.ndim != 3 or rotations.shape[1:] != (3, 3) or not len(rotations):
+        raise ConfigError(f"{name} must be an array (domains, 3, 3), got one of shape {rotations.shape}")
+    if not np.isfinite(rotations).all():
+        raise ConfigError(f"{name} must hold finite numbers")
+    product = np.einsum("nij,nkj->nik", rotations, rotations)
+    wrong = ~(np.abs(product - np.eye(3)).max(axis=(1, 2)) < ORTHOGONAL) | ~(np.linalg.det(rotations) > 0)
+    if wrong.any():
+        raise ConfigError(f"{name}: matrix {int(np.argmax(wrong))} is no rotation")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,13 +122,14 @@ class StructureFactors(Checked):
 
     Attributes
     ----------
-    hkl : Path or None
+    hkl : Path, Reflections, tuple of arrays, gemmi.Mtz, gemmi.ReflnBlock, FTable or None
         Text file, h k l F per line, for the whole P1 sphere; or MTZ or structure-factor mmCIF, known by their content
-        and expanded to P1 by the file's space group.
+        and expanded to P1 by the file's space group. In memory: reflections, arrays (indices (n, 3), F (n,)) of the whole P1
+        sphere, what gemmi has read, or a table that was made before.
     hkl_label : str or None
         Column of an MTZ or mmCIF file: its label, or its type (G, F, K, J); None: the best one.
-    model : Path or None
-        Atomic model (mmCIF or PDB) that F is calculated from, to ``model_dmin_A``; instead of ``hkl``.
+    model : Path, gemmi.Structure or None
+        Atomic model (mmCIF or PDB, or what gemmi has read) that F is calculated from, to ``model_dmin_A``; instead of ``hkl``.
     model_dmin_A : float or None
         Resolution of the calculated F; needed with a model.
     model_wavelength_A : float or None
@@ -111,9 +144,9 @@ class StructureFactors(Checked):
         Tricubic interpolation between reflections; None: for crystals of up to two cells along an axis.
     """
 
-    hkl: Path | None = None
+    hkl: Path | Reflections | FTable | None = None
     hkl_label: str | None = None
-    model: Path | None = None
+    model: Path | AtomicModel | None = None
     model_dmin_A: float | None = None
     model_wavelength_A: float | None = None
     solvent_k: float = 0.35
@@ -123,12 +156,19 @@ class StructureFactors(Checked):
     default_F: float = 0.0
     interpolate: bool | None = None
 
+    def __post_init__(self) -> None:
+        given: Any = self.hkl
+        if is_of_gemmi(given, "Mtz", "ReflnBlock"):
+            object.__setattr__(self, "hkl", Reflections.from_gemmi(given, self.hkl_label))
+            object.__setattr__(self, "hkl_label", None)
+        super().__post_init__()
+
     def _validate(self) -> None:
         self._positive("model_dmin_A", "model_wavelength_A")
         self._not_negative("solvent_k", "solvent_B")
         if self.hkl is not None and self.model is not None:
             raise ConfigError("structure factors come from a list or from a model: give -hkl or --model, not both")
-        if self.hkl_label is not None and self.hkl is None:
+        if self.hkl_label is not None and not isinstance(self.hkl, Path):
             raise ConfigError("--label chooses a column of the file of -hkl: give -hkl FILE")
 
 
@@ -142,8 +182,8 @@ class Background(Checked):
         The reference's water: edge of a cube of it, scattering alike in all directions.
     thickness_mm : float
         Amorphous material along the beam, as wide as the beam (``nbnumba.render.background``).
-    stol : Path or None
-        Its structure factor: sin(theta)/lambda (1/Å) and F (electrons per molecule) per line; ``stol_scale`` turns
+    stol : Path, tuple of arrays or None
+        Its structure factor: sin(theta)/lambda (1/Å) and F (electrons per molecule) per line, or as arrays; ``stol_scale`` turns
         the first column into sin(theta)/lambda where it is something else.
     density_g_cm3, molar_mass_g : float
         Of the material; water's by default.
@@ -153,7 +193,7 @@ class Background(Checked):
 
     water_um: float = 0.0
     thickness_mm: float = 0.0
-    stol: Path | None = None
+    stol: Path | StolTable | None = None
     stol_scale: float = 1.0
     density_g_cm3: float = 1.0
     molar_mass_g: float = 18.0

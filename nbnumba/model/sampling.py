@@ -79,6 +79,7 @@ class ResolvedScan:
     osc: float
     step: float
     phi: np.ndarray
+    notes: tuple[str, ...]
 
     @property
     def phisteps(self) -> int:
@@ -86,7 +87,7 @@ class ResolvedScan:
         return len(self.phi)
 
 
-def resolve_scan(scan: Scan, physics: str) -> tuple[ResolvedScan, list[str]]:
+def resolve_scan(scan: Scan, physics: str) -> ResolvedScan:
     """Fill the gaps of the phi sweep by nanoBragg.c's rules; ``correct`` puts each step in the middle of its slice."""
     notes: list[str] = []
     start = scan.phi_deg / RTD
@@ -120,7 +121,7 @@ def resolve_scan(scan: Scan, physics: str) -> tuple[ResolvedScan, list[str]]:
             f"the reference's {number} phi steps start at the frame's edge, half a step ({step * RTD / 2:.4g} deg) "
             "before the middle; --physics correct centres them"
         )
-    return ResolvedScan(start=start, osc=osc, step=step, phi=start + step * ticks), notes
+    return ResolvedScan(start=start, osc=osc, step=step, phi=start + step * ticks, notes=tuple(notes))
 
 
 @dataclass(frozen=True)

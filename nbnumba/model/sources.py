@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
 from nbnumba.errors import ConfigError
+from nbnumba.io.kept import kept
 from nbnumba.io.sourcefile import read_sources
-from nbnumba.io.spectrum import read_spectrum
+from nbnumba.io.spectrum import Spectrum, read_spectrum
+from nbnumba.io.values import SourceTable
 from nbnumba.model.config import Beam
 from nbnumba.model.detector import Frame
 from nbnumba.model.sampling import Steps, resolve_sweep
@@ -76,7 +80,7 @@ def resolve_sources(beam: Beam, frame: Frame, physics: str) -> ResolvedSources:
     wavelength = beam.wavelength_A / 1e10
     notes: tuple[str, ...] = ()
     if beam.sourcefile is not None:
-        positions, weights, wavelengths = _from_file(beam, frame, wavelength)
+        positions, weights, wavelengths = _from_list(beam, frame, wavelength)
         divsteps = -1
         if not uses_weights(beam, physics) and np.ptp(weights) > 0:
             notes = ("the reference ignores the weights in the source file; --physics correct honours them",)
@@ -92,7 +96,7 @@ def resolve_sources(beam: Beam, frame: Frame, physics: str) -> ResolvedSources:
         spectrum = wavelength * (1 + dispersion.step * np.arange(dispersion.number) - dispersion.range / 2)
         shares = np.full(len(spectrum), 1 / len(spectrum))
         if beam.spectrum is not None:
-            found = read_spectrum(beam.spectrum, beam.spectrum_steps)
+            found = _spectrum(beam)
             spectrum, shares = found.wavelengths_A * 1e-10, found.weights
             width = float(np.ptp(found.wavelengths_A)) / found.mean_A
             dispersion = Steps(width, width / max(len(spectrum) - 1, 1), len(spectrum))
@@ -112,21 +116,32 @@ def resolve_sources(beam: Beam, frame: Frame, physics: str) -> ResolvedSources:
     return ResolvedSources(positions, wavelengths, weights, hdiv, vdiv, dispersion, divsteps, notes)
 
 
-def _from_file(beam: Beam, frame: Frame, wavelength: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    assert beam.sourcefile is not None
+def _from_list(beam: Beam, frame: Frame, wavelength: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Positions, weights and wavelengths of a list of sources, defaults in place of NaN."""
+    listed = beam.sourcefile
+    assert listed is not None
+    table = listed if isinstance(listed, SourceTable) else kept(listed, "sources", lambda: _read_table(listed))
     default = (*(-SOURCE_DISTANCE * frame.beam), 1.0, wavelength)
-    rows = np.array(
-        [
-            [given if given is not None else value for given, value in zip(row, default, strict=True)]
-            for row in read_sources(beam.sourcefile)
-        ]
-    )
+    rows = np.where(np.isnan(table.rows), default, table.rows)
     positions, weights, wavelengths = rows[:, :3], rows[:, 3], rows[:, 4]
     if not np.linalg.norm(positions, axis=1).all():
-        raise ConfigError(f"{beam.sourcefile}: a source lies in the crystal (its X Y Z are all 0)")
+        raise ConfigError(f"{listed}: a source lies in the crystal (its X Y Z are all 0)")
     if (weights < 0).any() or not weights.any():
-        raise ConfigError(f"{beam.sourcefile}: weights must not be negative and not all zero")
+        raise ConfigError(f"{listed}: weights must not be negative and not all zero")
     return positions, weights, wavelengths
+
+
+def _read_table(path: Path) -> SourceTable:
+    rows = [[math.nan if value is None else value for value in row] for row in read_sources(path)]
+    return SourceTable(np.array(rows))
+
+
+def _spectrum(beam: Beam) -> Spectrum:
+    """The beam's spectrum, gathered if asked for."""
+    given = beam.spectrum
+    assert given is not None
+    found = given if isinstance(given, Spectrum) else kept(given, "spectrum", lambda: read_spectrum(given))
+    return found if beam.spectrum_steps is None else found.gathered(beam.spectrum_steps)
 
 
 def _divergence(frame: Frame, hdiv: Steps, vdiv: Steps, round_div: bool) -> np.ndarray:

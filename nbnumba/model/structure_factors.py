@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -15,35 +14,13 @@ from nbnumba import memory
 from nbnumba.errors import ConfigError
 from nbnumba.io.fdump import read_fdump
 from nbnumba.io.hkl import read_hkl
+from nbnumba.io.kept import kept
+from nbnumba.io.values import AtomicModel, FTable, Given, Reflections
+from nbnumba.memory import derived
 from nbnumba.model.config import StructureFactors
 
 
-@dataclass(frozen=True, eq=False)
-class FhklGrid:
-    """F of every index in a box.
-
-    Attributes
-    ----------
-    grid : (nh, nk, nl) float64, C-contiguous
-        F in electrons; ``grid[h - h_min, k - k_min, l - l_min]``.
-    n_reflections : int
-        Reflections in the text file, or indices in the box of a dump.
-    default_F : float
-        F outside the box and, where it comes from a text file, of its holes.
-    source : str
-        File it was read from.
-    """
-
-    grid: np.ndarray
-    h_min: int
-    k_min: int
-    l_min: int
-    n_reflections: int
-    default_F: float
-    source: str
-
-
-def build_grid(indices: np.ndarray, F: np.ndarray, default_F: float, source: str = "") -> FhklGrid:
+def build_grid(indices: np.ndarray, F: np.ndarray, default_F: float, source: str = "") -> FTable:
     """Box around all reflections; where one occurs twice, the last F counts.
 
     Parameters
@@ -66,15 +43,17 @@ def build_grid(indices: np.ndarray, F: np.ndarray, default_F: float, source: str
     grid = np.full(shape, default_F, dtype=np.float64)
     h, k, l = (indices - mins).T
     grid[h, k, l] = F
-    return FhklGrid(grid, int(mins[0]), int(mins[1]), int(mins[2]), len(F), default_F, source)
+    return FTable(grid, int(mins[0]), int(mins[1]), int(mins[2]), len(F), default_F, source)
 
 
-def resolve_structure_factors(config: StructureFactors) -> tuple[FhklGrid | None, list[str]]:
-    """Box of structure factors from the text file, else from an earlier run's dump, else none.
+def resolve_structure_factors(config: StructureFactors) -> tuple[FTable | None, list[str]]:
+    """Box of structure factors from what is given, else from an earlier run's dump, else none.
+
+    What was read from a file, or made of a value in memory, is kept: the same table comes out as long as both stay as they are.
 
     Returns
     -------
-    grid : FhklGrid or None
+    grid : FTable or None
         None: every reflection has ``default_F``.
     notes : list of str
         What the user may not expect, one sentence each.
@@ -88,21 +67,66 @@ def resolve_structure_factors(config: StructureFactors) -> tuple[FhklGrid | None
     ResourceError
         The box does not fit in memory.
     """
+    given = config.model if config.model is not None else config.hkl
+    if isinstance(given, FTable):
+        return given, []
+    if given is None:
+        return _without_list(config)
+    options: tuple[Any, ...] = (config.hkl_label, config.default_F)
     if config.model is not None:
-        return _from_model(config)
-    if config.hkl is not None:
-        if content_kind(config.hkl) != "text":
-            return _from_reflections(config)
-        if config.hkl_label is not None:
-            raise ConfigError(f"--label: {config.hkl} is a text file, which has one column of F")
-        indices, F = read_hkl(config.hkl)
-        box = build_grid(indices, F, config.default_F, str(config.hkl))
-        h, k, l = (indices - (box.h_min, box.k_min, box.l_min)).T
-        overruled = int(np.count_nonzero(box.grid[h, k, l] != F))
-        several = f"{config.hkl} gives some h k l twice with different F: a later line replaced {overruled} of them"
-        return box, [several] if overruled else []
+        options = (config.model_dmin_A, config.model_wavelength_A, config.solvent_k, config.solvent_B, config.default_F)
+    if isinstance(given, Given):
+        table, notes = derived(given, ("F table", options), lambda: _make_table(config))
+    else:
+        table, notes = kept(given, ("F table", options), lambda: _make_table(config))
+    return table, list(notes)
+
+
+def _make_table(config: StructureFactors) -> tuple[FTable, list[str]]:
+    """The table of a file, a model or reflections in memory."""
+    if config.model is None and isinstance(config.hkl, Path) and content_kind(config.hkl) == "text":
+        return _from_text(config)
+    found = _reflections(config)
+    source = config.model if config.model is not None else config.hkl
+    box = build_grid(found.indices, found.F, config.default_F, str(source))
+    if found.spacegroup is not None:
+        _extinguish(box, found.spacegroup)
+    return box, list(found.notes)
+
+
+def _reflections(config: StructureFactors) -> Reflections:
+    """The whole sphere of a file that gemmi reads, of a model, or as given."""
+    if config.model is not None:
+        from nbnumba.io.model import calculate_reflections
+
+        solvent = config.solvent_k, config.solvent_B
+        model = config.model.structure if isinstance(config.model, AtomicModel) else config.model
+        return calculate_reflections(model, config.model_dmin_A, config.model_wavelength_A, *solvent)
+    if isinstance(config.hkl, Reflections):
+        return config.hkl
+    from nbnumba.io.reflections import read_reflections
+
+    assert isinstance(config.hkl, Path)
+    return read_reflections(config.hkl, config.hkl_label)
+
+
+def _from_text(config: StructureFactors) -> tuple[FTable, list[str]]:
+    assert isinstance(config.hkl, Path)
+    if config.hkl_label is not None:
+        raise ConfigError(f"--label: {config.hkl} is a text file, which has one column of F")
+    indices, F = read_hkl(config.hkl)
+    box = build_grid(indices, F, config.default_F, str(config.hkl))
+    h, k, l = (indices - (box.h_min, box.k_min, box.l_min)).T
+    overruled = int(np.count_nonzero(box.grid[h, k, l] != F))
+    several = f"{config.hkl} gives some h k l twice with different F: a later line replaced {overruled} of them"
+    return box, [several] if overruled else []
+
+
+def _without_list(config: StructureFactors) -> tuple[FTable | None, list[str]]:
+    """The dump of an earlier run, if there is one."""
     if os.path.exists(config.dump):
-        return _from_dump(config.dump, config.default_F)
+        table, notes = kept(config.dump, ("dump", config.default_F), lambda: _from_dump(config.dump, config.default_F))
+        return table, list(notes)
     if config.default_F == 0:
         raise ConfigError(
             f"no structure factors: give -hkl FILE or -default_F NUMBER (there is no {config.dump} of an earlier run)"
@@ -110,29 +134,7 @@ def resolve_structure_factors(config: StructureFactors) -> tuple[FhklGrid | None
     return None, []
 
 
-def _from_reflections(config: StructureFactors) -> tuple[FhklGrid, list[str]]:
-    assert config.hkl is not None
-    from nbnumba.io.reflections import read_reflections
-
-    found = read_reflections(config.hkl, config.hkl_label)
-    box = build_grid(found.indices, found.F, config.default_F, str(config.hkl))
-    _extinguish(box, found.spacegroup)
-    return box, list(found.notes)
-
-
-def _from_model(config: StructureFactors) -> tuple[FhklGrid, list[str]]:
-    assert config.model is not None
-    from nbnumba.io.model import calculate_reflections
-
-    found = calculate_reflections(
-        config.model, config.model_dmin_A, config.model_wavelength_A, config.solvent_k, config.solvent_B
-    )
-    box = build_grid(found.indices, found.F, config.default_F, str(config.model))
-    _extinguish(box, found.spacegroup)
-    return box, list(found.notes)
-
-
-def _extinguish(box: FhklGrid, spacegroup: Any) -> None:
+def _extinguish(box: FTable, spacegroup: Any) -> None:
     """Zero for what the space group extinguishes and the file does not list: default_F is not for these."""
     if box.default_F == 0:
         return
@@ -158,7 +160,7 @@ def content_kind(path: Path) -> str:
     return reflections.content_kind(path)
 
 
-def _from_dump(path: Path, default_F: float) -> tuple[FhklGrid, list[str]]:
+def _from_dump(path: Path, default_F: float) -> tuple[FTable, list[str]]:
     grid, (h_min, k_min, l_min) = read_fdump(path)
     written = datetime.fromtimestamp(path.stat().st_mtime)
     notes = [f"reading Fs from {path}, written {written:%Y-%m-%d %H:%M:%S}; give -hkl FILE to replace them"]
@@ -166,4 +168,4 @@ def _from_dump(path: Path, default_F: float) -> tuple[FhklGrid, list[str]]:
         notes.append(
             f"default_F {default_F:g} holds outside {path} only: its holes were filled by the run that wrote it"
         )
-    return FhklGrid(grid, h_min, k_min, l_min, grid.size, default_F, str(path)), notes
+    return FTable(grid, h_min, k_min, l_min, grid.size, default_F, str(path)), notes

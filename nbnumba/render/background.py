@@ -12,7 +12,6 @@ reference's images, so that ``physics`` does not matter here.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,9 @@ import numpy as np
 
 from nbnumba.errors import ConfigError, FileError
 from nbnumba.io.files import read_text
+from nbnumba.io.kept import kept, stamp
 from nbnumba.io.matrix import number
+from nbnumba.io.values import StolTable
 from nbnumba.model.config import Background
 from nbnumba.model.experiment import AVOGADRO, R_E_SQR, Experiment
 from nbnumba.render.inputs import KernelInputs
@@ -30,6 +31,21 @@ from nbnumba.render.inputs import KernelInputs
 AIR_DENSITY, AIR_MOLAR_MASS = 1.2041e-3, 28.965
 _AIR = (("N", 0.7809, 1.098), ("O", 0.2095, 1.208), ("Ar", 0.0093, None))
 _POINTS = 20_001
+
+
+def stol_table(background: Background) -> StolTable:
+    """The material's structure factor, read once from a file.
+
+    Raises
+    ------
+    FileError
+        As :func:`read_stol`.
+    """
+    given = background.stol
+    if isinstance(given, Path):
+        return kept(given, "stol", lambda: StolTable(*read_stol(given)))
+    assert given is not None
+    return given
 
 
 def read_stol(path: Path | str) -> tuple[np.ndarray, np.ndarray]:
@@ -126,8 +142,8 @@ def total_F_sqr(background: Background, beamsize_mm: float, stol: np.ndarray) ->
     if n_molecules > 0:
         if background.stol is None:
             raise ConfigError("--background needs the structure factor of the material: give -stol FILE")
-        x, F = read_stol(background.stol)
-        values = interpolate(x * background.stol_scale, F, stol)
+        table = stol_table(background)
+        values = interpolate(table.stol * background.stol_scale, table.F, stol)
         total += n_molecules * values * np.abs(values)
     return total
 
@@ -159,15 +175,9 @@ _UNIT_FLUENCE = 1e24
 def _what_decides(experiment: Experiment, inputs: Sequence[KernelInputs]) -> Any:
     """Everything that the images depend on but the fluence; comparing it takes microseconds unless there is a mask."""
     background, beam = experiment.simulation.background, inputs[0].beam
-    table = None
-    if background.stol is not None:
-        try:
-            found = os.stat(background.stol)
-            table = found.st_ino, found.st_mtime_ns, found.st_size
-        except OSError:  # reading it says what is wrong
-            pass
+    table = stamp(background.stol) if isinstance(background.stol, Path) else id(background.stol)
     return (
-        (background, table, os.getcwd(), experiment.simulation.beam.beamsize_mm),
+        (background, table, experiment.simulation.beam.beamsize_mm),
         (beam.polar_x, beam.polar_y, beam.polar_z, beam.kahn_factor, beam.nopolar),
         tuple(each.panel._replace(oversample=1) for each in inputs),
         tuple(panel.shape for panel in experiment.detector.panels),

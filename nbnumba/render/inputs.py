@@ -12,6 +12,8 @@ from nbnumba.model.experiment import R_E_SQR, Experiment
 from nbnumba.model.sources import uses_weights
 from nbnumba.model.vectors import rotate_axis
 
+#: In place of a box of structure factors; one array, so that what was made of it is kept.
+_NO_F = np.zeros((1, 1, 1))
 SHAPES = {"square": SQUARE, "round": ROUND, "gauss": GAUSS, "tophat": TOPHAT}
 
 
@@ -84,7 +86,7 @@ def build_inputs(experiment: Experiment, panel_index: int = 0) -> KernelInputs:
         beam=beam_block(experiment),
         sources=np.column_stack([sources.incident, sources.wavelengths, weights]),
         cells=orientations(experiment),
-        Fhkl=np.zeros((1, 1, 1)) if grid is None else grid.grid,
+        Fhkl=_NO_F if grid is None else grid.grid,
         mask=mask_bytes(experiment),
     )
 

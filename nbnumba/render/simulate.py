@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from nbnumba.errors import DeviceError
-from nbnumba.memory import require
 from nbnumba.model.config import Simulation
 from nbnumba.model.experiment import Experiment, resolve
-from nbnumba.render.background import background_images
-from nbnumba.render.dispatch import Plan, Progress, fall_back, make_renderer, set_threads
-from nbnumba.render.inputs import beam_block, build_inputs, mask_bytes, panel_block
+from nbnumba.render.backend import Plan, Progress
+from nbnumba.render.inputs import beam_block, mask_bytes, panel_block
+from nbnumba.render.renderer import Renderer
 from nbnumba.render.statistics import Statistics, image_statistics
 from nbnumba.render.threads import thread_safe
-
-#: Bytes per pixel of a run's images: float, integer, PGM.
-BYTES_PER_PIXEL = 8
 
 
 @dataclass(frozen=True, repr=False)
@@ -120,6 +115,7 @@ def simulate(
     precision: str = "auto",
     threads: int | None = None,
     progress: Progress | None = None,
+    kernel: str | None = None,
 ) -> Result:
     """Render the image of a simulation.
 
@@ -135,6 +131,8 @@ def simulate(
         CPU threads; by default as many as the process may run on.
     progress : callable, optional
         Called with the rendered share, 0 to 1; may raise to stop.
+    kernel : str, optional
+        Row of the plan table to take (docs/design.md); by default the fastest whose error bound holds.
 
     Returns
     -------
@@ -147,37 +145,20 @@ def simulate(
     """
     start = time.perf_counter()
     experiment = simulation if isinstance(simulation, Experiment) else resolve(simulation)
-    panels = experiment.detector.panels
-    n_pixels = sum(panel.spixels * panel.fpixels for panel in panels)
-    require(
-        n_pixels * BYTES_PER_PIXEL,
-        f"an image of {panels[0].fpixels} x {panels[0].spixels} pixels",
-        "give fewer pixels with -detpixels or larger ones with -pixel",
-    )
-    used = set_threads(threads)
     resolved = time.perf_counter()
-    inputs = [build_inputs(experiment, index) for index in range(len(panels))]
-    renderers = [make_renderer(x, device, precision) for x in inputs]
+    renderer = Renderer(experiment, device=device, precision=precision, threads=threads, kernel=kernel)
     prepared = time.perf_counter()
-    images, ended, failures = [], False, []
-    for index, renderer in enumerate(renderers):
+    result = render_result(renderer, progress)
+    timings = {"resolve": resolved - start, "prepare": prepared - resolved, **result.timings}
+    return replace(result, timings=timings)
 
-        def share(done: float, index: int = index) -> None:
-            if progress is not None:
-                progress((index + done) / len(panels))
 
-        try:
-            image = renderer.new_image(panels[index].shape)
-            ended = renderer.render(image, share) or ended
-        except DeviceError as error:
-            if device != "auto":
-                raise
-            failures.append(f"{error}: rendered on the CPU instead")
-            renderer = renderers[index] = fall_back(inputs[index], precision, error)
-            image = renderer.new_image(panels[index].shape)
-            ended = renderer.render(image, share) or ended
-        images.append(image)
-    background, bragg = background_images(experiment, inputs), None
+@thread_safe
+def render_result(renderer: Renderer, progress: Progress | None = None) -> Result:
+    """The image of a renderer with its record; ``timings`` are those of rendering and statistics."""
+    start, experiment = time.perf_counter(), renderer.experiment
+    images, background = renderer.render_apart(progress)
+    bragg = None
     if background is not None:
         bragg = tuple(images)
         images = [image + light for image, light in zip(images, background, strict=True)]
@@ -188,16 +169,11 @@ def simulate(
         experiment=experiment,
         images=tuple(images),
         statistics=statistics,
-        warnings=(*experiment.warnings, *failures, *_late_warnings(experiment, images, ended)),
-        plan=renderers[0].plan,
-        threads=used,
-        timings={
-            "resolve": resolved - start,
-            "prepare": prepared - resolved,
-            "render": rendered - prepared,
-            "statistics": finished - rendered,
-        },
-        interpolation_ended=ended,
+        warnings=(*renderer.warnings, *_late_warnings(experiment, images, renderer.interpolation_ended)),
+        plan=renderer.plan,
+        threads=renderer.threads,
+        timings={"render": rendered - start, "statistics": finished - rendered},
+        interpolation_ended=renderer.interpolation_ended,
         background=background,
         bragg=bragg,
     )

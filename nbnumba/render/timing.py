@@ -19,6 +19,7 @@ import numpy as np
 from nbnumba.kernels.jit.cuda_choice import find_package, is_simulated
 from nbnumba.render.gpu.clock import ClockLog
 from nbnumba.render.inputs import KernelInputs
+from nbnumba.render.kernel_table import SPOTS, TABLE
 
 
 def count_pixels(inputs: KernelInputs) -> int:
@@ -177,10 +178,10 @@ class DeviceTiming:
         Parameters
         ----------
         instructions : float, optional
-            For each step and pixel; default: :data:`INSTRUCTIONS`.
+            For each step and pixel; default: those of the plan table.
         """
         package = find_package()
-        count = instructions or INSTRUCTIONS.get((package.name if package else "", self.name))
+        count = instructions or TABLE[self.name].cost.instructions.get(package.name if package else "")
         if count is None:
             return None
         return self.kernel.steps_per_second / issue_limit(self.device.processors, self.clock_hz, count)
@@ -191,15 +192,6 @@ class DeviceTiming:
         return parts | {"held": self.held, "clock": self.clock.record(), "of_issue_limit": self.of_issue_limit()}
 
 
-#: Instructions of the inner loop for each step and pixel, as bench.cuda_resources counts them for compute capability 9.0.
-INSTRUCTIONS = {
-    ("numba-cuda", "fast32"): 81.8,
-    ("numba-cuda", "fixed"): 107.2,
-    ("numba-cuda", "fast64"): 101.5,
-    ("numba-cuda-mlir", "fast32"): 81.0,
-    ("numba-cuda-mlir", "fixed"): 107.0,
-    ("numba-cuda-mlir", "fast64"): 101.5,
-}
 #: Schedulers of a multiprocessor (compute capability 7.5 and later), each of which issues for one warp a cycle; threads of a warp.
 SCHEDULERS, WARP = 4, 32
 #: Turns of the kernel that holds the device while its speed is found; share by which the hold exceeds the queuing.
@@ -225,7 +217,6 @@ def time_on_device(renderer: Any, repeat: int) -> DeviceTiming:
         Of several devices the first one does all of it.
     """
     from nbnumba.kernels.gpu.hold import hold
-    from nbnumba.kernels.gpu.table import find_grid
     from nbnumba.kernels.jit.cuda import cuda
 
     state, inputs = renderer.states[0], renderer.inputs
@@ -236,7 +227,7 @@ def time_on_device(renderer: Any, repeat: int) -> DeviceTiming:
     index = state.device.index
     with cuda.gpus[index], state.lanes.lend() as lane, ClockLog(index) as clock:
         host, numbers = cuda.pinned_array(shape, np.float32), cuda.to_device(np.array([0, 0.5, 1], np.float32))
-        stream, grid = lane.stream, find_grid(state.name, window)
+        stream, grid = lane.stream, state.grid(window)
         marks = [cuda.event() for _ in range(2 * repeat + 2)]
 
         def launch() -> Any:
@@ -257,7 +248,7 @@ def time_on_device(renderer: Any, repeat: int) -> DeviceTiming:
 
         queue(1, 1)  # to compile, and to touch all memory
         stream.synchronize()
-        can_hold = state.spots is None and not is_simulated()
+        can_hold = state.name != SPOTS.name and not is_simulated()
         turns = _turns_to_hold(cuda, stream, lambda n: hold[1, 1, stream](numbers, n), queue, repeat) if can_hold else 1
         launches.clear()
         queue(turns, repeat)

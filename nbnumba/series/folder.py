@@ -29,6 +29,7 @@ import numpy as np
 import nbnumba
 from nbnumba.errors import ConfigError, FileError
 from nbnumba.io.files import atomic_write, cause
+from nbnumba.io.values import Given
 from nbnumba.series.shots import Series
 
 MANIFEST = "series.json"
@@ -228,7 +229,9 @@ def _flatten(found: dict[str, Any], prefix: str, owner: Any) -> None:
         name, value = f"{prefix}{entry.name}", getattr(owner, entry.name)
         if name in ("structure_factors.write_dump",):
             continue
-        if is_dataclass(value):
+        if isinstance(value, Given):
+            found[name] = value.digest()
+        elif is_dataclass(value):
             _flatten(found, f"{name}.", value)
         elif isinstance(value, tuple) and value and is_dataclass(value[0]):
             for index, item in enumerate(value):

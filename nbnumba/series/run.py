@@ -24,14 +24,15 @@ import numpy as np
 from nbnumba import memory
 from nbnumba.errors import ConfigError, ResourceError
 from nbnumba.io.files import atomic_write, together
-from nbnumba.model.config import StructureFactors
+from nbnumba.io.values import FTable
 from nbnumba.model.experiment import Experiment, resolve
 from nbnumba.model.frames import image_geometry
-from nbnumba.model.structure_factors import FhklGrid, resolve_structure_factors
+from nbnumba.model.structure_factors import resolve_structure_factors
 from nbnumba.output.sinks.table import BY_FIELD
 from nbnumba.output.writing import write_outputs
 from nbnumba.render.dispatch import choose_device
-from nbnumba.render.simulate import Result, simulate
+from nbnumba.render.renderer import Renderer
+from nbnumba.render.simulate import Result, render_result
 from nbnumba.render.threads import kernels, usable_cores
 from nbnumba.series.folder import PARTS, Folder
 from nbnumba.series.models import write_models
@@ -101,12 +102,13 @@ class Recipe:
     source: str
     threads: int | None
 
-    def grid(self) -> FhklGrid | None:
+    def table(self) -> FTable | None:
+        """The structure factors, mapped; None where every reflection has ``default_F``."""
         if self.factors is None:
             return None
         # copy-on-write: kernels are compiled for arrays that can be written
         box = np.asarray(np.load(self.factors, mmap_mode="c"))
-        return FhklGrid(box, *self.place, self.series.simulation.structure_factors.default_F, self.source)
+        return FTable(box, *self.place, self.series.simulation.structure_factors.default_F, self.source)
 
 
 class ShotMaker:
@@ -115,30 +117,34 @@ class ShotMaker:
     def __init__(self, recipe: Recipe) -> None:
         self.series, self.threads = recipe.series, recipe.threads
         self.folder = Folder(recipe.folder, recipe.series)
-        self.grid = recipe.grid()
+        self.table = recipe.table()
+        self._renderer: Renderer | None = None
         images = recipe.series.images
         self.pictured = set(np.rint(np.linspace(1, images, min(images, THUMBNAILS))).astype(int).tolist())
 
     def experiment(self, number: int) -> Experiment:
-        """The shot's experiment, with the structure factors that are here already."""
+        """The shot's experiment, with the table of structure factors that all shots share."""
         simulation = self.series.shot(number).simulation
-        config = simulation.structure_factors
-        bare = StructureFactors(default_F=1.0, dump=Path(os.devnull, "none"), interpolate=config.interpolate)
-        found = resolve(replace(simulation, structure_factors=bare))
-        wanted = config.interpolate if config.interpolate is not None else found.interpolation_choice == "tricubic"
-        interpolate = bool(wanted) and self.grid is not None
-        return replace(found, simulation=simulation, structure_factors=self.grid, interpolate=interpolate)
+        if self.table is not None:
+            simulation = simulation.changed(hkl=self.table, hkl_label=None, model=None)
+        return resolve(simulation, like=None if self._renderer is None else self._renderer.experiment)
+
+    def renderer(self, experiment: Experiment) -> Renderer:
+        """The renderer of all shots, for this one."""
+        if self._renderer is None:
+            series = self.series
+            self._renderer = Renderer(
+                experiment, device=series.device, precision=series.precision, threads=self.threads
+            )
+        else:
+            self._renderer.update(experiment)
+        return self._renderer
 
     def make(self, number: int) -> Made:
         """Render a shot and write its files."""
         shot = self.series.shot(number)
         with kernels():
-            result = simulate(
-                self.experiment(number),
-                device=self.series.device,
-                precision=self.series.precision,
-                threads=self.threads,
-            )
+            result = render_result(self.renderer(self.experiment(number)))
             spots = spot_table(result.experiment, bragg_images(result, self.threads))
             picture = thumbnail(_whole(result)) if number in self.pictured else None
             record = shot_record(result, shot.files[0].name, shot.outputs.seed)
@@ -207,7 +213,7 @@ def run_series(
             if client is not None:
                 from nbnumba.series.cluster import make_on_dask
 
-                finished = make_on_dask(client, replace(recipe, series=_with_whole_paths(series)), missing)
+                finished = make_on_dask(client, replace(recipe, series=_with_whole_paths(recipe.series)), missing)
             else:
                 used = _workers(series, missing, workers)
                 finished = _in_pool(recipe, missing, used) if used > 1 else _here(recipe, missing)
@@ -226,6 +232,8 @@ def _recipe(series: Series, folder: Folder, threads: int | None) -> Recipe:
     grid, _ = resolve_structure_factors(series.simulation.structure_factors)
     if grid is None:
         return Recipe(series, folder.path, None, (0, 0, 0, 0), "", threads)
+    # processes map the table; what it was made from may be large, or nothing that can be sent
+    series = replace(series, simulation=series.simulation.changed(hkl=None, hkl_label=None, model=None))
     path = folder.path / PARTS / "F.npy"
     with atomic_write(path) as handle:
         np.save(handle, grid.grid)

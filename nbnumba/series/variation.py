@@ -34,6 +34,7 @@ import numpy as np
 
 from nbnumba.errors import ConfigError, FileError
 from nbnumba.io.files import read_text
+from nbnumba.io.values import is_given
 from nbnumba.model.checked import Checked
 from nbnumba.model.config import Background, Beam, Crystal, Detector, Sampling, Scan, Simulation
 from nbnumba.model.field_types import hints_of
@@ -224,7 +225,7 @@ def _kinds(owner: type, field: str) -> set[Any]:
 
 def _variable(owner: type) -> dict[str, set[Any]]:
     """Fields of one value each, with the types that they take."""
-    single = {field.name: _kinds(owner, field.name) for field in fields(owner)}
+    single = {field.name: {kind for kind in _kinds(owner, field.name) if not is_given(kind)} for field in fields(owner)}
     return {name: kinds for name, kinds in single.items() if kinds <= {int, float, bool, str, Path, type(None)}}
 
 

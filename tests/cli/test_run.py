@@ -148,7 +148,7 @@ def test_a_missing_folder_stops_before_the_work(tmp_path: Path) -> None:
 ENDLESS = """
 import os, signal, sys, threading
 from nbnumba.cli.main import main
-from nbnumba.render.dispatch import Renderer
+from nbnumba.render.dispatch import renderer_of
 
 render = Renderer.render
 

@@ -24,7 +24,7 @@ from nbnumba.inspect.trace_schema import ALIASES, FACTORS
 from nbnumba.inspect.trace_text import format_value, trace_lines
 from nbnumba.io.raw import read_float_image
 from nbnumba.model.experiment import Experiment, resolve
-from nbnumba.render.dispatch import Renderer, make_plan, set_threads
+from nbnumba.render.dispatch import make_plan, renderer_of, set_threads
 from nbnumba.render.inputs import build_inputs
 from tests.conftest import CASES, GOLDEN
 
@@ -57,7 +57,7 @@ def test_pixels_are_those_of_the_image(name: str, monkeypatch: pytest.MonkeyPatc
     images = {}
     for kernel, plan in plans.items():
         images[kernel] = np.zeros((panel.s1, panel.fpixels), np.float32)
-        Renderer(inputs, plan).render(images[kernel])
+        renderer_of(inputs, plan).render(images[kernel])
     rng = np.random.default_rng(5)
     drawn = zip(rng.integers(panel.s0, panel.s1, 200), rng.integers(panel.f0, panel.f1, 200), strict=True)
     pixels = sorted((int(slow), int(fast)) for slow, fast in drawn)

@@ -20,9 +20,11 @@ import pytest
 from nbnumba.cli.build import build
 from nbnumba.cli.parse import is_flag, parse
 from nbnumba.model.experiment import resolve
-from nbnumba.render.dispatch import Plan, Renderer, make_plan
-from nbnumba.render.gpu.inputs import choose_variant
+from nbnumba.render.backend import Plan
+from nbnumba.render.dispatch import make_plan, renderer_of
+from nbnumba.render.gpu.case import CudaCase
 from nbnumba.render.inputs import KernelInputs, build_inputs
+from nbnumba.render.kernel_table import choose
 from tests.conftest import CASES, GOLDEN
 
 ROOT = Path(__file__).parents[2]
@@ -112,9 +114,7 @@ def make_jobs() -> dict[str, Job]:
 
 def make_gpu_plan(inputs: KernelInputs) -> Plan:
     """The plan that a GPU would be given."""
-    plan = make_plan(inputs, "cpu")
-    kernel = plan.kernel if plan.kernel == "general" else choose_variant(inputs, "auto")[0]
-    return Plan("cuda:0", kernel, (16, 16), "simulated")
+    return Plan("cuda:0", choose(CudaCase(inputs)).kernel.name, (16, 16), "simulated")
 
 
 def random_inputs(rng: np.random.Generator) -> KernelInputs:
@@ -161,7 +161,7 @@ def test_same_image_as_the_general_cpu_kernel(part, tmp_path):
     wrong = {}
     for name, job in jobs.items():
         expected = np.zeros(job.shape, np.float32)
-        Renderer(job.inputs, make_plan(job.inputs, "cpu", "double")).render(expected)
+        renderer_of(job.inputs, make_plan(job.inputs, "cpu", "double")).render(expected)
         largest = np.abs(images[name].astype(float) - expected).max()
         if not largest <= 1e-6 * expected.max():
             wrong[name] = largest / expected.max()

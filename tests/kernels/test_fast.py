@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 
 from nbnumba.kernels.cpu import fast as cpu_fast
+from nbnumba.kernels.cpu.tiles import NEAR
 from nbnumba.kernels.formulas.blocks import GAUSS, ROUND, SQUARE, TOPHAT, BeamBlock, CellBlock, CrystalBlock, PanelBlock
-from nbnumba.render import variants
+from nbnumba.render.cpu.case import TILES, CpuCase
+from nbnumba.render.kernel_table import LARGEST_ERROR, choose
 
 SHAPES = {"square": SQUARE, "round": ROUND, "gauss": GAUSS, "tophat": TOPHAT}
 NO_MASK = np.zeros((0, 0), np.uint8)
@@ -204,8 +206,8 @@ def check64(case, tiles=((4, 4), (32, 16))):
 
 def test_small_and_large_tiles_take_both_ways():
     case = Case()
-    reach = [variants.tile_reach(case.cells, case.sources, case.panel, tile) for tile in ((4, 4), (32, 16))]
-    assert reach[0] < variants.NEAR < reach[1]
+    reach = [CpuCase(case).tile_reach(tile) for tile in ((4, 4), (32, 16))]
+    assert reach[0] < NEAR < reach[1]
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -272,11 +274,11 @@ def test_exact_peak_and_forward_beam():
         assert case.render(kernel)[0, 0] == pytest.approx(expected, rel=1e-6)  # float32 storage
 
 
-@pytest.mark.parametrize("tile", variants.TILES)
+@pytest.mark.parametrize("tile", TILES)
 def test_single_phases_within_their_bound(tile):
     case = Case(orientations=40, N=(12, 12, 12))
-    error = variants.anchored_error(case.cells, case.sources, case.panel, case.crystal, tile)
-    assert error < variants.LARGEST_ERROR
+    error = CpuCase(case).error_of(tile)
+    assert error < LARGEST_ERROR
     largest, typical = errors(case.render(cpu_fast.render_fast32, tile=tile), naive(case))
     assert largest <= 1.3 * error + 1e-7  # slope of a peak's flank, float32 storage
     assert typical <= 80 * error / math.sqrt(40)
@@ -303,32 +305,37 @@ def test_extent_of_a_tile_is_the_largest_change_of_the_indices():
     changes = [directions(s + 8, f + 16) - directions(s, f), directions(s, f + 16) - directions(s + 8, f)]
     products = np.abs(np.array(changes) @ case.cells.reshape(-1, 3).T / case.sources[:, 3].min())
     expected = products.reshape(-1, 3, 3).max(axis=(0, 1))
-    extent = variants.tile_extent(case.cells, case.sources, panel, (16, 8))
+    extent = CpuCase(case).tile_extent((16, 8))
     np.testing.assert_allclose(extent, expected, rtol=0.05)  # the derivative, at a grid of points
 
 
 class Inputs:
     def __init__(self, case, steps):
-        self.panel, self.crystal, self.cell = case.panel, case.crystal, case.cell
+        self.panel, self.crystal, self.cell, self.beam = case.panel, case.crystal, case.cell, case.beam
         self.sources, self.cells, self.steps_per_pixel = case.sources, case.cells, steps
+
+
+def chosen(case, steps, precision="auto"):
+    choice = choose(CpuCase(Inputs(case, steps)), precision)
+    return choice.kernel.name, choice.tile
 
 
 def test_choice_of_kernel():
     case = Case(N=(12, 12, 12))
     case.panel = case.panel._replace(s1=2000, f1=2000, pix0_y=0.0, pixel_size=1e-5)
-    assert variants.choose_variant(Inputs(case, 10))[:2] == ("fast32", (32, 16))
-    assert variants.choose_variant(Inputs(case, 1))[0] == "fast64"
+    assert chosen(case, 10) == ("fast32", (32, 16))
+    assert chosen(case, 1)[0] == "fast64"
     case.crystal = case.crystal._replace(Na=1e5)
-    assert variants.choose_variant(Inputs(case, 10))[0] == "fast64"
-    assert variants.choose_variant(Inputs(case, 10), "mixed")[0] == "fast32"
+    assert chosen(case, 10)[0] == "fast64"
+    assert chosen(case, 10, "mixed")[0] == "fast32"
     case.crystal = case.crystal._replace(shape=GAUSS)
-    assert variants.choose_variant(Inputs(case, 10))[:2] == ("spots", (0, 0))
+    assert chosen(case, 10) == ("spots", (0, 0))
     case.crystal = case.crystal._replace(fudge=1e-12)
-    assert variants.choose_variant(Inputs(case, 10))[:2] == ("fast64", (8, 8))
+    assert chosen(case, 10) == ("fast64", (8, 8))
     case.crystal = case.crystal._replace(shape=ROUND)
-    assert variants.choose_variant(Inputs(case, 10))[:2] == ("fast64", (32, 16))
+    assert chosen(case, 10) == ("fast64", (32, 16))
     case.cell = case.cell._replace(h_range=2000, k_range=2000, l_range=2000)
-    assert variants.choose_variant(Inputs(case, 10))[0] == "general"
+    assert chosen(case, 10)[0] == "general"
 
 
 def test_rows_columns_and_mask_change_nothing_else():

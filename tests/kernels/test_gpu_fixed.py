@@ -16,8 +16,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nbnumba.render.gpu import inputs as gpu_inputs
-from nbnumba.render.gpu.inputs import LARGEST_FIXED_ERROR, choose_variant, fixed_error, fixed_point, largest_turn
+from nbnumba.render.gpu.case import TILE as HOST_TILE
+from nbnumba.render.gpu.case import CudaCase, fixed_error, fixed_point, largest_turn
 from nbnumba.render.inputs import KernelInputs
+from nbnumba.render.kernel_table import LARGEST_FIXED_ERROR, choose
 from tests.kernels.test_cuda_simulator import golden_inputs
 from tests.render.gpu.test_renderer import simulate_check
 
@@ -44,7 +46,7 @@ def vector(rng: np.random.Generator, longest: float) -> np.ndarray:
 
 
 def simulated_errors() -> None:
-    """An index and a phase are off by :func:`nbnumba.render.gpu.inputs.fixed_error` at most, beside float32's own rounding."""
+    """An index and a phase are off by :func:`nbnumba.render.gpu.case.fixed_error` at most, beside float32's own rounding."""
     from nbnumba.kernels.gpu.fast import as_fixed
     from nbnumba.kernels.gpu.fixed import axis_of, joined, to_fixed, write_anchor
 
@@ -107,11 +109,11 @@ def simulated_halves() -> None:
 
 
 def simulated_turns() -> None:
-    """No direction in a tile differs by more than :func:`nbnumba.render.gpu.inputs.largest_turn` from that of its middle."""
+    """No direction in a tile differs by more than :func:`nbnumba.render.gpu.case.largest_turn` from that of its middle."""
     from nbnumba.kernels.gpu.fast import TILE, middle, offset
 
     rng = np.random.default_rng(2)
-    assert TILE == gpu_inputs.TILE
+    assert TILE == HOST_TILE
     closest = 0.0
     for name in CASES:
         panel = golden_inputs(name).panel._replace(f0=5, s0=3)
@@ -157,20 +159,20 @@ def test_factors_fit_into_32_bits(name, cell):
 
 def test_what_does_not_fit_is_rendered_in_float64():
     inputs = altered("shape_square_even_odd", 1.0, 1.0, 5)
-    assert choose_variant(inputs, "auto")[0] == "fixed"
-    assert choose_variant(inputs, "mixed")[0] == "fast32"
+    assert choose(CudaCase(inputs), "auto").kernel.name == "fixed"
+    assert choose(CudaCase(inputs), "mixed").kernel.name == "fast32"
     # too many cells for the error's bound; cells so large that an index leaves every number of whole bits
     many = altered("shape_square_even_odd", 1.0, 1.0, 3000)
     assert LARGEST_FIXED_ERROR < fixed_error(many) < math.inf
-    assert choose_variant(many, "auto")[0] == "fast64"
+    assert choose(CudaCase(many), "auto").kernel.name == "fast64"
     huge = altered("shape_square_even_odd", 1e7, 1.0, 1)
     assert fixed_error(huge) == math.inf
-    assert choose_variant(huge, "auto")[0] == "fast64"
+    assert choose(CudaCase(huge), "auto").kernel.name == "fast64"
     # the crystal inside a tile, and axes for which no bound is known
     near = replace(inputs, panel=inputs.panel._replace(layers=1, layer_step=1.0))
     skew = replace(inputs, panel=inputs.panel._replace(fdet_x=inputs.panel.sdet_x, fdet_y=0.5))
     for other in (near, skew):
         assert fixed_error(other) == math.inf
-        assert choose_variant(other, "auto")[0] == "fast64"
+        assert choose(CudaCase(other), "auto").kernel.name == "fast64"
     too_many = altered("shape_square_even_odd", 1.0, 1.0, 2**23 + 1)
-    assert choose_variant(too_many, "auto")[0] == "general"
+    assert choose(CudaCase(too_many), "auto").kernel.name == "general"

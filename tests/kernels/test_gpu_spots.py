@@ -18,10 +18,12 @@ from numba import cuda
 
 from nbnumba.kernels.formulas.blocks import CellBlock
 from nbnumba.kernels.formulas.spots_shell import PAIR, H, L, spot_radius
-from nbnumba.render import variants
-from nbnumba.render.dispatch import Plan, Renderer, make_plan
-from nbnumba.render.gpu import inputs as gpu_inputs
+from nbnumba.render.backend import Plan
+from nbnumba.render.cpu.case import CpuCase
+from nbnumba.render.dispatch import make_plan, renderer_of
+from nbnumba.render.gpu.case import CudaCase
 from nbnumba.render.inputs import KernelInputs
+from nbnumba.render.kernel_table import SPOTS, choose
 from tests.kernels.test_fast import LAYERS, Case
 from tests.kernels.test_spots import PER_AXIS
 
@@ -118,7 +120,7 @@ def on_cpu(inputs: KernelInputs, precision: str, fill: float = 0.0) -> np.ndarra
     image = np.full(SIZE, fill, np.float32)
     plan = make_plan(inputs, "cpu", precision)
     assert plan.kernel == ("general" if precision == "double" else "spots")
-    Renderer(inputs, plan).render(image)
+    renderer_of(inputs, plan).render(image)
     return image
 
 
@@ -232,13 +234,13 @@ def test_choice_is_the_cpus():
     for fields in (narrow, dict(N=(3, 2, 4)), narrow | dict(curved=1), narrow | dict(fdet_x=0.1)):
         for shape in ("gauss", "tophat", "square", "round"):
             inputs = make_inputs(**({"shape": shape} | fields))
-            on_gpu, reason = gpu_inputs.choose_variant(inputs, "auto")
-            assert (on_gpu == "spots") == (variants.choose_variant(inputs)[0] == "spots")
-            assert (on_gpu == "spots") == (shape in SHAPES and fields is narrow)
-            assert reason
+            on_gpu = choose(CudaCase(inputs))
+            assert (on_gpu.kernel is SPOTS) == (choose(CpuCase(inputs)).kernel is SPOTS)
+            assert (on_gpu.kernel is SPOTS) == (shape in SHAPES and fields is narrow)
+            assert on_gpu.reason
     inputs = make_inputs(shape="gauss", **WIDE["gauss"])
     large = replace(inputs, cell=inputs.cell._replace(h_range=2000, k_range=2000, l_range=2000))
-    assert gpu_inputs.choose_variant(large, "auto")[0] == "general"
+    assert choose(CudaCase(large)).kernel.name == "general"
 
 
 def _sort(n: int) -> tuple[np.ndarray, np.ndarray]:
@@ -306,7 +308,7 @@ def _job(folder: Path) -> None:
         image, shares, repeated = np.full(SIZE, job.fill, np.float32), [], 0
         renderer.render(image, shares.append)
         images |= {name: image, f"{name} shares": np.array(shares), f"{name} repeated": np.array(repeated)}
-        (layout, *_) = renderer.states[0].spots._layouts.values()
+        (layout, *_) = renderer.states[0].launcher.painter._layouts.values()
         images[f"{name} parts"] = np.array(layout.parts)
         if name == "whole":
             timing = time_on_device(renderer, 1)

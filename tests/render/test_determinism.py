@@ -49,7 +49,7 @@ def render_all(folder: Path) -> dict[str, str]:
     from nbnumba.cli.parse import parse
     from nbnumba.model.experiment import resolve
     from nbnumba.readout.noise import noise_image
-    from nbnumba.render.dispatch import Renderer, make_plan, set_threads
+    from nbnumba.render.dispatch import make_plan, renderer_of, set_threads
     from nbnumba.render.inputs import build_inputs
 
     found, F = {}, write_factors(folder)
@@ -59,7 +59,7 @@ def render_all(folder: Path) -> dict[str, str]:
         assert plan.kernel == name.split(",")[0], plan
         for threads in range(1, THREADS + 1):
             set_threads(threads)
-            renderer = Renderer(inputs, plan)
+            renderer = renderer_of(inputs, plan)
             for again in range(2):
                 image = np.zeros((100, 150), np.float32)
                 ended = renderer.render(image)

@@ -25,7 +25,9 @@ from nbnumba.model.experiment import resolve
 from nbnumba.render import devices, dispatch
 from nbnumba.render.devices import Device, Survey
 from nbnumba.render.gpu import inputs as gpu_inputs
+from nbnumba.render.gpu.case import CudaCase
 from nbnumba.render.inputs import build_inputs
+from nbnumba.render.kernel_table import choose
 from nbnumba.render.simulate import simulate
 from tests.compiled import from_python
 
@@ -162,16 +164,18 @@ def test_a_failure_midway_falls_back_in_auto_only(found, monkeypatch):
     """The image is the CPU's, and a warning says why; a GPU asked for by name fails."""
 
     class Broken:
-        plan = None
+        def __init__(self, inputs, plan):
+            self.inputs, self.plan = inputs, plan
 
         def new_image(self, shape):
             return np.ones(shape, np.float32)
 
-        def render(self, image, progress=None):
+        def render(self, image, progress=None, on_rows=None):
             raise DeviceError("cuda:0 (NVIDIA H200) failed: out of luck")
 
     expected = simulate(small(), device="cpu")
-    monkeypatch.setattr("nbnumba.render.simulate.make_renderer", lambda *args: Broken())
+    found(Survey((H200,)))
+    monkeypatch.setattr("nbnumba.render.gpu.backend.CudaBackend.make", Broken)
     result = simulate(small(), device="auto")
     np.testing.assert_array_equal(result.image, expected.image)
     assert result.device == "cpu"
@@ -339,10 +343,9 @@ def test_the_public_function_on_a_device():
 def test_tables_beyond_32_bits_go_to_the_general_kernel():
     inputs = build_inputs(resolve(small()))
     cell = inputs.cell._replace(h_range=1300, k_range=1300, l_range=1300, has_hkl=1)
-    assert gpu_inputs.choose_variant(replace(inputs, cell=cell), "auto") == (
-        "general",
-        "more structure factors than the fast kernels can number",
-    )
+    choice = choose(CudaCase(replace(inputs, cell=cell)))
+    assert choice.kernel.name == "general"
+    assert choice.reason == "more structure factors than the fast kernels can number"
 
 
 def test_cuda_packages_that_are_not_there_have_no_version(monkeypatch):

@@ -15,12 +15,13 @@ import weakref
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
 
 from nbnumba.kernels.jit.cuda import cuda
+from nbnumba.memory import derived
 from nbnumba.render.devices import Device
 
 #: Lanes and pinned images that are kept while nobody uses them.
@@ -186,7 +187,7 @@ def stay_current(index: int) -> None:
             cuda.select_device(index)
 
 
-def release(index: int, held: dict[str, Any] | None = None) -> None:
+def release(index: int, held: dict[str, Any] | list[Any] | None = None) -> None:
     """Give back to a device what nobody holds, and what ``held`` does.
 
     Numba puts that off, and does it in the end wherever it is, be the device current there or not; the driver then refuses.
@@ -222,19 +223,7 @@ _given_up: list[Any] = []
 #: of all devices together
 pinned_images = PinnedImages()
 
-_resident: dict[tuple[Any, ...], tuple[weakref.ref[np.ndarray], Any]] = {}
-
 
 def resident(device: Device, tag: tuple[Any, ...], source: np.ndarray, build: Callable[[], np.ndarray]) -> Any:
     """The device's copy of what ``build`` makes of ``source``, made once for as long as ``source`` lives."""
-    key = (device.index, id(source), *tag)
-    held = _resident.get(key)
-    if held is None or held[0]() is not source:
-        made = cuda.to_device(build())
-        held = _resident[key] = (weakref.ref(source, lambda _: _forget(key)), made)
-    return held[1]
-
-
-def _forget(key: tuple[Any, ...]) -> None:
-    held = {"table": _resident.pop(key, None)}
-    release(key[0], held)
+    return derived(source, (device.index, *tag), lambda: cuda.to_device(build()), partial(release, device.index))

@@ -11,19 +11,22 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from nbnumba.errors import DeviceError
+from nbnumba.errors import ConfigError, DeviceError
 from nbnumba.kernels.formulas.blocks import CellBlock
 from nbnumba.kernels.jit.cuda import cuda
+from nbnumba.render.backend import OnRows, PanelRenderer, Plan, Progress
 from nbnumba.render.devices import Device
+from nbnumba.render.gpu.case import TILE
 from nbnumba.render.gpu.failures import guarded
-from nbnumba.render.gpu.inputs import TILE
+from nbnumba.render.gpu.launchers import LAUNCHERS, NEVER, Window
 from nbnumba.render.gpu.memory import give_up_if_lost, pinned_images
-from nbnumba.render.gpu.spots import batch_bytes
-from nbnumba.render.gpu.state import NEVER, DeviceState, Window
+from nbnumba.render.gpu.state import DeviceState, Done, Finished
+from nbnumba.render.gpu.targets import DeviceTarget, HostTarget, Target, check_device_image
 from nbnumba.render.inputs import KernelInputs
 
 #: Share of the free memory of a device that is taken.
@@ -47,7 +50,7 @@ def table_bytes(inputs: KernelInputs) -> int:
     return entries * 8 + inputs.cells.nbytes + inputs.sources.nbytes * 3
 
 
-class GpuRenderer:
+class GpuRenderer(PanelRenderer):
     """Renders one panel on one or more GPUs: tables are on the devices, and kernels compiled, when this is made.
 
     Raises
@@ -56,7 +59,7 @@ class GpuRenderer:
         A device fails or has too little memory.
     """
 
-    def __init__(self, inputs: KernelInputs, plan: Any, devices: tuple[Device, ...]) -> None:
+    def __init__(self, inputs: KernelInputs, plan: Plan, devices: tuple[Device, ...]) -> None:
         self.inputs, self.plan, self.devices = inputs, plan, devices
         self._lock = threading.Lock()
         self.states = []
@@ -66,14 +69,19 @@ class GpuRenderer:
                 self.states.append(DeviceState(device, inputs, plan.kernel))
                 self.limit = min(self.limit, self._room(device))
 
+    def update(self, inputs: KernelInputs, plan: Plan) -> None:
+        """Render other inputs from now on, whose kernel, panel's shape and array types are those of before."""
+        self.inputs, self.plan = inputs, plan
+        for state in self.states:
+            with on_device(state.device):
+                state.update(inputs)
+
     def _room(self, device: Device) -> int:
         """Pixels of a band that two of fit into the device's free memory, masks included."""
         with cuda.gpus[device.index]:
             free = cuda.current_context().get_memory_info()[0]
-        # two bands and their masks; a sum for each pixel, and the lists of a batch
-        per_pixel = 18 if self.plan.kernel == "spots" else 10
-        lists = batch_bytes() if self.plan.kernel == "spots" else 0
-        pixels = int(min(max(free * SHARE - lists, 0) / per_pixel, NEVER / 2))
+        launcher = LAUNCHERS[self.plan.kernel]
+        pixels = int(min(max(free * SHARE - launcher.list_bytes, 0) / launcher.pixel_bytes, NEVER / 2))
         if pixels < TILE * self.inputs.panel.fpixels:
             need = table_bytes(self.inputs) / 2**30
             raise DeviceError(f"not enough memory on {device}: {need:.1f} GiB of tables leave no room for an image")
@@ -91,7 +99,7 @@ class GpuRenderer:
         """The region cut into bands of whole tiles: one, unless memory or several devices ask for more."""
         row0, row1, f0, f1 = region
         rows, n = int(min(self.limit / max(1, f1 - f0), row1 - row0)), len(self.devices)
-        if self.plan.kernel == "spots":  # which looks through all orientations for every band
+        if not LAUNCHERS[self.plan.kernel].takes_bands:
             rows = max(1, min(rows, -(-(row1 - row0) // n)))
             return [(start, min(start + rows, row1), f0, f1) for start in range(row0, row1, rows)]
         if n > 1:
@@ -102,8 +110,8 @@ class GpuRenderer:
         starts = [row0, *range((row0 // TILE * TILE) + rows, row1, rows)]
         return [(start, end, f0, f1) for start, end in zip(starts, [*starts[1:], row1], strict=True) if end > start]
 
-    def render(self, image: np.ndarray, progress: Callable[[float], None] | None = None) -> bool:
-        """Render into ``image`` (spixels, fpixels) float32; returns whether interpolation ended on the way.
+    def render(self, image: Any, progress: Progress | None = None, on_rows: OnRows | None = None) -> bool:
+        """Render into ``image`` (spixels, fpixels) float32 of the host; returns whether interpolation ended on the way.
 
         As the CPU's renderer: what comes, in raster order, after the first pixel in which interpolation ended is rendered
         again without it.
@@ -113,29 +121,64 @@ class GpuRenderer:
         DeviceError
             A device fails.
         """
+        pinned = pinned_images.is_pinned(image)
+        return self._render(HostTarget(image, self.inputs.mask, pinned), progress, on_rows)
+
+    def check_device_image(self, image: Any, shape: tuple[int, int]) -> None:
+        """Refuse an image that :meth:`render_on_device` cannot render into.
+
+        Raises
+        ------
+        ConfigError
+            It is no array on a device, of another shape, type or layout, or several devices share the image.
+        """
+        if len(self.states) > 1:
+            raise ConfigError(f"out is an array on one GPU, but {self.plan.device} share the image: take one of them")
+        with on_device(self.states[0].device), cuda.gpus[self.states[0].device.index]:
+            check_device_image(image, shape)
+
+    def render_on_device(
+        self, image: Any, light: np.ndarray | None, progress: Progress | None = None, on_rows: OnRows | None = None
+    ) -> bool:
+        """As :meth:`render`, into an image on the device, and add ``light`` (spixels, fpixels) float32.
+
+        Raises
+        ------
+        DeviceError
+            The device fails.
+        """
+        device = self.states[0].device
+        with on_device(device), cuda.gpus[device.index]:
+            target = DeviceTarget(image, light)
+        return self._render(target, progress, on_rows)
+
+    def _render(self, target: Target, progress: Progress | None, on_rows: OnRows | None) -> bool:
         panel, cell = self.inputs.panel, self.inputs.cell
-        self._render_region(image, cell, [(panel.s0, panel.s1, panel.f0, panel.f1)], progress)
-        if self.plan.kernel != "general" or not cell.interpolate:
+        region = (panel.s0, panel.s1, panel.f0, panel.f1)
+        if not cell.interpolate:
+            self._render_region(target, cell, [region], progress, on_rows)
             return False
+        # rows are final when it is known whether interpolation ended in one before
+        self._render_region(target, cell, [region], progress, None)
         first = NEVER
         for state in self.states:
             with on_device(state.device):
                 first = min(first, state.first_fallen())
-        if first == NEVER:
-            return False
-        if not cell.fallback_each:
+        if first != NEVER and not cell.fallback_each:
             s, f = divmod(first, panel.fpixels)
             regions = [(s, s + 1, f + 1, panel.f1), (s + 1, panel.s1, panel.f0, panel.f1)]
-            self._render_region(image, cell._replace(interpolate=0), regions, progress)
-        return True
+            self._render_region(target, cell._replace(interpolate=0), regions, progress, None)
+        if on_rows is not None:
+            on_rows(panel.s0, panel.s1)
+        return bool(first != NEVER)
 
-    def _render_region(self, image: np.ndarray, cell: CellBlock, regions: list[Window], progress: Any) -> None:
+    def _render_region(
+        self, target: Target, cell: CellBlock, regions: list[Window], progress: Any, on_rows: OnRows | None
+    ) -> None:
         windows = [w for region in regions if region[3] > region[2] for w in self.windows(region)]
         if not windows:
             return
         total = sum(w[1] - w[0] for w in windows)
-        whole = image.shape[1] == windows[0][3] - windows[0][2] and len({w[2:] for w in windows}) == 1
-        direct = bool(whole and not self.inputs.mask.size and pinned_images.is_pinned(image))
         shares: dict[Window, float] = {}
 
         def done(window: Window, share: float) -> None:
@@ -143,13 +186,18 @@ class GpuRenderer:
             if progress is not None:
                 progress(sum(shares.values()) / total)
 
+        def finished(window: Window) -> None:
+            if on_rows is not None:
+                on_rows(window[0], window[1])
+            done(window, 1.0)
+
         if len(self.states) == 1:
             with on_device(self.states[0].device):
-                self.states[0].work(iter(windows), cell, image, direct, done)
+                self.states[0].work(iter(windows), cell, target, done, finished)
         else:
-            self._share(windows, cell, image, direct, done)
+            self._share(windows, cell, target, done, finished)
 
-    def _share(self, windows: list[Window], cell: CellBlock, image: np.ndarray, direct: bool, done: Any) -> None:
+    def _share(self, windows: list[Window], cell: CellBlock, target: Target, done: Done, finished: Finished) -> None:
         """A thread for each device; each takes the next window when it is ready for one."""
         queue, errors, stop = iter(windows), [], threading.Event()
 
@@ -161,16 +209,16 @@ class GpuRenderer:
                     return
                 yield window
 
-        def locked(window: Window, share: float) -> None:
+        def locked(tell: Callable[..., None], *of: Any) -> None:
             with self._lock:
-                done(window, share)
+                tell(*of)
             if stop.is_set():
                 raise Stopped
 
         def run(state: DeviceState) -> None:
             try:
                 with on_device(state.device):
-                    state.work(take(), cell, image, direct, locked)
+                    state.work(take(), cell, target, partial(locked, done), partial(locked, finished))
             except BaseException as error:  # raised again in the caller's thread
                 errors.append(error)
                 stop.set()

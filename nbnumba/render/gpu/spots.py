@@ -160,26 +160,36 @@ class SpotsPainter:
     def __init__(
         self, inputs: KernelInputs, device: Device, sources: Any, cells: Any, table: Any, stills: int = 1
     ) -> None:
-        self.orientations, self.domains = np.int32(len(inputs.cells)), np.int32(len(inputs.cells) // stills)
         self.stills, self.device = stills, device
-        self.inputs, self.sources, self.cells, self.table = inputs, sources, cells, table
         self.lists = _lists.get(device.index) or _lists.setdefault(device.index, Lists())
-        self.shell = prepare_shell(inputs.panel, inputs.crystal, inputs.sources, inputs.cells)
-        self.radius = float(self.shell.radius)
-        self.stars = cuda.to_device(self.shell.stars)
-        squares, products = spot_form(inputs.crystal)
-        self.form = (*map(float, squares), *map(float, products))
+        self.stars: Any = None
+        self._layouts: dict[Window, Layout] = {}
+        self._last: WeakKeyDictionary[Lane, Batch] = WeakKeyDictionary()
+        self.update(inputs, sources, cells, table)
         self.variant = (int(inputs.beam.per_term), int(inputs.panel.layers * inputs.panel.oversample**2 == 1))
         self.paint = Starter(gpu_spots.paint_kernel(*self.variant), gpu_spots.PAINTERS)
         self.find = Starter(gpu_spots.find_spots, gpu_spots.FINDERS)
         self.place = Starter(gpu_spots.place_tiles, gpu_spots.PLACERS)
         self.fill = Starter(gpu_spots.fill_lists, gpu_spots.FINDERS)
         self.close = Starter(gpu_spots.close_pixels, gpu_spots.PAINTERS)
+
+    def update(self, inputs: KernelInputs, sources: Any, cells: Any, table: Any) -> None:
+        """Take other inputs that the same compiled kernels render; arguments as those of the class."""
+        self.orientations, self.domains = np.int32(len(inputs.cells)), np.int32(len(inputs.cells) // self.stills)
+        self.inputs, self.sources, self.cells, self.table = inputs, sources, cells, table
+        self.shell = prepare_shell(inputs.panel, inputs.crystal, inputs.sources, inputs.cells)
+        self.radius = float(self.shell.radius)
+        if self.stars is not None and self.stars.shape == self.shell.stars.shape:
+            self.stars.copy_to_device(self.shell.stars)
+        else:
+            self.stars = cuda.to_device(self.shell.stars)
+        squares, products = spot_form(inputs.crystal)
+        self.form = (*map(float, squares), *map(float, products))
         self.n_pairs = len(inputs.sources) * len(inputs.cells)
         # pairs of a batch, as far as the lists of the tiles are concerned; numbers in these; rows of a thread, by parts
         self.limit, self.capacity, self.rooms = self.n_pairs, 0, dict[int, int]()
-        self._layouts: dict[Window, Layout] = {}
-        self._last: WeakKeyDictionary[Lane, Batch] = WeakKeyDictionary()
+        self._layouts.clear()
+        self._last.clear()
 
     def is_compiled(self) -> bool:
         """Whether the kernels are at hand, from an earlier image of this process."""

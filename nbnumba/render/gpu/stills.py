@@ -14,13 +14,14 @@ import numpy as np
 
 from nbnumba.errors import ConfigError
 from nbnumba.kernels.formulas.spots_shell import is_for
-from nbnumba.kernels.gpu.table import find_grid
 from nbnumba.kernels.jit.cuda import cuda
 from nbnumba.render.devices import Device
 from nbnumba.render.gpu.memory import pinned_images
 from nbnumba.render.gpu.renderer import on_device
-from nbnumba.render.gpu.state import DeviceState, fetch, stop, wait_for
+from nbnumba.render.gpu.state import DeviceState, stop, wait_for
+from nbnumba.render.gpu.targets import fetch
 from nbnumba.render.inputs import KernelInputs
+from nbnumba.render.kernel_table import SPOTS
 
 
 def share_all_but_orientations(stills: Sequence[KernelInputs]) -> bool:
@@ -64,7 +65,7 @@ class StillsRenderer:
         self.inputs = replace(stills[0], cells=np.concatenate([x.cells for x in stills]))
         self.number, self.device = len(stills), device
         with on_device(device):
-            self.state = DeviceState(device, self.inputs, "spots", self.number)
+            self.state = DeviceState(device, self.inputs, SPOTS.name, self.number)
 
     def render(self) -> np.ndarray:
         """Photons of all stills, (stills, spixels, fpixels) float32; 0 outside the region and where the mask is.
@@ -84,12 +85,12 @@ class StillsRenderer:
             part = np.ascontiguousarray(mask[rows, columns]) if mask.size else None
             shown = state.no_mask if part is None else cuda.to_device(part, stream=lane.stream)
             try:
-                band = state.start(find_grid("spots", window), lane, window, self.inputs.cell, shown)
+                band = state.start(state.grid(window), lane, window, self.inputs.cell, shown)
                 whole = images[:, rows, columns].shape == images.shape and part is None
                 target = images if whole else lane.staging(band.shape)
                 fetch(lane, band, target)
                 wait_for(lane, 1, None)
-                state.settle(lane, target, (panel.s1 - panel.s0, panel.f1 - panel.f0))
+                state.settle(lane, lambda: fetch(lane, band, target))
             except BaseException:
                 stop(lane, (images, state))
                 raise

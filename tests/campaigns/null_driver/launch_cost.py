@@ -56,7 +56,7 @@ def measure() -> dict[str, float]:
             "render": cost(lambda: renderer.render(image)),
         }
         given: list[tuple[Any, ...]] = []
-        state.kernel = lambda *arguments: given.append(arguments)
+        state.launcher.starter = lambda *arguments: given.append(arguments)
         state.start(grid, lane, window, inputs.cell, state.no_mask)
         _, stream, *arguments = given[0]
         kernel = find_kernel("fast32", inputs.crystal.shape, panel.curved, 0)

@@ -13,7 +13,8 @@ from nbnumba.kernels.cpu.trace import record_pixel
 from nbnumba.kernels.formulas.blocks import GAUSS, TOPHAT
 from nbnumba.kernels.formulas.pixel import COLUMNS
 from nbnumba.model.experiment import resolve
-from nbnumba.render.dispatch import Plan, Renderer, make_plan
+from nbnumba.render.backend import Plan
+from nbnumba.render.dispatch import make_plan, renderer_of
 from nbnumba.render.inputs import KernelInputs, build_inputs
 
 #: Images whose brightest pixel is below the first hold no normal float32, above the second infinite ones.
@@ -60,7 +61,7 @@ def render(inputs: KernelInputs, plan: Plan, kind: type = np.float32) -> np.ndar
     """Image of a plan; whole panel, black outside the region."""
     rows = inputs.panel.s1 if not inputs.mask.size else max(inputs.panel.s1, inputs.mask.shape[0])
     image = np.zeros((rows, inputs.panel.fpixels), kind)
-    Renderer(inputs, plan).render(image)
+    renderer_of(inputs, plan).render(image)
     return image
 
 

@@ -13,7 +13,7 @@ from tests.campaigns.stress.dice import Dice
 
 #: Inner steps that an experiment may take; detectors shrink until they do.
 BUDGET = 120_000
-#: Inner steps of a large experiment, for which float32 phases are worth their while (``variants.FEWEST_STEPS``).
+#: Inner steps of a large experiment, for which float32 phases are worth their while (``render.cpu.case.FEWEST_STEPS``).
 LARGE = 10_500_000
 SHAPES = ("-square_xtal", "-square_xtal", "-square_xtal", "-round_xtal", "-gauss_xtal", "-tophat_spots")
 CONVENTIONS = ("", "-mosflm", "-denzo", "-adxv", "-xds", "-dials", "custom", "custom")

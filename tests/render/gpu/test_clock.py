@@ -12,7 +12,8 @@ from bench.gpu.timings import SQUARE
 from nbnumba.render.devices import Device
 from nbnumba.render.gpu import clock as gpu_clock
 from nbnumba.render.gpu.clock import ClockLog
-from nbnumba.render.timing import INSTRUCTIONS, DeviceTiming, Timing, issue_limit
+from nbnumba.render.kernel_table import TABLE
+from nbnumba.render.timing import DeviceTiming, Timing, issue_limit
 from tests.bench.test_gpu import wait_until
 from tests.campaigns.null_driver import build
 from tests.campaigns.null_driver.session import run
@@ -115,4 +116,4 @@ def test_without_a_clock_there_are_no_readings(nvml, library) -> None:
 def test_instructions_are_those_of_the_machine_code(kernel: str, row: str) -> None:
     counted = cuda_resources.measure(row, "9.0").instructions
     assert counted is not None
-    assert INSTRUCTIONS["numba-cuda", kernel] == pytest.approx(counted, rel=0.01)
+    assert TABLE[kernel].cost.instructions["numba-cuda"] == pytest.approx(counted, rel=0.01)

@@ -20,8 +20,8 @@ import numpy as np
 import pytest
 
 from nbnumba.errors import DeviceError
+from nbnumba.render.backend import Plan
 from nbnumba.render.devices import Device
-from nbnumba.render.dispatch import Plan
 from nbnumba.render.inputs import KernelInputs
 from tests.kernels.test_cuda_simulator import golden_inputs
 
@@ -214,14 +214,14 @@ def simulated_nothing_to_render() -> None:
 @contextmanager
 def long_launches() -> Iterator[None]:
     """Let every launch be one that may take long."""
-    from nbnumba.render.gpu import state as gpu_state
+    from nbnumba.render.gpu.launchers import Launcher
 
-    before = dict(gpu_state.LONG)
-    gpu_state.LONG.update(dict.fromkeys(before, 0))
+    before = Launcher.is_long
+    Launcher.is_long = lambda self, window: True  # type: ignore[method-assign]
     try:
         yield
     finally:
-        gpu_state.LONG.update(before)
+        Launcher.is_long = before  # type: ignore[method-assign]
 
 
 def simulated_kernels_tell_how_far_they_are() -> None:

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nbnumba.render.backend import Plan
 from nbnumba.render.devices import Device
-from nbnumba.render.dispatch import Plan
 from nbnumba.render.gpu import split as gpu_split
 from nbnumba.render.gpu.split import MOST_CHAPTERS, MOST_MEMORY, STAGED, chapter_of, portions_of
 from tests.campaigns.null_driver.build import missing
@@ -88,7 +88,7 @@ def simulated_bits(name: str) -> None:
         image = renderer.new_image((panel.s1 + 3, panel.f1 + 3))
         renderer.render(image)
         images.append(image[s0 : s0 + 3, f0 : f0 + 3].copy())
-        portions.append(renderer.states[0].portions((s0, s0 + 3, f0, f0 + 3)))
+        portions.append(renderer.states[0].launcher.portions((s0, s0 + 3, f0, f0 + 3)))
     assert portions[0] == 1 < portions[1]
     assert images[0].max() > 0
     np.testing.assert_array_equal(images[0], images[1])

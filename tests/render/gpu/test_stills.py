@@ -10,8 +10,8 @@ import pytest
 
 from nbnumba.errors import ConfigError
 from nbnumba.kernels.jit.cuda_choice import PACKAGES
+from nbnumba.render.backend import Plan
 from nbnumba.render.devices import Device
-from nbnumba.render.dispatch import Plan
 from nbnumba.render.inputs import KernelInputs
 from tests.campaigns.null_driver.build import missing
 from tests.campaigns.null_driver.session import run

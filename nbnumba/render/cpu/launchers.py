@@ -1,0 +1,170 @@
+"""How each row of the plan table is called on the CPU.
+
+To add a kernel: a class here, its row in :data:`LAUNCHERS`, its row in :mod:`nbnumba.render.kernel_table`.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import numpy as np
+
+from nbnumba.kernels.formulas.blocks import CellBlock
+from nbnumba.memory import derived
+from nbnumba.render.backend import Progress
+from nbnumba.render.cpu.case import ROWS_TOGETHER
+from nbnumba.render.inputs import KernelInputs
+from nbnumba.render.kernel_table import FAST32, FAST64, GENERAL, SPOTS
+
+
+class Launcher(ABC):
+    """A kernel of the CPU.
+
+    Attributes
+    ----------
+    rows_together : int
+        Rows that it takes together: bands are whole numbers of them. 0: it takes one orientation after the other, all rows
+        at once.
+    tells_progress : bool
+        Whether it calls ``progress`` itself.
+    """
+
+    rows_together: ClassVar[int] = ROWS_TOGETHER
+    tells_progress: ClassVar[bool] = False
+
+    def __init__(self) -> None:
+        self._kernel = self._load()
+
+    @abstractmethod
+    def _load(self) -> Callable[..., Any]:
+        """The kernel's function; its module is slow to import."""
+
+    def table(self, inputs: KernelInputs) -> np.ndarray:
+        """The structure factors as the kernel takes them; made once for as long as the array that they come from lives."""
+        tag = ("F2 row", inputs.cell.default_F, inputs.cell.has_hkl)
+        table: np.ndarray = derived(inputs.Fhkl, tag, inputs.F2_table)
+        return table
+
+    @abstractmethod
+    def run(
+        self,
+        image: np.ndarray,
+        inputs: KernelInputs,
+        cell: CellBlock,
+        table: np.ndarray,
+        row0: int,
+        row1: int,
+        tile: tuple[int, int],
+        *,
+        fell_out: np.ndarray,
+        progress: Progress | None,
+    ) -> None:
+        """Render rows ``row0 <= s < row1``; see the kernels' modules for what the arguments are."""
+
+
+def _blocks(x: KernelInputs, cell: CellBlock, table: np.ndarray) -> tuple[Any, ...]:
+    return x.panel, x.crystal, cell, x.beam, x.sources, x.cells, table, x.mask
+
+
+class GeneralLauncher(Launcher):
+    """``general``: every flag, float64 throughout."""
+
+    rows_together = 1
+
+    def _load(self) -> Callable[..., Any]:
+        from nbnumba.kernels.cpu.general import render_general
+
+        return render_general
+
+    def table(self, inputs: KernelInputs) -> np.ndarray:
+        """F itself."""
+        return inputs.Fhkl
+
+    def run(
+        self,
+        image: np.ndarray,
+        inputs: KernelInputs,
+        cell: CellBlock,
+        table: np.ndarray,
+        row0: int,
+        row1: int,
+        tile: tuple[int, int],
+        *,
+        fell_out: np.ndarray,
+        progress: Progress | None,
+    ) -> None:
+        """Render rows; ``fell_out`` is set where interpolation ended."""
+        self._kernel(image, *_blocks(inputs, cell, table), row0, row1, fell_out)
+
+
+class FastLauncher(Launcher):
+    """``fast64``: tiles with float64 phases."""
+
+    def _load(self) -> Callable[..., Any]:
+        from nbnumba.kernels.cpu.fast import render_fast64
+
+        return render_fast64
+
+    def run(
+        self,
+        image: np.ndarray,
+        inputs: KernelInputs,
+        cell: CellBlock,
+        table: np.ndarray,
+        row0: int,
+        row1: int,
+        tile: tuple[int, int],
+        *,
+        fell_out: np.ndarray,
+        progress: Progress | None,
+    ) -> None:
+        """Render rows tile by tile."""
+        self._kernel(image, *_blocks(inputs, cell, table), row0, row1, tile)
+
+
+class Fast32Launcher(FastLauncher):
+    """``fast32``: tiles with anchored float32 phases."""
+
+    def _load(self) -> Callable[..., Any]:
+        from nbnumba.kernels.cpu.fast import render_fast32
+
+        return render_fast32
+
+
+class SpotsLauncher(Launcher):
+    """``spots``: reflection by reflection."""
+
+    rows_together = 0
+    tells_progress = True
+
+    def _load(self) -> Callable[..., Any]:
+        from nbnumba.kernels.cpu.spots import render_spots
+
+        return render_spots
+
+    def run(
+        self,
+        image: np.ndarray,
+        inputs: KernelInputs,
+        cell: CellBlock,
+        table: np.ndarray,
+        row0: int,
+        row1: int,
+        tile: tuple[int, int],
+        *,
+        fell_out: np.ndarray,
+        progress: Progress | None,
+    ) -> None:
+        """Render all rows, pair by pair of a source and an orientation."""
+        self._kernel(image, *_blocks(inputs, cell, table), row0, row1, progress)
+
+
+#: Rows of the plan table and what calls them.
+LAUNCHERS: dict[str, type[Launcher]] = {
+    SPOTS.name: SpotsLauncher,
+    FAST32.name: Fast32Launcher,
+    FAST64.name: FastLauncher,
+    GENERAL.name: GeneralLauncher,
+}

@@ -1,0 +1,129 @@
+"""Where finished bands go: into an image of the host, or into one on the device.
+
+A target is asked twice for each window: to queue the copy behind the kernel (:meth:`Target.fetch`), and to put the pixels in
+place once the lane's event is reached (:meth:`Target.finish`).
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+import numpy as np
+
+from nbnumba.errors import ConfigError
+from nbnumba.kernels.gpu.place import THREADS, place_band
+from nbnumba.kernels.gpu.table import find_grid
+from nbnumba.kernels.jit.cuda import cuda
+from nbnumba.render.gpu.launch import Starter
+from nbnumba.render.gpu.launchers import Window
+from nbnumba.render.gpu.memory import Lane
+from nbnumba.render.kernel_table import GENERAL
+
+
+class Target(ABC):
+    """An image that bands are copied to."""
+
+    @abstractmethod
+    def fetch(self, lane: Lane, band: Any, window: Window, mask: Any) -> Any:
+        """Queue the copy of a band behind what its lane does, record the lane's event; returns what ``finish`` needs."""
+
+    @abstractmethod
+    def finish(self, fetched: Any, window: Window) -> None:
+        """Put the pixels of a band that has arrived into the image."""
+
+
+class HostTarget(Target):
+    """An image of the host.
+
+    Parameters
+    ----------
+    image : (spixels, fpixels) float32
+    mask : (spixels, fpixels) or (0, 0) uint8
+        Pixels that are 0 here are left as they are.
+    pinned : bool
+        The image is in pinned memory: bands of whole rows are copied straight into it.
+    """
+
+    def __init__(self, image: np.ndarray, mask: np.ndarray, pinned: bool) -> None:
+        self.image, self.mask, self.pinned = image, mask, pinned
+
+    def fetch(self, lane: Lane, band: Any, window: Window, mask: Any) -> Any:
+        """Queue the copy to the image, or to a buffer of the lane."""
+        row0, row1, f0, f1 = window
+        direct = self.pinned and not self.mask.size and f1 - f0 == self.image.shape[1]
+        target = self.image[row0:row1] if direct else lane.staging((row1 - row0, f1 - f0))
+        fetch(lane, band, target)
+        return target
+
+    def finish(self, fetched: Any, window: Window) -> None:
+        """Put the pixels into the image, if they are not there."""
+        row0, row1, f0, f1 = window
+        part = self.image[row0:row1, f0:f1]
+        if np.may_share_memory(part, fetched):
+            return
+        if self.mask.size:
+            np.copyto(part, fetched, where=self.mask[row0:row1, f0:f1] != 0)
+        else:
+            part[:] = fetched
+
+
+class DeviceTarget(Target):
+    """An image on the device that renders it.
+
+    Parameters
+    ----------
+    image
+        (spixels, fpixels) float32, C-contiguous, of any package that has ``__cuda_array_interface__``.
+    light : (spixels, fpixels) float32 or None
+        Amorphous background, which is added.
+    """
+
+    def __init__(self, image: Any, light: np.ndarray | None) -> None:
+        self.image = as_device_array(image)
+        self.light = cuda.to_device(np.zeros((1, 0), np.float32)[:0] if light is None else light)
+        self._place = Starter(place_band, THREADS)
+
+    def fetch(self, lane: Lane, band: Any, window: Window, mask: Any) -> Any:
+        """Queue the copy on the device."""
+        grid = find_grid(GENERAL.name, window)
+        rows = band.reshape((window[1] - window[0], window[3] - window[2]))  # of spots (1, rows, columns)
+        self._place(grid, lane.stream, self.image, rows, self.light, window, mask)
+        lane.event.record(lane.stream)
+
+    def finish(self, fetched: Any, window: Window) -> None:
+        """The pixels are in place."""
+
+
+def as_device_array(value: Any) -> Any:
+    """An array on a device as the kernels take it; the simulator's arrays are taken as they are."""
+    return cuda.as_cuda_array(value) if hasattr(cuda, "as_cuda_array") else value
+
+
+def check_device_image(value: Any, shape: tuple[int, int]) -> None:
+    """Refuse what no image can be rendered into.
+
+    Raises
+    ------
+    ConfigError
+        It is no array on a device, or of another shape, type or layout.
+    """
+    try:
+        array = as_device_array(value)
+        _ = array.shape, array.dtype
+    except (TypeError, AttributeError) as error:
+        raise ConfigError(f"out must be an array of NumPy or of a GPU, got {type(value).__name__}") from error
+    if array.shape != shape or array.dtype != np.float32 or not _is_contiguous(array):
+        raise ConfigError(
+            f"out must be float32, C-contiguous and of the panel's shape {shape}, got {array.dtype} {tuple(array.shape)}"
+        )
+
+
+def _is_contiguous(array: Any) -> bool:
+    return bool(array.is_c_contiguous()) if hasattr(array, "is_c_contiguous") else bool(array.flags.c_contiguous)
+
+
+def fetch(lane: Lane, band: Any, target: np.ndarray) -> None:
+    """Copy a band to the host behind what its lane does, and record the lane's event."""
+    band.copy_to_host(target.reshape(band.shape), stream=lane.stream)
+    lane.event.record(lane.stream)

@@ -1,0 +1,320 @@
+"""The public renderer: one image after the other, with tables, kernels and buffers that stay."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from nbnumba.errors import ConfigError, DeviceError
+from nbnumba.memory import require
+from nbnumba.model.config import Simulation
+from nbnumba.model.experiment import Experiment, resolve
+from nbnumba.render.backend import OnRows, PanelRenderer, Plan, Progress
+from nbnumba.render.background import background_images
+from nbnumba.render.dispatch import fall_back, find_backend, set_threads
+from nbnumba.render.inputs import KernelInputs, build_inputs
+from nbnumba.render.threads import thread_safe
+
+#: Bytes per pixel of a run's images: float, integer, PGM.
+BYTES_PER_PIXEL = 8
+#: Called with the panel's number, the first row that is finished, and the one behind the last.
+OnPanelRows = Callable[[int, int, int], None]
+
+
+class Renderer:
+    """Renders the images of a simulation, and of others that differ little from it.
+
+    ::
+
+        renderer = nb.Renderer(simulation)
+        image = renderer.render()
+        for angle in range(10):
+            renderer.update(misset_deg=(0, 0, angle))
+            renderer.render(out=image)  # no file is read, no table copied, no image allocated
+
+    Kernels are compiled, or fetched from the disk, and tables are in place when it is made.
+
+    Parameters
+    ----------
+    simulation : Simulation or Experiment
+    device : {"auto", "cpu", "cuda", "cuda:N", "cuda:N,M", "cuda:all"}
+    precision : {"auto", "double", "mixed"}
+        As of :func:`nbnumba.simulate`.
+    threads : int, optional
+        CPU threads; by default as many as the process may run on.
+    kernel : str, optional
+        Row of the plan table to take (docs/design.md); by default the fastest whose error bound holds.
+
+    Attributes
+    ----------
+    experiment : Experiment
+        What is rendered.
+    threads : int
+    warnings : tuple of str
+        The experiment's, and failures of a GPU in whose place the CPU renders.
+    interpolation_ended : bool
+        Whether the reference would have switched interpolation off in the latest image.
+
+    Raises
+    ------
+    ConfigError, FileError, ResourceError, DeviceError
+        See :mod:`nbnumba.errors`.
+    """
+
+    @thread_safe
+    def __init__(
+        self,
+        simulation: Simulation | Experiment,
+        *,
+        device: str = "auto",
+        precision: str = "auto",
+        threads: int | None = None,
+        kernel: str | None = None,
+    ) -> None:
+        self.experiment = simulation if isinstance(simulation, Experiment) else resolve(simulation)
+        self._device, self._precision, self._kernel = device, precision, kernel
+        self._wanted_threads, self._failures = threads, list[str]()
+        self._backend = find_backend(device)
+        self._panels: list[PanelRenderer] = []
+        self.interpolation_ended = False
+        self._require_memory()
+        self.threads = set_threads(threads)
+        self._prepare()
+
+    @property
+    def plan(self) -> Plan:
+        """Device, kernel and reason, of the first panel."""
+        return self._panels[0].plan
+
+    @property
+    def device(self) -> str:
+        """Device that renders: ``cpu``, ``cuda:0``, ..."""
+        return self.plan.device
+
+    @property
+    def shapes(self) -> tuple[tuple[int, int], ...]:
+        """(spixels, fpixels) of every panel."""
+        return tuple(panel.shape for panel in self.experiment.detector.panels)
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """The experiment's, and failures of a GPU in whose place the CPU renders."""
+        return (*self.experiment.warnings, *self._failures)
+
+    @property
+    def inputs(self) -> tuple[KernelInputs, ...]:
+        """Arguments of the kernels, panel by panel."""
+        return tuple(panel.inputs for panel in self._panels)
+
+    @thread_safe
+    def update(self, simulation: Simulation | Experiment | None = None, /, **changes: Any) -> None:
+        """Render something else from now on; what did not change is kept.
+
+        Files are not looked at again unless a field that names one has another value.
+
+        Parameters
+        ----------
+        simulation : Simulation or Experiment, optional
+            By default the present one.
+        changes
+            As of :meth:`nbnumba.Simulation.changed`: ``misset_deg=(0, 0, 5)``, ``beam=...``.
+
+        Raises
+        ------
+        ConfigError, FileError, ResourceError, DeviceError
+            The renderer stays as it was.
+        """
+        if isinstance(simulation, Experiment):
+            if changes:
+                raise ConfigError("an experiment is rendered as it is: give a simulation, or none, to change fields")
+            experiment = simulation
+        else:
+            wanted = self.experiment.simulation if simulation is None else simulation
+            experiment = resolve(wanted.changed(**changes) if changes else wanted, like=self.experiment)
+        before = self.experiment
+        self.experiment = experiment
+        try:
+            if [p.shape for p in before.detector.panels] != [p.shape for p in experiment.detector.panels]:
+                self._require_memory()
+            self.threads = set_threads(self._wanted_threads)
+            self._prepare()
+        except BaseException:
+            self.experiment = before
+            raise
+
+    def _require_memory(self) -> None:
+        """Refuse images that cannot fit into memory."""
+        panels = self.experiment.detector.panels
+        require(
+            sum(panel.spixels * panel.fpixels for panel in panels) * BYTES_PER_PIXEL,
+            f"an image of {panels[0].fpixels} x {panels[0].spixels} pixels",
+            "give fewer pixels with -detpixels or larger ones with -pixel",
+        )
+
+    def _prepare(self) -> None:
+        """A renderer for every panel, the ones of before where their kernels serve."""
+        experiment, held = self.experiment, self._panels
+        panels = []
+        for index in range(len(experiment.detector.panels)):
+            inputs = build_inputs(experiment, index)
+            panels.append(self._panel(inputs, held[index] if index < len(held) else None))
+        self._panels = panels
+
+    def _panel(self, inputs: KernelInputs, held: PanelRenderer | None) -> PanelRenderer:
+        plan = self._backend.plan(inputs, self._precision, self._kernel)
+        if held is not None and held.plan.device == plan.device and _is_alike(held, inputs, plan):
+            held.update(inputs, plan)
+            return held
+        try:
+            return self._backend.make(inputs, plan)
+        except DeviceError as error:
+            return self._fall_back(inputs, error)
+
+    def _fall_back(self, inputs: KernelInputs, error: DeviceError) -> PanelRenderer:
+        """The CPU in place of a GPU that failed, if the device was not asked for by name."""
+        if self._device != "auto":
+            raise error
+        self._backend = find_backend("cpu")
+        return fall_back(inputs, self._precision, error)
+
+    @thread_safe
+    def render(
+        self,
+        out: Any = None,
+        on_rows: OnPanelRows | None = None,
+        progress: Progress | None = None,
+    ) -> Any:
+        """Render the image.
+
+        Parameters
+        ----------
+        out : array, or sequence of arrays for a detector of several panels, optional
+            (spixels, fpixels) float32 to render into: of NumPy, best from :meth:`new_image`, or, where a GPU renders, on that
+            GPU, of any package with ``__cuda_array_interface__`` (CuPy, PyTorch, Numba). Pixels outside the region of interest
+            or under the mask are left as they are. By default a new image of zeros.
+        on_rows : callable, optional
+            Called with ``panel, first, end`` when the rows ``first <= s < end`` of a panel hold their final values. May raise
+            to stop.
+        progress : callable, optional
+            Called with the rendered share, 0 to 1; may raise to stop.
+
+        Returns
+        -------
+        array, or tuple of arrays
+            ``out``, or the new image: photons, (spixels, fpixels) float32; of several panels a tuple of them.
+
+        Raises
+        ------
+        ConfigError
+            ``out`` is of another shape or type, or not on the device that renders.
+        DeviceError
+            The device fails.
+        """
+        set_threads(self._wanted_threads)
+        light = background_images(self.experiment, self.inputs)
+        images = self._targets(out)
+        for index, image in enumerate(images):
+            self._render_panel(index, image, None if light is None else light[index], on_rows, progress)
+        return images[0] if len(images) == 1 else tuple(images)
+
+    def render_apart(self, progress: Progress | None = None) -> tuple[list[np.ndarray], tuple[np.ndarray, ...] | None]:
+        """New images of Bragg scattering alone, and of the amorphous background (None: there is none)."""
+        images: list[np.ndarray] = []
+        for index in range(len(self._panels)):
+            images.append(self._render_panel(index, None, None, None, progress))
+        return images, background_images(self.experiment, self.inputs)
+
+    def new_image(self) -> Any:
+        """An image of zeros that is fast to render into: in pinned memory where a GPU renders; of several panels a tuple."""
+        images = [panel.new_image(shape) for panel, shape in zip(self._panels, self.shapes, strict=True)]
+        return images[0] if len(images) == 1 else tuple(images)
+
+    def _targets(self, out: Any) -> list[Any]:
+        """An image for every panel, checked."""
+        number = len(self._panels)
+        if out is None:
+            new = self.new_image()
+            return [new] if number == 1 else list(new)
+        images = [out] if number == 1 and not isinstance(out, list | tuple) else list(out)
+        if len(images) != number:
+            raise ConfigError(f"out must hold an array for each of the {number} panels, got {len(images)}")
+        for image, panel, shape in zip(images, self._panels, self.shapes, strict=True):
+            if not isinstance(image, np.ndarray):
+                panel.check_device_image(image, shape)
+                continue
+            if image.shape != shape or image.dtype != np.float32 or not image.flags.c_contiguous:
+                raise ConfigError(
+                    f"out must be float32, C-contiguous and of the panel's shape {shape}, "
+                    f"got {image.dtype} {image.shape}"
+                )
+            if not image.flags.writeable:
+                raise ConfigError("out must be an array that can be written, got a read-only one")
+        return images
+
+    def _render_panel(
+        self, index: int, image: Any, light: np.ndarray | None, on_rows: OnPanelRows | None, progress: Progress | None
+    ) -> Any:
+        """Render one panel, on the CPU if a GPU fails that was not asked for; ``light`` is added."""
+        number = len(self._panels)
+
+        def share(done: float) -> None:
+            if progress is not None:
+                progress((index + done) / number)
+
+        try:
+            return self._render_on(self._panels[index], index, image, light, on_rows, share)
+        except DeviceError as error:
+            on_gpu = image is not None and not isinstance(image, np.ndarray)
+            if on_gpu or self._panels[index].plan.device == "cpu":
+                raise
+            self._panels[index] = self._fall_back(self._panels[index].inputs, error)
+            self._failures.append(f"{error}: rendered on the CPU instead")
+            return self._render_on(self._panels[index], index, image, light, on_rows, share)
+
+    def _render_on(
+        self,
+        panel: PanelRenderer,
+        index: int,
+        image: Any,
+        light: np.ndarray | None,
+        on_rows: OnPanelRows | None,
+        progress: Progress,
+    ) -> Any:
+        image = panel.new_image(self.shapes[index]) if image is None else image
+        block = panel.inputs.panel
+        region = slice(block.f0, block.f1)
+        lit = panel.inputs.mask if panel.inputs.mask.size else None
+
+        def rows(first: int, end: int) -> None:
+            if light is not None and isinstance(image, np.ndarray):
+                part, more = image[first:end, region], light[first:end, region]
+                np.add(part, more, out=part, where=True if lit is None else lit[first:end, region] != 0)
+            if on_rows is not None:
+                on_rows(index, first, end)
+
+        tell: OnRows | None = None if light is None and on_rows is None else rows
+        if isinstance(image, np.ndarray):
+            ended = panel.render(image, progress, tell)
+        else:
+            ended = panel.render_on_device(image, light, progress, tell)
+        self.interpolation_ended = ended if index == 0 else self.interpolation_ended or ended
+        return image
+
+
+def _is_alike(held: PanelRenderer, inputs: KernelInputs, plan: Plan) -> bool:
+    """Whether a renderer's compiled kernel, and its arrays' types, serve other inputs."""
+    before = held.inputs
+    same = (
+        (held.plan.kernel, plan.kernel),
+        (before.crystal.shape, inputs.crystal.shape),
+        (before.panel.curved, inputs.panel.curved),
+        (before.panel.fpixels, inputs.panel.fpixels),
+        (before.panel.layers * before.panel.oversample**2, inputs.panel.layers * inputs.panel.oversample**2),
+        (before.cell.interpolate, inputs.cell.interpolate),
+        (before.beam.per_term, inputs.beam.per_term),
+        (before.beam.dmin > 0, inputs.beam.dmin > 0),
+        (before.mask.shape, inputs.mask.shape),
+    )
+    return all(a == b for a, b in same)
