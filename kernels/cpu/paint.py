@@ -10,11 +10,11 @@ from numba import get_thread_id, prange
 from nbnumba.kernels.formulas.absorption import capture_fraction
 from nbnumba.kernels.formulas.blocks import GAUSS
 from nbnumba.kernels.formulas.corrections import background, term_weight
-from nbnumba.kernels.formulas.fast_math import exp64
 from nbnumba.kernels.formulas.geometry import pixel_position, subpixel_coordinate
-from nbnumba.kernels.formulas.lattice import GAUSS_WIDTH, TOPHAT_EDGE, spot_metric
+from nbnumba.kernels.formulas.lattice import TOPHAT_EDGE, spot_metric
 from nbnumba.kernels.formulas.pixel import subpixel_ray
 from nbnumba.kernels.formulas.polarization import beam_frame, polarization_factor
+from nbnumba.kernels.formulas.profiles import compact_profile, gauss_profile_vector
 from nbnumba.kernels.formulas.solid_angle import omega_pixel
 from nbnumba.kernels.formulas.spots_shell import F0, F1, PAIR, S0, S1, SPOT_END, H, K, L, metric_sqr, radius_sqr
 from nbnumba.kernels.formulas.structure import F2_at
@@ -77,7 +77,7 @@ def paint_box(sums, top, box, panel, beam, source, vectors, m, form, spot, depth
             dl = (ec + Fdet * fc) * scale - hc
             r = metric_sqr(dh, dk, dl, form)
             inside = (r < end) & (2.0 - 2.0 * (ei + Fdet * fi) * scale <= limit)
-            term = value * exp64(-2.0 / GAUSS_WIDTH * r) if gauss else value
+            term = value * gauss_profile_vector(r) if gauss else value
             row[np.uint64(f0 - panel.f0) + np.uint64(j)] += term if inside else 0.0
 
 
@@ -93,7 +93,7 @@ def paint_weighted(sums, s, f0, f1, panel, beam, sources, i, vectors, m, form, s
         q = (d[0] - sources[i, 0], d[1] - sources[i, 1], d[2] - sources[i, 2])
         r = radius_sqr(a, b, c, index, q, form)
         if r < end and not is_cut(beam, sources, i, d):
-            term = value * math.exp(-2.0 / GAUSS_WIDTH * r) if gauss else value
+            term = value * compact_profile(gauss, r)
             sums[f - panel.f0] += term * term_weight(panel, beam, sources, i, layer, airpath, d)
 
 

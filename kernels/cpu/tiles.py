@@ -13,14 +13,12 @@ a test becomes a gather.
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
 from nbnumba.kernels.cpu.rays import CHUNK, FRACTION, LARGEST, QX, QY, QZ, RADIUS, REST, TOTAL, WEIGHT
 from nbnumba.kernels.formulas.blocks import GAUSS
-from nbnumba.kernels.formulas.fast_math import grating, sinc3_sqr
 from nbnumba.kernels.formulas.lattice import GAUSS_WIDTH, SPHERE, TOPHAT_EDGE, spot_metric
+from nbnumba.kernels.formulas.profiles import compact_profile, round_profile_vector, square_profile
 from nbnumba.kernels.formulas.structure import F2_at
 from nbnumba.kernels.formulas.vec import dot, norm
 from nbnumba.kernels.jit.cpu import ORDERED, device
@@ -120,10 +118,8 @@ def square_near(phases, single, n, vectors, first, last, N):
         (c0, c1, c2), fl, rl = axis_of(phases, vectors, m, i, 2)
         for p in range(n):
             x, y, z = phases[QX + p], phases[QY + p], phases[QZ + p]
-            h, above_h, below_h = grating(fh, rh + a0 * x + a1 * y + a2 * z, Na, ta)
-            k, above_k, below_k = grating(fk, rk + b0 * x + b1 * y + b2 * z, Nb, tb)
-            l, above_l, below_l = grating(fl, rl + c0 * x + c1 * y + c2 * z, Nc, tc)
-            latt = above_h * above_k * above_l / (below_h * below_k * below_l)
+            changes = (rh + a0 * x + a1 * y + a2 * z, rk + b0 * x + b1 * y + b2 * z, rl + c0 * x + c1 * y + c2 * z)
+            (h, k, l), latt = square_profile((fh, fk, fl), changes, (Na, Nb, Nc), (ta, tb, tc))
             low = (F0 if h == zero else F1) if k == zero else (F2 if h == zero else F3)
             high = (F4 if h == zero else F5) if k == zero else (F6 if h == zero else F7)
             single[SUM + p] += latt * (low if l == zero else high)
@@ -175,10 +171,9 @@ def square_far(phases, single, number, n, vectors, first, last, N, box, reach, F
         (c0, c1, c2), fl, rl = axis_of(phases, vectors, m, i, 2)
         for p in range(n):
             x, y, z = phases[QX + p], phases[QY + p], phases[QZ + p]
-            _, above_h, below_h = grating(fh, rh + a0 * x + a1 * y + a2 * z, Na, ta)
-            _, above_k, below_k = grating(fk, rk + b0 * x + b1 * y + b2 * z, Nb, tb)
-            _, above_l, below_l = grating(fl, rl + c0 * x + c1 * y + c2 * z, Nc, tc)
-            single[SUM + p] += above_h * above_k * above_l / (below_h * below_k * below_l) * single[CELL + p]
+            changes = (rh + a0 * x + a1 * y + a2 * z, rk + b0 * x + b1 * y + b2 * z, rl + c0 * x + c1 * y + c2 * z)
+            _, latt = square_profile((fh, fk, fl), changes, (Na, Nb, Nc), (ta, tb, tc))
+            single[SUM + p] += latt * single[CELL + p]
 
 
 @device(forceinline=True)
@@ -250,7 +245,7 @@ def add_round(rows, n, vectors, columns, middle, sample):
         for m in range(first, last):
             for p in range(n):
                 h, k, l, _, _, _ = indices(phases, single, vectors, m, p, m - first)
-                work[RADIUS + p] = sinc3_sqr(math.sqrt(aa * h * h + bb * k * k + cc * l * l))
+                work[RADIUS + p] = round_profile_vector(aa * h * h + bb * k * k + cc * l * l)
             for p in range(n):
                 _, _, _, h0, k0, l0 = indices(phases, single, vectors, m, p, m - first)
                 work[TOTAL + p] += work[WEIGHT + p] * peak * work[RADIUS + p] * F2_at(F2, cell, h0, k0, l0)
@@ -290,5 +285,5 @@ def add_compact(rows, n, chord, pairs, middle, sample):
             for p in range(n):
                 if work[RADIUS + p] < end:
                     _, _, _, h0, k0, l0 = indices(phases, single, vectors, m, p, m - first)
-                    value = math.exp(-2.0 / GAUSS_WIDTH * work[RADIUS + p]) if gauss else 1.0
+                    value = compact_profile(gauss, work[RADIUS + p])
                     work[TOTAL + p] += work[WEIGHT + p] * peak * value * F2_at(F2, cell, h0, k0, l0)

@@ -34,7 +34,8 @@ from typing import Any
 
 from nbnumba.kernels.formulas.blocks import GAUSS
 from nbnumba.kernels.formulas.corrections import background
-from nbnumba.kernels.formulas.lattice import GAUSS_WIDTH, TOPHAT_EDGE
+from nbnumba.kernels.formulas.lattice import TOPHAT_EDGE
+from nbnumba.kernels.formulas.profiles import compact_profile
 from nbnumba.kernels.formulas.spots_shell import (
     F0,
     F1,
@@ -293,7 +294,7 @@ def spot_term(real, j, d, form, gauss):
     r = radius_sqr(a, b, c, (real[j, INDEX], real[j, INDEX + 1], real[j, INDEX + 2]), q, form)
     if r >= (SPOT_END if gauss else TOPHAT_EDGE) or dot(q, q) > real[j, LIMIT]:
         return 0.0
-    return real[j, VALUE] * math.exp(-2.0 / GAUSS_WIDTH * r) if gauss else real[j, VALUE]
+    return real[j, VALUE] * compact_profile(gauss, r)
 
 
 @cache

@@ -9,14 +9,14 @@ a NaN stays one.
 
 from __future__ import annotations
 
-import math
 from typing import NamedTuple
 
 import numpy as np
 
 from nbnumba.kernels.formulas.blocks import GAUSS
 from nbnumba.kernels.formulas.fast_math import SMALLEST_SQR
-from nbnumba.kernels.formulas.lattice import GAUSS_WIDTH, SPHERE, sinc3, spot_radius_sqr
+from nbnumba.kernels.formulas.lattice import SPHERE, spot_radius_sqr
+from nbnumba.kernels.formulas.profiles import compact_profile, round_profile
 from nbnumba.kernels.gpu.ops import (
     MAGIC,
     MAGIC64,
@@ -241,9 +241,7 @@ def round64_term(real, whole, j, d, crystal, units, F2):
     """F_cell^2 times the squared transform of an ellipsoid, 1 at its peak, for one term and pixel."""
     (h, k, l), entry = nearest_of(real, whole, j, d, units)
     dh, dk, dl = crystal.Na * h, crystal.Nb * k, crystal.Nc * l
-    radius = math.sqrt((dh * dh + dk * dk + dl * dl) * crystal.fudge)
-    factor = sinc3(math.pi * radius)
-    return factor * factor * read_only(F2, entry)
+    return round_profile((dh * dh + dk * dk + dl * dl) * crystal.fudge) * read_only(F2, entry)
 
 
 @cuda_device
@@ -253,8 +251,7 @@ def compact64_term(real, whole, j, d, crystal, units, F2):
     radius_sqr = spot_radius_sqr(crystal, h, k, l) * crystal.fudge
     if radius_sqr >= units.end:
         return 0.0
-    value = math.exp(-2.0 / GAUSS_WIDTH * radius_sqr) if crystal.shape == GAUSS else 1.0
-    return value * read_only(F2, entry)
+    return compact_profile(crystal.shape == GAUSS, radius_sqr) * read_only(F2, entry)
 
 
 def terms64(kind):
