@@ -15,6 +15,7 @@ from nbnumba.kernels.formulas.lattice import TOPHAT_EDGE, spot_metric
 from nbnumba.kernels.formulas.pixel import subpixel_ray
 from nbnumba.kernels.formulas.polarization import beam_frame, polarization_factor
 from nbnumba.kernels.formulas.profiles import compact_profile, gauss_profile_vector
+from nbnumba.kernels.formulas.resolution import cut_limit, is_cut, is_cut_by_length
 from nbnumba.kernels.formulas.solid_angle import omega_pixel
 from nbnumba.kernels.formulas.spots_shell import F0, F1, PAIR, S0, S1, SPOT_END, H, K, L, metric_sqr, radius_sqr
 from nbnumba.kernels.formulas.structure import F2_at
@@ -28,12 +29,10 @@ STRETCH = 64
 
 
 @device
-def is_cut(beam, sources, i, d):
+def is_beyond(beam, sources, i, d):
     """Whether a ray is beyond the resolution limit."""
-    if beam.dmin <= 0.0:
-        return False
-    q = norm((d[0] - sources[i, 0], d[1] - sources[i, 1], d[2] - sources[i, 2])) / sources[i, 3]
-    return q > 0.0 and beam.dmin > 1.0 / q
+    change = (d[0] - sources[i, 0], d[1] - sources[i, 1], d[2] - sources[i, 2])
+    return is_cut_by_length(norm(change) / sources[i, 3], beam.dmin)
 
 
 @device(forceinline=True)
@@ -58,7 +57,7 @@ def paint_box(sums, top, box, panel, beam, source, vectors, m, form, spot, depth
     f0, f1, s0, s1 = box
     index, value, gauss = spot
     inverse, end = 1.0 / source[3], SPOT_END if gauss else TOPHAT_EDGE
-    limit = (source[3] / beam.dmin) ** 2 if beam.dmin > 0.0 else math.inf
+    limit = cut_limit(source[3], beam.dmin)
     incident, along = (source[0], source[1], source[2]), (panel.fdet_x, panel.fdet_y, panel.fdet_z)
     a, b, c = over_wavelength(vectors, m, inverse)
     ha, hb, hc = dot(a, incident) + index[0], dot(b, incident) + index[1], dot(c, incident) + index[2]
@@ -76,7 +75,7 @@ def paint_box(sums, top, box, panel, beam, source, vectors, m, form, spot, depth
             dk = (eb + Fdet * fb) * scale - hb
             dl = (ec + Fdet * fc) * scale - hc
             r = metric_sqr(dh, dk, dl, form)
-            inside = (r < end) & (2.0 - 2.0 * (ei + Fdet * fi) * scale <= limit)
+            inside = (r < end) & (not is_cut(2.0 - 2.0 * (ei + Fdet * fi) * scale, limit))
             term = value * gauss_profile_vector(r) if gauss else value
             row[np.uint64(f0 - panel.f0) + np.uint64(j)] += term if inside else 0.0
 
@@ -92,7 +91,7 @@ def paint_weighted(sums, s, f0, f1, panel, beam, sources, i, vectors, m, form, s
         airpath, d = subpixel_ray(panel, s, f, layer, subS, subF)
         q = (d[0] - sources[i, 0], d[1] - sources[i, 1], d[2] - sources[i, 2])
         r = radius_sqr(a, b, c, index, q, form)
-        if r < end and not is_cut(beam, sources, i, d):
+        if r < end and not is_beyond(beam, sources, i, d):
             term = value * compact_profile(gauss, r)
             sums[f - panel.f0] += term * term_weight(panel, beam, sources, i, layer, airpath, d)
 
@@ -129,7 +128,7 @@ def first_polarization(panel, beam, sources, s, f):
     for step in range(panel.layers * n * n):
         _, d = subpixel_ray(panel, s, f, step // (n * n), step // n % n, step % n)
         for i in range(sources.shape[0]):
-            if not is_cut(beam, sources, i, d):
+            if not is_beyond(beam, sources, i, d):
                 incident = (sources[i, 0], sources[i, 1], sources[i, 2])
                 E_in, B_in = beam_frame(incident, (beam.polar_x, beam.polar_y, beam.polar_z))
                 return polarization_factor(beam.kahn_factor, incident, d, E_in, B_in)

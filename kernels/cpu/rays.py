@@ -19,6 +19,7 @@ import numpy as np
 from nbnumba.kernels.formulas.fast_math import exp64
 from nbnumba.kernels.formulas.geometry import bend, pixel_position
 from nbnumba.kernels.formulas.polarization import beam_frame, polarization_factor
+from nbnumba.kernels.formulas.resolution import cut_limit, is_cut
 from nbnumba.kernels.formulas.solid_angle import omega_pixel
 from nbnumba.kernels.formulas.vec import dot, norm
 from nbnumba.kernels.jit.cpu import ORDERED, device
@@ -166,12 +167,12 @@ def find_polar(work, phases, n, beam, middle, incident):
 def weigh(work, phases, n, beam, middle, sources, i, fresh):
     """Weights of the terms of source ``i``, 0 beyond the resolution limit, and polarization; ``fresh``: the tile's first source."""
     incident = (sources[i, 0], sources[i, 1], sources[i, 2])
-    limit = (sources[i, 3] / beam.dmin) ** 2 if beam.dmin > 0.0 else 1e300
+    limit = cut_limit(sources[i, 3], beam.dmin)
     if fresh or beam.per_term or beam.dmin > 0.0:
         for p in range(n):
             x, y, z = ray(phases, p, middle)
             dx, dy, dz = x - incident[0], y - incident[1], z - incident[2]
-            work[WEIGHT + p] = 0.0 if dx * dx + dy * dy + dz * dz > limit else 1.0
+            work[WEIGHT + p] = 0.0 if is_cut(dx * dx + dy * dy + dz * dz, limit) else 1.0
         if not beam.nopolar:
             find_polar(work, phases, n, beam, middle, incident)
     if beam.per_term:

@@ -26,6 +26,7 @@ from nbnumba.kernels.formulas.fast_math import exp64
 from nbnumba.kernels.formulas.geometry import bend, pixel_position, subpixel_coordinate
 from nbnumba.kernels.formulas.lattice import F_latt
 from nbnumba.kernels.formulas.polarization import beam_frame, polarization_factor
+from nbnumba.kernels.formulas.resolution import is_cut_by_length
 from nbnumba.kernels.formulas.solid_angle import omega_pixel
 from nbnumba.kernels.formulas.structure import cubic_weights, in_range
 from nbnumba.kernels.formulas.vec import dot, norm
@@ -103,8 +104,8 @@ def weigh_strip(work, beam, sources, i):
     never = beam.per_term != 0 and beam.nopolar != 0
     for p in range(WIDTH):
         d = (work[X + p], work[Y + p], work[Z + p])
-        stol = 0.5 * inverse * norm((d[0] - incident[0], d[1] - incident[1], d[2] - incident[2]))
-        cut = (beam.dmin > 0.0) & (stol > 0.0) & (beam.dmin > 0.5 / max(stol, 1e-300))
+        q = inverse * norm((d[0] - incident[0], d[1] - incident[1], d[2] - incident[2]))
+        cut = is_cut_by_length(q, beam.dmin)
         polar = polarization_factor(beam.kahn_factor, incident, d, E_in, B_in)
         skipped = cut and beam.per_term == 0
         keep = never or skipped or not (always or work[POLAR + p] == 0.0)

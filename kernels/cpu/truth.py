@@ -8,6 +8,7 @@ from numba import prange
 
 from nbnumba.kernels.formulas.lattice import F_latt
 from nbnumba.kernels.formulas.pixel import subpixel_ray
+from nbnumba.kernels.formulas.resolution import is_cut_by_length
 from nbnumba.kernels.formulas.structure import nearest
 from nbnumba.kernels.formulas.vec import dot, norm
 from nbnumba.kernels.jit.cpu import STRICT, kernel
@@ -45,7 +46,7 @@ def strongest_rows(hkl, source, orientation, lattice, panel, crystal, cell, dmin
                         (out[1] - sources[i, 1]) * inverse,
                         (out[2] - sources[i, 2]) * inverse,
                     )
-                    if dmin > 0.0 and norm(scattering) * dmin > 1.0:
+                    if is_cut_by_length(norm(scattering), dmin):
                         continue
                     for m in range(cells.shape[0]):
                         h = dot((cells[m, 0], cells[m, 1], cells[m, 2]), scattering)

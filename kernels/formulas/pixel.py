@@ -12,6 +12,7 @@ from nbnumba.kernels.formulas.absorption import capture_fraction
 from nbnumba.kernels.formulas.geometry import bend, pixel_position, subpixel_coordinate
 from nbnumba.kernels.formulas.lattice import F_latt
 from nbnumba.kernels.formulas.polarization import beam_frame, polarization_factor
+from nbnumba.kernels.formulas.resolution import is_cut_by_length
 from nbnumba.kernels.formulas.solid_angle import omega_pixel
 from nbnumba.kernels.formulas.structure import in_range, nearest, tricubic
 from nbnumba.kernels.formulas.vec import dot, norm, scaled
@@ -158,8 +159,7 @@ def pixel_value(s, f, panel, crystal, cell, beam, sources, cells, Fhkl, interpol
                     )
                     if record is not None:
                         note_ray(record, layer, subS, subF, i, airpath, diffracted, scattering, capture, omega)
-                    stol = 0.5 * norm(scattering)
-                    cut = beam.dmin > 0.0 and stol > 0.0 and beam.dmin > 0.5 / stol
+                    cut = is_cut_by_length(norm(scattering), beam.dmin)
                     if cut and not beam.per_term:
                         continue
                     if (polar == 0.0 or beam.per_term or beam.oversample_polar) and not (

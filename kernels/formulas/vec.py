@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import math
 
-from nbnumba.kernels.jit.cpu import device
+from nbnumba.kernels.jit.cpu import STRICT, device
 
 
 @device
 def dot(a, b):
     """Inner product of two 3-tuples."""
     return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
+
+
+@device(fastmath=STRICT, forceinline=True)
+def difference(a, b):
+    """A 3-tuple less another."""
+    return (a[0] - b[0], a[1] - b[1], a[2] - b[2])
 
 
 @device

@@ -29,8 +29,9 @@ from typing import Any
 from nbnumba.kernels.formulas.absorption import capture_fraction
 from nbnumba.kernels.formulas.geometry import bend, pixel_position, subpixel_coordinate
 from nbnumba.kernels.formulas.polarization import polarization_factor
+from nbnumba.kernels.formulas.resolution import cut_limit, is_cut
 from nbnumba.kernels.formulas.solid_angle import omega_pixel
-from nbnumba.kernels.formulas.vec import dot
+from nbnumba.kernels.formulas.vec import difference, dot
 from nbnumba.kernels.gpu.fixed import add_fixed, to_fixed
 from nbnumba.kernels.gpu.ops import is_stopped, quotient, remainder, tell_progress
 from nbnumba.kernels.gpu.stage import stage
@@ -106,12 +107,10 @@ def middle(panel, curved, s, f, origin):
 
 
 @cuda_device
-def is_cut(beam, diffracted, incident, wavelength):
+def is_beyond(beam, diffracted, incident, wavelength):
     """Whether the resolution limit leaves out this source for this pixel."""
-    if beam.dmin == 0.0:
-        return False
-    x, y, z = diffracted[0] - incident[0], diffracted[1] - incident[1], diffracted[2] - incident[2]
-    return x * x + y * y + z * z > (wavelength / beam.dmin) * (wavelength / beam.dmin)
+    change = difference(diffracted, incident)
+    return is_cut(dot(change, change), cut_limit(wavelength, beam.dmin))
 
 
 @cuda_device
@@ -137,7 +136,7 @@ def weigh(panel, curved, beam, sources, i, s, f, layer, subS, subF):
     """Weight of a source's terms and of its share of the background for one pixel, where either is its own."""
     airpath, diffracted = ray(panel, curved, s, f, layer, subS, subF)
     incident = (sources[i, 0], sources[i, 1], sources[i, 2])
-    kept = 0.0 if is_cut(beam, diffracted, incident, sources[i, 3]) else 1.0
+    kept = 0.0 if is_beyond(beam, diffracted, incident, sources[i, 3]) else 1.0
     if beam.per_term == 0:
         return kept, 0.0
     weight = omega_pixel(panel.pixel_size, airpath, panel.close_distance, panel.point_pixel) * sources[i, 4]
@@ -171,7 +170,7 @@ def correction(panel, curved, separate, beam, sources, s, f):
         subF, subS, layer = remainder(step, n), remainder(quotient(step, n), n), quotient(step, n * n)
         _, diffracted = ray(panel, curved, s, f, layer, subS, subF)
         incident = (sources[i, 0], sources[i, 1], sources[i, 2])
-        if not is_cut(beam, diffracted, incident, sources[i, 3]):
+        if not is_beyond(beam, diffracted, incident, sources[i, 3]):
             polar = polarized(beam, sources, i, diffracted)
             if polar != 0.0:
                 return factor * polar

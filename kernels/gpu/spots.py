@@ -28,7 +28,6 @@ fullest tile where all footprints fall into a few. Misuse: as of ``cpu.spots``.
 
 from __future__ import annotations
 
-import math
 from functools import cache
 from typing import Any
 
@@ -36,6 +35,7 @@ from nbnumba.kernels.formulas.blocks import GAUSS
 from nbnumba.kernels.formulas.corrections import background
 from nbnumba.kernels.formulas.lattice import TOPHAT_EDGE
 from nbnumba.kernels.formulas.profiles import compact_profile
+from nbnumba.kernels.formulas.resolution import cut_limit, is_cut
 from nbnumba.kernels.formulas.spots_shell import (
     F0,
     F1,
@@ -277,7 +277,7 @@ def stage(real, whole, j, row, found, crystal, cell, beam, sources, cells, F2):
     real[j, INDEX], real[j, INDEX + 1], real[j, INDEX + 2] = float64(h), float64(k), float64(l)
     peak = crystal.Na * crystal.Nb * crystal.Nc
     real[j, VALUE] = peak * peak * F2_at(F2, cell, h - cell.h_min, k - cell.k_min, l - cell.l_min)
-    real[j, LIMIT] = (sources[i, 3] / beam.dmin) ** 2 if beam.dmin > 0.0 else math.inf
+    real[j, LIMIT] = cut_limit(sources[i, 3], beam.dmin)
     whole[j, 0], whole[j, 1] = found[row, F0], found[row, F1]
     whole[j, 2], whole[j, 3], whole[j, 4] = found[row, S0], found[row, S1], i
 
@@ -292,7 +292,7 @@ def spot_term(real, j, d, form, gauss):
         (real[j, 6], real[j, 7], real[j, 8]),
     )
     r = radius_sqr(a, b, c, (real[j, INDEX], real[j, INDEX + 1], real[j, INDEX + 2]), q, form)
-    if r >= (SPOT_END if gauss else TOPHAT_EDGE) or dot(q, q) > real[j, LIMIT]:
+    if r >= (SPOT_END if gauss else TOPHAT_EDGE) or is_cut(dot(q, q), real[j, LIMIT]):
         return 0.0
     return real[j, VALUE] * compact_profile(gauss, r)
 
