@@ -8,7 +8,7 @@ from nbnumba.kernels.formulas.absorption import capture_fraction
 from nbnumba.kernels.formulas.pixel import subpixel_ray
 from nbnumba.kernels.formulas.polarization import beam_frame, polarization_factor
 from nbnumba.kernels.formulas.solid_angle import omega_pixel
-from nbnumba.kernels.formulas.vec import dot, norm
+from nbnumba.kernels.formulas.vec import difference, dot, norm, row_vector
 from nbnumba.kernels.jit.cpu import kernel
 
 
@@ -46,13 +46,8 @@ def amorphous_rows(image, panel, beam, sources, F_sqr, per_stol, scale, mask):
                 if panel.has_thickness:
                     weight *= capture_fraction(layer, panel.layer_step, panel.mu, dot(diffracted, odet))
                 for i in range(sources.shape[0]):
-                    incident = (sources[i, 0], sources[i, 1], sources[i, 2])
-                    difference = (
-                        diffracted[0] - incident[0],
-                        diffracted[1] - incident[1],
-                        diffracted[2] - incident[2],
-                    )
-                    place = 0.5 * norm(difference) / sources[i, 3] * per_stol
+                    incident = row_vector(sources, i, 0)
+                    place = 0.5 * norm(difference(diffracted, incident)) / sources[i, 3] * per_stol
                     below = min(int(place), last)
                     share = place - below
                     squared = F_sqr[below] * (1.0 - share) + F_sqr[below + 1] * share

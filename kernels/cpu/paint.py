@@ -16,10 +16,11 @@ from nbnumba.kernels.formulas.pixel import subpixel_ray
 from nbnumba.kernels.formulas.polarization import beam_frame, polarization_factor
 from nbnumba.kernels.formulas.profiles import compact_profile, gauss_profile_vector
 from nbnumba.kernels.formulas.resolution import cut_limit, is_cut, is_cut_by_length
+from nbnumba.kernels.formulas.scattering import cell_axes, fractional_indices
 from nbnumba.kernels.formulas.solid_angle import omega_pixel
 from nbnumba.kernels.formulas.spots_shell import F0, F1, PAIR, S0, S1, SPOT_END, H, K, L, metric_sqr, radius_sqr
 from nbnumba.kernels.formulas.structure import F2_at
-from nbnumba.kernels.formulas.vec import dot, norm, scaled
+from nbnumba.kernels.formulas.vec import difference, dot, norm, row_vector, scaled
 from nbnumba.kernels.jit.cpu import device, kernel
 
 #: rows of a band
@@ -31,18 +32,15 @@ STRETCH = 64
 @device
 def is_beyond(beam, sources, i, d):
     """Whether a ray is beyond the resolution limit."""
-    change = (d[0] - sources[i, 0], d[1] - sources[i, 1], d[2] - sources[i, 2])
+    change = difference(d, row_vector(sources, i, 0))
     return is_cut_by_length(norm(change) / sources[i, 3], beam.dmin)
 
 
 @device(forceinline=True)
 def over_wavelength(vectors, m, inverse):
     """a, b and c of orientation ``m``, times one over the wavelength."""
-    return (
-        (vectors[m, 0] * inverse, vectors[m, 1] * inverse, vectors[m, 2] * inverse),
-        (vectors[m, 3] * inverse, vectors[m, 4] * inverse, vectors[m, 5] * inverse),
-        (vectors[m, 6] * inverse, vectors[m, 7] * inverse, vectors[m, 8] * inverse),
-    )
+    a, b, c = cell_axes(vectors, m)
+    return scaled(a, inverse), scaled(b, inverse), scaled(c, inverse)
 
 
 @device(forceinline=True)
@@ -59,14 +57,16 @@ def paint_box(sums, top, box, panel, beam, source, vectors, m, form, spot, depth
     inverse, end = 1.0 / source[3], SPOT_END if gauss else TOPHAT_EDGE
     limit = cut_limit(source[3], beam.dmin)
     incident, along = (source[0], source[1], source[2]), (panel.fdet_x, panel.fdet_y, panel.fdet_z)
-    a, b, c = over_wavelength(vectors, m, inverse)
-    ha, hb, hc = dot(a, incident) + index[0], dot(b, incident) + index[1], dot(c, incident) + index[2]
-    fa, fb, fc, fi, ff = dot(a, along), dot(b, along), dot(c, along), dot(incident, along), dot(along, along)
+    axes = over_wavelength(vectors, m, inverse)
+    ha, hb, hc = fractional_indices(axes, incident)
+    ha, hb, hc = ha + index[0], hb + index[1], hc + index[2]
+    fa, fb, fc = fractional_indices(axes, along)
+    fi, ff = dot(incident, along), dot(along, along)
     for s in range(s0, s1):
         Sdet = subpixel_coordinate(s, subS, panel.oversample, panel.pixel_size)
         edge = pixel_position(panel, 0.0, Sdet, depth)
-        ea, eb, ec, ei = dot(a, edge), dot(b, edge), dot(c, edge), dot(incident, edge)
-        ee, ef = dot(edge, edge), 2.0 * dot(edge, along)
+        ea, eb, ec = fractional_indices(axes, edge)
+        ei, ee, ef = dot(incident, edge), dot(edge, edge), 2.0 * dot(edge, along)
         row = sums[s - top]
         for j in range((f1 - f0 + 7) >> 3 << 3):
             Fdet = subpixel_coordinate(f0 + j, subF, panel.oversample, panel.pixel_size)
@@ -86,11 +86,10 @@ def paint_weighted(sums, s, f0, f1, panel, beam, sources, i, vectors, m, form, s
     layer, subS, subF = sub
     index, value, gauss = spot
     inverse, end = 1.0 / sources[i, 3], SPOT_END if gauss else TOPHAT_EDGE
-    a, b, c = over_wavelength(vectors, m, inverse)
+    axes, incident = over_wavelength(vectors, m, inverse), row_vector(sources, i, 0)
     for f in range(f0, f1):
         airpath, d = subpixel_ray(panel, s, f, layer, subS, subF)
-        q = (d[0] - sources[i, 0], d[1] - sources[i, 1], d[2] - sources[i, 2])
-        r = radius_sqr(a, b, c, index, q, form)
+        r = radius_sqr(axes, index, difference(d, incident), form)
         if r < end and not is_beyond(beam, sources, i, d):
             term = value * compact_profile(gauss, r)
             sums[f - panel.f0] += term * term_weight(panel, beam, sources, i, layer, airpath, d)
@@ -99,7 +98,7 @@ def paint_weighted(sums, s, f0, f1, panel, beam, sources, i, vectors, m, form, s
 @device(forceinline=True)
 def close_eight(sums, panel, beam, sources, s, f):
     """Multiply eight sums from pixel (s, f) on by what the reference applies last: omega, capture, polarization."""
-    incident, axis = (sources[0, 0], sources[0, 1], sources[0, 2]), (beam.polar_x, beam.polar_y, beam.polar_z)
+    incident, axis = row_vector(sources, 0, 0), (beam.polar_x, beam.polar_y, beam.polar_z)
     E_in, B_in = beam_frame(incident, axis)
     Sdet = subpixel_coordinate(s, 0, panel.oversample, panel.pixel_size)
     place = np.uint64(f - panel.f0)
@@ -129,7 +128,7 @@ def first_polarization(panel, beam, sources, s, f):
         _, d = subpixel_ray(panel, s, f, step // (n * n), step // n % n, step % n)
         for i in range(sources.shape[0]):
             if not is_beyond(beam, sources, i, d):
-                incident = (sources[i, 0], sources[i, 1], sources[i, 2])
+                incident = row_vector(sources, i, 0)
                 E_in, B_in = beam_frame(incident, (beam.polar_x, beam.polar_y, beam.polar_z))
                 return polarization_factor(beam.kahn_factor, incident, d, E_in, B_in)
     return 0.0

@@ -20,8 +20,9 @@ from nbnumba.kernels.formulas.fast_math import exp64
 from nbnumba.kernels.formulas.geometry import bend, pixel_position
 from nbnumba.kernels.formulas.polarization import beam_frame, polarization_factor
 from nbnumba.kernels.formulas.resolution import cut_limit, is_cut
+from nbnumba.kernels.formulas.scattering import scattering_vector
 from nbnumba.kernels.formulas.solid_angle import omega_pixel
-from nbnumba.kernels.formulas.vec import dot, norm
+from nbnumba.kernels.formulas.vec import difference, dot, norm, row_vector
 from nbnumba.kernels.jit.cpu import ORDERED, device
 
 #: pixels of the largest tile
@@ -166,13 +167,12 @@ def find_polar(work, phases, n, beam, middle, incident):
 @device(forceinline=True)
 def weigh(work, phases, n, beam, middle, sources, i, fresh):
     """Weights of the terms of source ``i``, 0 beyond the resolution limit, and polarization; ``fresh``: the tile's first source."""
-    incident = (sources[i, 0], sources[i, 1], sources[i, 2])
+    incident = row_vector(sources, i, 0)
     limit = cut_limit(sources[i, 3], beam.dmin)
     if fresh or beam.per_term or beam.dmin > 0.0:
         for p in range(n):
-            x, y, z = ray(phases, p, middle)
-            dx, dy, dz = x - incident[0], y - incident[1], z - incident[2]
-            work[WEIGHT + p] = 0.0 if is_cut(dx * dx + dy * dy + dz * dz, limit) else 1.0
+            change = difference(ray(phases, p, middle), incident)
+            work[WEIGHT + p] = 0.0 if is_cut(dot(change, change), limit) else 1.0
         if not beam.nopolar:
             find_polar(work, phases, n, beam, middle, incident)
     if beam.per_term:
@@ -219,11 +219,7 @@ def begin_source(work, phases, n, beam, middle, sources, i, step, separate):
         weigh(work, phases, n, beam, middle, sources, i, step == 0 and i == 0)
     if separate:
         inverse = 1.0 / sources[i, 3]
-        q = (
-            (middle[0] - sources[i, 0]) * inverse,
-            (middle[1] - sources[i, 1]) * inverse,
-            (middle[2] - sources[i, 2]) * inverse,
-        )
+        q = scattering_vector(middle, row_vector(sources, i, 0), inverse)
     scale_phases(phases, n, inverse)
     return q
 

@@ -27,9 +27,10 @@ from nbnumba.kernels.formulas.geometry import bend, pixel_position, subpixel_coo
 from nbnumba.kernels.formulas.lattice import F_latt
 from nbnumba.kernels.formulas.polarization import beam_frame, polarization_factor
 from nbnumba.kernels.formulas.resolution import is_cut_by_length
+from nbnumba.kernels.formulas.scattering import cell_axes, fractional_indices, scattering_vector
 from nbnumba.kernels.formulas.solid_angle import omega_pixel
 from nbnumba.kernels.formulas.structure import cubic_weights, in_range
-from nbnumba.kernels.formulas.vec import dot, norm
+from nbnumba.kernels.formulas.vec import difference, dot, norm, row_vector
 from nbnumba.kernels.jit.cpu import ORDERED, device
 
 #: pixels of a strip
@@ -97,15 +98,13 @@ def correct_strip(work, panel, layer, with_omega, with_capture):
 @device(fastmath=ORDERED, forceinline=True)
 def weigh_strip(work, beam, sources, i):
     """Rows CUT, POLAR, WEIGHT, FACTOR of a source; its background."""
-    incident = (sources[i, 0], sources[i, 1], sources[i, 2])
-    inverse = 1.0 / sources[i, 3]
+    incident, inverse = row_vector(sources, i, 0), 1.0 / sources[i, 3]
     E_in, B_in = beam_frame(incident, (beam.polar_x, beam.polar_y, beam.polar_z))
     always = beam.per_term != 0 or beam.oversample_polar != 0
     never = beam.per_term != 0 and beam.nopolar != 0
     for p in range(WIDTH):
         d = (work[X + p], work[Y + p], work[Z + p])
-        q = inverse * norm((d[0] - incident[0], d[1] - incident[1], d[2] - incident[2]))
-        cut = is_cut_by_length(q, beam.dmin)
+        cut = is_cut_by_length(inverse * norm(difference(d, incident)), beam.dmin)
         polar = polarization_factor(beam.kahn_factor, incident, d, E_in, B_in)
         skipped = cut and beam.per_term == 0
         keep = never or skipped or not (always or work[POLAR + p] == 0.0)
@@ -126,17 +125,10 @@ def weigh_strip(work, beam, sources, i):
 @device(fastmath=ORDERED, forceinline=True)
 def index_strip(work, crystal, cells, m, sources, i):
     """Rows H, K, L and the size of the lattice factor, LATT, of an orientation."""
-    incident, inverse = (sources[i, 0], sources[i, 1], sources[i, 2]), 1.0 / sources[i, 3]
-    a = (cells[m, 0], cells[m, 1], cells[m, 2])
-    b = (cells[m, 3], cells[m, 4], cells[m, 5])
-    c = (cells[m, 6], cells[m, 7], cells[m, 8])
+    incident, inverse, axes = row_vector(sources, i, 0), 1.0 / sources[i, 3], cell_axes(cells, m)
     for p in range(WIDTH):
-        q = (
-            (work[X + p] - incident[0]) * inverse,
-            (work[Y + p] - incident[1]) * inverse,
-            (work[Z + p] - incident[2]) * inverse,
-        )
-        work[H + p], work[K + p], work[L + p] = dot(a, q), dot(b, q), dot(c, q)
+        q = scattering_vector((work[X + p], work[Y + p], work[Z + p]), incident, inverse)
+        work[H + p], work[K + p], work[L + p] = fractional_indices(axes, q)
         work[LATT + p] = 1.0
     if crystal.shape != SQUARE:
         for p in range(WIDTH):

@@ -19,8 +19,9 @@ from nbnumba.kernels.cpu.rays import CHUNK, FRACTION, LARGEST, QX, QY, QZ, RADIU
 from nbnumba.kernels.formulas.blocks import GAUSS
 from nbnumba.kernels.formulas.lattice import GAUSS_WIDTH, SPHERE, TOPHAT_EDGE, spot_metric
 from nbnumba.kernels.formulas.profiles import compact_profile, round_profile_vector, square_profile
+from nbnumba.kernels.formulas.scattering import cell_axes, fractional_indices
 from nbnumba.kernels.formulas.structure import F2_at
-from nbnumba.kernels.formulas.vec import dot, norm
+from nbnumba.kernels.formulas.vec import norm, row_vector
 from nbnumba.kernels.jit.cpu import ORDERED, device
 
 #: Gaussian spots end where the intensity is exp(-110) of the peak: nothing that a float32 image could hold is dropped
@@ -92,8 +93,7 @@ def fetch_corners(phases, single, number, count, cell, F2):
 @device(forceinline=True)
 def axis_of(phases, vectors, m, i, axis):
     """a, b or c of orientation ``m``, and its index at the tile's middle: the fraction, and what rounding that left."""
-    v = (vectors[m, 3 * axis], vectors[m, 3 * axis + 1], vectors[m, 3 * axis + 2])
-    return v, phases[FRACTION + axis * CHUNK + i], phases[REST + axis * CHUNK + i]
+    return row_vector(vectors, m, 3 * axis), phases[FRACTION + axis * CHUNK + i], phases[REST + axis * CHUNK + i]
 
 
 @device(fastmath=ORDERED)
@@ -218,9 +218,8 @@ def add_square(rows, n, chord, pairs, middle, pending, sample):
 def indices(phases, single, vectors, m, p, i):
     """Offset of a pixel's h, k, l from the nearest whole ones, and those, counted from the corner of the box."""
     offset = (phases[QX + p], phases[QY + p], phases[QZ + p])
-    h = phases[FRACTION + i] + dot((vectors[m, 0], vectors[m, 1], vectors[m, 2]), offset)
-    k = phases[FRACTION + CHUNK + i] + dot((vectors[m, 3], vectors[m, 4], vectors[m, 5]), offset)
-    l = phases[FRACTION + 2 * CHUNK + i] + dot((vectors[m, 6], vectors[m, 7], vectors[m, 8]), offset)
+    h, k, l = fractional_indices(cell_axes(vectors, m), offset)
+    h, k, l = phases[FRACTION + i] + h, phases[FRACTION + CHUNK + i] + k, phases[FRACTION + 2 * CHUNK + i] + l
     h0, k0, l0 = np.ceil(h - 0.5), np.ceil(k - 0.5), np.ceil(l - 0.5)
     return (
         h - h0,
@@ -255,8 +254,7 @@ def add_round(rows, n, vectors, columns, middle, sample):
 def outside(phases, chord, vectors, m, i, least, end):
     """Whether no pixel of a tile can be within the squared radius ``end`` of a spot."""
     for axis in range(3):
-        v = (vectors[m, 3 * axis], vectors[m, 3 * axis + 1], vectors[m, 3 * axis + 2])
-        off = abs(phases[FRACTION + axis * CHUNK + i]) - chord * norm(v)
+        off = abs(phases[FRACTION + axis * CHUNK + i]) - chord * norm(row_vector(vectors, m, 3 * axis))
         if off > 0.0 and off * off * least[axis] > end:
             return True
     return False

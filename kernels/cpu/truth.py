@@ -9,8 +9,9 @@ from numba import prange
 from nbnumba.kernels.formulas.lattice import F_latt
 from nbnumba.kernels.formulas.pixel import subpixel_ray
 from nbnumba.kernels.formulas.resolution import is_cut_by_length
+from nbnumba.kernels.formulas.scattering import cell_axes, fractional_indices, scattering_vector
 from nbnumba.kernels.formulas.structure import nearest
-from nbnumba.kernels.formulas.vec import dot, norm
+from nbnumba.kernels.formulas.vec import norm, row_vector
 from nbnumba.kernels.jit.cpu import STRICT, kernel
 
 
@@ -40,18 +41,11 @@ def strongest_rows(hkl, source, orientation, lattice, panel, crystal, cell, dmin
             for sub in range(panel.oversample * panel.oversample):
                 _, out = subpixel_ray(panel, s, f, 0, sub // panel.oversample, sub % panel.oversample)
                 for i in range(sources.shape[0]):
-                    inverse = 1.0 / sources[i, 3]
-                    scattering = (
-                        (out[0] - sources[i, 0]) * inverse,
-                        (out[1] - sources[i, 1]) * inverse,
-                        (out[2] - sources[i, 2]) * inverse,
-                    )
+                    scattering = scattering_vector(out, row_vector(sources, i, 0), 1.0 / sources[i, 3])
                     if is_cut_by_length(norm(scattering), dmin):
                         continue
                     for m in range(cells.shape[0]):
-                        h = dot((cells[m, 0], cells[m, 1], cells[m, 2]), scattering)
-                        k = dot((cells[m, 3], cells[m, 4], cells[m, 5]), scattering)
-                        l = dot((cells[m, 6], cells[m, 7], cells[m, 8]), scattering)
+                        h, k, l = fractional_indices(cell_axes(cells, m), scattering)
                         latt = F_latt(crystal, h, k, l)
                         F = nearest(Fhkl, cell, h, k, l)
                         term = F * F * latt * latt * sources[i, 4]

@@ -6,7 +6,7 @@ from nbnumba.kernels.formulas.absorption import capture_fraction
 from nbnumba.kernels.formulas.pixel import subpixel_ray
 from nbnumba.kernels.formulas.polarization import beam_frame, polarization_factor
 from nbnumba.kernels.formulas.solid_angle import omega_pixel
-from nbnumba.kernels.formulas.vec import dot
+from nbnumba.kernels.formulas.vec import dot, row_vector
 from nbnumba.kernels.jit.cpu import device
 
 
@@ -18,7 +18,7 @@ def term_weight(panel, beam, sources, i, layer, airpath, d):
         parallax = dot(d, (panel.odet_x, panel.odet_y, panel.odet_z))
         weight *= capture_fraction(layer, panel.layer_step, panel.mu, parallax)
     if not beam.nopolar:
-        incident = (sources[i, 0], sources[i, 1], sources[i, 2])
+        incident = row_vector(sources, i, 0)
         E_in, B_in = beam_frame(incident, (beam.polar_x, beam.polar_y, beam.polar_z))
         weight *= polarization_factor(beam.kahn_factor, incident, d, E_in, B_in)
     return weight

@@ -13,9 +13,10 @@ from nbnumba.kernels.formulas.geometry import bend, pixel_position, subpixel_coo
 from nbnumba.kernels.formulas.lattice import F_latt
 from nbnumba.kernels.formulas.polarization import beam_frame, polarization_factor
 from nbnumba.kernels.formulas.resolution import is_cut_by_length
+from nbnumba.kernels.formulas.scattering import cell_axes, fractional_indices, scattering_vector
 from nbnumba.kernels.formulas.solid_angle import omega_pixel
 from nbnumba.kernels.formulas.structure import in_range, nearest, tricubic
-from nbnumba.kernels.formulas.vec import dot, norm, scaled
+from nbnumba.kernels.formulas.vec import dot, norm, row_vector, scaled
 from nbnumba.kernels.jit.cpu import STRICT, device
 
 # columns of a trace's record; row 0 counts the terms and holds the rest of the pixel
@@ -79,9 +80,7 @@ def add_orientations(
     lattice factor is passed over (factor included) unless there is water, as in nanoBragg.c.
     """
     for m in range(cells.shape[0]):
-        h = dot((cells[m, 0], cells[m, 1], cells[m, 2]), scattering)
-        k = dot((cells[m, 3], cells[m, 4], cells[m, 5]), scattering)
-        l = dot((cells[m, 6], cells[m, 7], cells[m, 8]), scattering)
+        h, k, l = fractional_indices(cell_axes(cells, m), scattering)
         latt = F_latt(crystal, h, k, l)
         if latt == 0.0 and not has_water:
             if record is not None:
@@ -150,13 +149,8 @@ def pixel_value(s, f, panel, crystal, cell, beam, sources, cells, Fhkl, interpol
                 if panel.has_thickness and (capture == 0.0 or beam.oversample_thick or beam.per_term):
                     capture = capture_fraction(layer, panel.layer_step, panel.mu, dot(diffracted, odet))
                 for i in range(sources.shape[0]):
-                    incident = (sources[i, 0], sources[i, 1], sources[i, 2])
-                    inverse = 1.0 / sources[i, 3]
-                    scattering = (
-                        (diffracted[0] - incident[0]) * inverse,
-                        (diffracted[1] - incident[1]) * inverse,
-                        (diffracted[2] - incident[2]) * inverse,
-                    )
+                    incident = row_vector(sources, i, 0)
+                    scattering = scattering_vector(diffracted, incident, 1.0 / sources[i, 3])
                     if record is not None:
                         note_ray(record, layer, subS, subF, i, airpath, diffracted, scattering, capture, omega)
                     cut = is_cut_by_length(norm(scattering), beam.dmin)

@@ -15,8 +15,9 @@ import numpy as np
 
 from nbnumba.kernels.formulas.blocks import GAUSS, TOPHAT
 from nbnumba.kernels.formulas.lattice import GAUSS_WIDTH, TOPHAT_EDGE, spot_metric
+from nbnumba.kernels.formulas.scattering import cell_axes, fractional_indices
 from nbnumba.kernels.formulas.structure import F2_at
-from nbnumba.kernels.formulas.vec import dot, norm
+from nbnumba.kernels.formulas.vec import dot, norm, row_vector
 from nbnumba.kernels.jit.cpu import device, plain
 
 #: largest radius of a spot, in h, k or l: beyond, tiles are as fast, and at 1/2 neighbours meet
@@ -183,9 +184,10 @@ def shell_lines(source, vectors, m, cone, radius):
     """
     R, incident = 1.0 / source[3], (source[0], source[1], source[2])
     middle, cosine = (cone[0], cone[1], cone[2]), cone[3]
-    low_h, high_h = index_range((vectors[m, 0], vectors[m, 1], vectors[m, 2]), middle, cosine, incident, R, radius)
-    low_k, high_k = index_range((vectors[m, 3], vectors[m, 4], vectors[m, 5]), middle, cosine, incident, R, radius)
-    low_l, high_l = index_range((vectors[m, 6], vectors[m, 7], vectors[m, 8]), middle, cosine, incident, R, radius)
+    a, b, c = cell_axes(vectors, m)
+    low_h, high_h = index_range(a, middle, cosine, incident, R, radius)
+    low_k, high_k = index_range(b, middle, cosine, incident, R, radius)
+    low_l, high_l = index_range(c, middle, cosine, incident, R, radius)
     if high_h - low_h > max(high_k - low_k, high_l - low_l):
         return low_l, high_l, low_k, high_k, low_h, high_h, 6, 3, 0
     if high_k - low_k > high_l - low_l:
@@ -196,12 +198,7 @@ def shell_lines(source, vectors, m, cone, radius):
 @device(forceinline=True)
 def line_axes(stars, m, lines):
     """Reciprocal vectors of o, p and q: read once for a pair, for a compiler cannot know that they stay as they are."""
-    o, p, q = lines[6], lines[7], lines[8]
-    return (
-        (stars[m, o], stars[m, o + 1], stars[m, o + 2]),
-        (stars[m, p], stars[m, p + 1], stars[m, p + 2]),
-        (stars[m, q], stars[m, q + 1], stars[m, q + 2]),
-    )
+    return row_vector(stars, m, lines[6]), row_vector(stars, m, lines[7]), row_vector(stars, m, lines[8])
 
 
 @device(forceinline=True)
@@ -262,11 +259,11 @@ def metric_sqr(dh, dk, dl, form):
 
 
 @device(forceinline=True)
-def radius_sqr(a, b, c, index, q, form):
+def radius_sqr(axes, index, q, form):
     """Squared distance of a ray from a reflection, in the units in which spots end.
 
-    ``a``, ``b``, ``c``: cell vectors over the wavelength; ``q``: direction of the ray less that of the beam; ``index``:
+    ``axes``: cell vectors over the wavelength; ``q``: direction of the ray less that of the beam; ``index``:
     h, k, l of the reflection; ``form``: the first two of :func:`nbnumba.kernels.cpu.tiles.spot_metric`.
     """
-    dh, dk, dl = dot(a, q) - index[0], dot(b, q) - index[1], dot(c, q) - index[2]
-    return metric_sqr(dh, dk, dl, form)
+    h, k, l = fractional_indices(axes, q)
+    return metric_sqr(h - index[0], k - index[1], l - index[2], form)

@@ -31,7 +31,7 @@ from nbnumba.kernels.formulas.geometry import bend, pixel_position, subpixel_coo
 from nbnumba.kernels.formulas.polarization import polarization_factor
 from nbnumba.kernels.formulas.resolution import cut_limit, is_cut
 from nbnumba.kernels.formulas.solid_angle import omega_pixel
-from nbnumba.kernels.formulas.vec import difference, dot
+from nbnumba.kernels.formulas.vec import difference, dot, row_vector
 from nbnumba.kernels.gpu.fixed import add_fixed, to_fixed
 from nbnumba.kernels.gpu.ops import is_stopped, quotient, remainder, tell_progress
 from nbnumba.kernels.gpu.stage import stage
@@ -66,7 +66,7 @@ def ray(panel, curved, s, f, layer, subS, subF):
 def offset(panel, curved, s, f, layer, subS, subF, origin):
     """Direction of a sub-pixel relative to the tile's middle."""
     _, d = ray(panel, curved, s, f, layer, subS, subF)
-    return d[0] - origin[0], d[1] - origin[1], d[2] - origin[2]
+    return difference(d, origin)
 
 
 @cuda_device
@@ -116,9 +116,8 @@ def is_beyond(beam, diffracted, incident, wavelength):
 @cuda_device
 def polarized(beam, sources, i, diffracted):
     """Polarization factor of source ``i``."""
-    incident = (sources[i, 0], sources[i, 1], sources[i, 2])
-    E_in = (sources[i, 5], sources[i, 6], sources[i, 7])
-    B_in = (sources[i, 8], sources[i, 9], sources[i, 10])
+    incident = row_vector(sources, i, 0)
+    E_in, B_in = row_vector(sources, i, 5), row_vector(sources, i, 8)
     return polarization_factor(beam.kahn_factor, incident, diffracted, E_in, B_in)
 
 
@@ -135,7 +134,7 @@ def capture_of(panel, diffracted, layer):
 def weigh(panel, curved, beam, sources, i, s, f, layer, subS, subF):
     """Weight of a source's terms and of its share of the background for one pixel, where either is its own."""
     airpath, diffracted = ray(panel, curved, s, f, layer, subS, subF)
-    incident = (sources[i, 0], sources[i, 1], sources[i, 2])
+    incident = row_vector(sources, i, 0)
     kept = 0.0 if is_beyond(beam, diffracted, incident, sources[i, 3]) else 1.0
     if beam.per_term == 0:
         return kept, 0.0
@@ -169,7 +168,7 @@ def correction(panel, curved, separate, beam, sources, s, f):
         step, i = quotient(number, n_sources), remainder(number, n_sources)
         subF, subS, layer = remainder(step, n), remainder(quotient(step, n), n), quotient(step, n * n)
         _, diffracted = ray(panel, curved, s, f, layer, subS, subF)
-        incident = (sources[i, 0], sources[i, 1], sources[i, 2])
+        incident = row_vector(sources, i, 0)
         if not is_beyond(beam, diffracted, incident, sources[i, 3]):
             polar = polarized(beam, sources, i, diffracted)
             if polar != 0.0:

@@ -36,6 +36,7 @@ from nbnumba.kernels.formulas.corrections import background
 from nbnumba.kernels.formulas.lattice import TOPHAT_EDGE
 from nbnumba.kernels.formulas.profiles import compact_profile
 from nbnumba.kernels.formulas.resolution import cut_limit, is_cut
+from nbnumba.kernels.formulas.scattering import cell_axes
 from nbnumba.kernels.formulas.spots_shell import (
     F0,
     F1,
@@ -56,7 +57,7 @@ from nbnumba.kernels.formulas.spots_shell import (
     shell_lines,
 )
 from nbnumba.kernels.formulas.structure import F2_at
-from nbnumba.kernels.formulas.vec import dot
+from nbnumba.kernels.formulas.vec import difference, dot, row_vector
 from nbnumba.kernels.gpu.fast import TILE, correction, is_rendered, ray, weigh
 from nbnumba.kernels.gpu.ops import quotient, remainder
 from nbnumba.kernels.jit.cuda import cuda, cuda_device, cuda_kernel, float64, int32, int64
@@ -285,13 +286,8 @@ def stage(real, whole, j, row, found, crystal, cell, beam, sources, cells, F2):
 @cuda_device
 def spot_term(real, j, d, form, gauss):
     """Term of a staged footprint for a ray, without weights."""
-    q = (d[0] - real[j, INCIDENT], d[1] - real[j, INCIDENT + 1], d[2] - real[j, INCIDENT + 2])
-    a, b, c = (
-        (real[j, 0], real[j, 1], real[j, 2]),
-        (real[j, 3], real[j, 4], real[j, 5]),
-        (real[j, 6], real[j, 7], real[j, 8]),
-    )
-    r = radius_sqr(a, b, c, (real[j, INDEX], real[j, INDEX + 1], real[j, INDEX + 2]), q, form)
+    q = difference(d, row_vector(real, j, INCIDENT))
+    r = radius_sqr(cell_axes(real, j), row_vector(real, j, INDEX), q, form)
     if r >= (SPOT_END if gauss else TOPHAT_EDGE) or is_cut(dot(q, q), real[j, LIMIT]):
         return 0.0
     return real[j, VALUE] * compact_profile(gauss, r)
