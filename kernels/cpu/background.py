@@ -5,7 +5,7 @@ from __future__ import annotations
 from numba import prange
 
 from nbnumba.kernels.formulas.absorption import capture_fraction
-from nbnumba.kernels.formulas.pixel import subpixel_ray
+from nbnumba.kernels.formulas.geometry import subpixel_ray
 from nbnumba.kernels.formulas.polarization import beam_frame, polarization_factor
 from nbnumba.kernels.formulas.solid_angle import omega_pixel
 from nbnumba.kernels.formulas.vec import difference, dot, norm, row_vector
@@ -41,7 +41,7 @@ def amorphous_rows(image, panel, beam, sources, F_sqr, per_stol, scale, mask):
                 continue
             total = 0.0
             for layer in range(panel.layers):
-                airpath, diffracted = subpixel_ray(panel, s, f, layer, 0, 0)
+                airpath, diffracted = subpixel_ray(panel, panel.curved, s, f, layer, 0, 0)
                 weight = omega_pixel(panel.pixel_size, airpath, panel.close_distance, panel.point_pixel)
                 if panel.has_thickness:
                     weight *= capture_fraction(layer, panel.layer_step, panel.mu, dot(diffracted, odet))

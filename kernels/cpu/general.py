@@ -7,7 +7,8 @@ import numpy as np
 from numba import get_thread_id, prange
 
 from nbnumba.kernels.cpu.strips import ROWS, TOTAL, WIDTH, strip_values
-from nbnumba.kernels.formulas.pixel import pixel_value, subpixel_ray
+from nbnumba.kernels.formulas.geometry import subpixel_ray
+from nbnumba.kernels.formulas.pixel import pixel_value
 from nbnumba.kernels.formulas.solid_angle import omega_pixel
 from nbnumba.kernels.jit.cpu import STRICT, kernel
 
@@ -76,10 +77,10 @@ def solid_angle_rows(total, panel, mask, every_subpixel):
             if every_subpixel:
                 for layer in range(panel.layers):
                     for sub in range(n * n):
-                        airpath, _ = subpixel_ray(panel, s, f, layer, sub // n, sub % n)
+                        airpath, _ = subpixel_ray(panel, panel.curved, s, f, layer, sub // n, sub % n)
                         row += omega_pixel(panel.pixel_size, airpath, panel.close_distance, panel.point_pixel)
             else:
-                airpath, _ = subpixel_ray(panel, s, f, 0, 0, 0)
+                airpath, _ = subpixel_ray(panel, panel.curved, s, f, 0, 0, 0)
                 omega = omega_pixel(panel.pixel_size, airpath, panel.close_distance, panel.point_pixel)
                 row += omega * panel.layers * n * n
         total[s] = row

@@ -10,9 +10,8 @@ from numba import get_thread_id, prange
 from nbnumba.kernels.formulas.absorption import capture_fraction
 from nbnumba.kernels.formulas.blocks import GAUSS
 from nbnumba.kernels.formulas.corrections import background, term_weight
-from nbnumba.kernels.formulas.geometry import pixel_position, subpixel_coordinate
+from nbnumba.kernels.formulas.geometry import pixel_position, subpixel_coordinate, subpixel_ray
 from nbnumba.kernels.formulas.lattice import TOPHAT_EDGE, spot_metric
-from nbnumba.kernels.formulas.pixel import subpixel_ray
 from nbnumba.kernels.formulas.polarization import beam_frame, polarization_factor
 from nbnumba.kernels.formulas.profiles import compact_profile, gauss_profile_vector
 from nbnumba.kernels.formulas.resolution import cut_limit, is_cut, is_cut_by_length
@@ -88,7 +87,7 @@ def paint_weighted(sums, s, f0, f1, panel, beam, sources, i, vectors, m, form, s
     inverse, end = 1.0 / sources[i, 3], SPOT_END if gauss else TOPHAT_EDGE
     axes, incident = over_wavelength(vectors, m, inverse), row_vector(sources, i, 0)
     for f in range(f0, f1):
-        airpath, d = subpixel_ray(panel, s, f, layer, subS, subF)
+        airpath, d = subpixel_ray(panel, 0, s, f, layer, subS, subF)
         r = radius_sqr(axes, index, difference(d, incident), form)
         if r < end and not is_beyond(beam, sources, i, d):
             term = value * compact_profile(gauss, r)
@@ -100,18 +99,15 @@ def close_eight(sums, panel, beam, sources, s, f):
     """Multiply eight sums from pixel (s, f) on by what the reference applies last: omega, capture, polarization."""
     incident, axis = row_vector(sources, 0, 0), (beam.polar_x, beam.polar_y, beam.polar_z)
     E_in, B_in = beam_frame(incident, axis)
-    Sdet = subpixel_coordinate(s, 0, panel.oversample, panel.pixel_size)
     place = np.uint64(f - panel.f0)
     for j in range(8):
-        Fdet = subpixel_coordinate(f + j, 0, panel.oversample, panel.pixel_size)
-        position = pixel_position(panel, Fdet, Sdet, panel.first_depth)
-        airpath = norm(position)
+        airpath, d = subpixel_ray(panel, 0, s, f + j, 0, 0, 0)
         factor = omega_pixel(panel.pixel_size, airpath, panel.close_distance, panel.point_pixel)
-        polar = polarization_factor(beam.kahn_factor, incident, scaled(position, 1.0 / airpath), E_in, B_in)
+        polar = polarization_factor(beam.kahn_factor, incident, d, E_in, B_in)
         sums[place + np.uint64(j)] *= factor * (1.0 if beam.nopolar or beam.dmin > 0.0 else polar)
     if panel.has_thickness:
         for j in range(8):
-            _, last = subpixel_ray(panel, s, f + j, panel.layers - 1, 0, 0)
+            _, last = subpixel_ray(panel, 0, s, f + j, panel.layers - 1, 0, 0)
             parallax = dot(last, (panel.odet_x, panel.odet_y, panel.odet_z))
             captured = capture_fraction(panel.layers - 1, panel.layer_step, panel.mu, parallax)
             sums[place + np.uint64(j)] *= captured
@@ -125,7 +121,7 @@ def first_polarization(panel, beam, sources, s, f):
     """Polarization of the first term within the resolution limit; 0 where there is none."""
     n = panel.oversample
     for step in range(panel.layers * n * n):
-        _, d = subpixel_ray(panel, s, f, step // (n * n), step // n % n, step % n)
+        _, d = subpixel_ray(panel, 0, s, f, step // (n * n), step // n % n, step % n)
         for i in range(sources.shape[0]):
             if not is_beyond(beam, sources, i, d):
                 incident = row_vector(sources, i, 0)

@@ -17,7 +17,7 @@ import math
 import numpy as np
 
 from nbnumba.kernels.formulas.fast_math import exp64
-from nbnumba.kernels.formulas.geometry import bend, pixel_position
+from nbnumba.kernels.formulas.geometry import bend, fractional_position
 from nbnumba.kernels.formulas.polarization import beam_frame, polarization_factor
 from nbnumba.kernels.formulas.resolution import cut_limit, is_cut
 from nbnumba.kernels.formulas.scattering import scattering_vector
@@ -47,16 +47,6 @@ def number_pixels(phases, width, height):
             phases[ROW + s * width + f] = s - 0.5 * (height - 1)
 
 
-@device(forceinline=True)
-def place(panel, s, f, layer, subS, subF):
-    """Position (m) from the crystal of a sub-pixel in a sensor layer, on the flat panel; s and f may be fractions."""
-    size = panel.pixel_size / panel.oversample
-    depth = panel.first_depth + layer * panel.layer_step
-    return pixel_position(
-        panel, panel.pixel_size * f + size * (subF + 0.5), panel.pixel_size * s + size * (subS + 0.5), depth
-    )
-
-
 @device(fastmath=ORDERED, forceinline=True)
 def trace_tile(phases, n, width, panel, s, f, layer, subS, subF):
     """Directions to a tile's sub-pixels relative to that to its middle, in rows DX, DY, DZ, and PATH: (r / r0)^2 - 1.
@@ -66,13 +56,13 @@ def trace_tile(phases, n, width, panel, s, f, layer, subS, subF):
     real = phases.dtype.type
     height = n // width
     mid_s, mid_f = s + 0.5 * (height - 1), f + 0.5 * (width - 1)
-    x, y, z = place(panel, mid_s, mid_f, layer, subS, subF)
+    x, y, z = fractional_position(panel, mid_s, mid_f, layer, subS, subF)
     if panel.curved:
         x, y, z = bend(panel, (x, y, z))
         inverse = 1.0 / norm((x, y, z))
         for p in range(n):
-            at = place(panel, mid_s + phases[ROW + p], mid_f + phases[COLUMN + p], layer, subS, subF)
-            bx, by, bz = bend(panel, at)
+            at_s, at_f = mid_s + phases[ROW + p], mid_f + phases[COLUMN + p]
+            bx, by, bz = bend(panel, fractional_position(panel, at_s, at_f, layer, subS, subF))
             own = 1.0 / norm((bx, by, bz))
             phases[DX + p] = bx * own - x * inverse
             phases[DY + p] = by * own - y * inverse

@@ -23,7 +23,7 @@ import numpy as np
 
 from nbnumba.kernels.formulas.blocks import SQUARE
 from nbnumba.kernels.formulas.fast_math import exp64
-from nbnumba.kernels.formulas.geometry import bend, pixel_position, subpixel_coordinate
+from nbnumba.kernels.formulas.geometry import bend, ray_to, subpixel_position
 from nbnumba.kernels.formulas.lattice import F_latt
 from nbnumba.kernels.formulas.polarization import beam_frame, polarization_factor
 from nbnumba.kernels.formulas.resolution import is_cut_by_length
@@ -66,19 +66,14 @@ def sincg_size(h, N):
 @device(fastmath=ORDERED, forceinline=True)
 def trace_strip(work, panel, s, f, layer, subS, subF):
     """Rows X, Y, Z, AIRPATH: directions and distances of the strip's sub-pixels."""
-    Sdet = subpixel_coordinate(s, subS, panel.oversample, panel.pixel_size)
-    depth = panel.first_depth + layer * panel.layer_step
     for p in range(WIDTH):
-        Fdet = subpixel_coordinate(f + p, subF, panel.oversample, panel.pixel_size)
-        work[X + p], work[Y + p], work[Z + p] = pixel_position(panel, Fdet, Sdet, depth)
+        work[X + p], work[Y + p], work[Z + p] = subpixel_position(panel, s, f + p, layer, subS, subF)
     if panel.curved:
         for p in range(WIDTH):
             work[X + p], work[Y + p], work[Z + p] = bend(panel, (work[X + p], work[Y + p], work[Z + p]))
     for p in range(WIDTH):
-        airpath = norm((work[X + p], work[Y + p], work[Z + p]))
-        scale = 1.0 / airpath
-        work[AIRPATH + p] = airpath
-        work[X + p], work[Y + p], work[Z + p] = work[X + p] * scale, work[Y + p] * scale, work[Z + p] * scale
+        work[AIRPATH + p], direction = ray_to((work[X + p], work[Y + p], work[Z + p]))
+        work[X + p], work[Y + p], work[Z + p] = direction
 
 
 @device(fastmath=ORDERED, forceinline=True)

@@ -6,8 +6,8 @@ import math
 
 from numba import prange
 
+from nbnumba.kernels.formulas.geometry import subpixel_ray
 from nbnumba.kernels.formulas.lattice import F_latt
-from nbnumba.kernels.formulas.pixel import subpixel_ray
 from nbnumba.kernels.formulas.resolution import is_cut_by_length
 from nbnumba.kernels.formulas.scattering import cell_axes, fractional_indices, scattering_vector
 from nbnumba.kernels.formulas.structure import nearest
@@ -39,7 +39,8 @@ def strongest_rows(hkl, source, orientation, lattice, panel, crystal, cell, dmin
                 continue
             best = 0.0
             for sub in range(panel.oversample * panel.oversample):
-                _, out = subpixel_ray(panel, s, f, 0, sub // panel.oversample, sub % panel.oversample)
+                subS, subF = sub // panel.oversample, sub % panel.oversample
+                _, out = subpixel_ray(panel, panel.curved, s, f, 0, subS, subF)
                 for i in range(sources.shape[0]):
                     scattering = scattering_vector(out, row_vector(sources, i, 0), 1.0 / sources[i, 3])
                     if is_cut_by_length(norm(scattering), dmin):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from nbnumba.kernels.formulas.absorption import capture_fraction
-from nbnumba.kernels.formulas.pixel import subpixel_ray
+from nbnumba.kernels.formulas.geometry import subpixel_ray
 from nbnumba.kernels.formulas.polarization import beam_frame, polarization_factor
 from nbnumba.kernels.formulas.solid_angle import omega_pixel
 from nbnumba.kernels.formulas.vec import dot, row_vector
@@ -30,7 +30,7 @@ def background(panel, beam, sources, s, f):
     n, total = panel.oversample, 0.0
     for step in range(panel.layers * n * n):
         layer = step // (n * n)
-        airpath, d = subpixel_ray(panel, s, f, layer, step // n % n, step % n)
+        airpath, d = subpixel_ray(panel, panel.curved, s, f, layer, step // n % n, step % n)
         for i in range(sources.shape[0]):
             total += term_weight(panel, beam, sources, i, layer, airpath, d)
     return total * beam.I_bg

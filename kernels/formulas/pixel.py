@@ -9,14 +9,14 @@ sum* is multiplied by that factor after every term, so that the order of the loo
 from __future__ import annotations
 
 from nbnumba.kernels.formulas.absorption import capture_fraction
-from nbnumba.kernels.formulas.geometry import bend, pixel_position, subpixel_coordinate
+from nbnumba.kernels.formulas.geometry import subpixel_ray
 from nbnumba.kernels.formulas.lattice import F_latt
 from nbnumba.kernels.formulas.polarization import beam_frame, polarization_factor
 from nbnumba.kernels.formulas.resolution import is_cut_by_length
 from nbnumba.kernels.formulas.scattering import cell_axes, fractional_indices, scattering_vector
 from nbnumba.kernels.formulas.solid_angle import omega_pixel
 from nbnumba.kernels.formulas.structure import in_range, nearest, tricubic
-from nbnumba.kernels.formulas.vec import dot, norm, row_vector, scaled
+from nbnumba.kernels.formulas.vec import dot, norm, row_vector
 from nbnumba.kernels.jit.cpu import STRICT, device
 
 # columns of a trace's record; row 0 counts the terms and holds the rest of the pixel
@@ -95,18 +95,6 @@ def add_orientations(
 
 
 @device(fastmath=STRICT)
-def subpixel_ray(panel, s, f, layer, subS, subF):
-    """Distance (m) and direction from the crystal to a sub-pixel of a sensor layer."""
-    Fdet = subpixel_coordinate(f, subF, panel.oversample, panel.pixel_size)
-    Sdet = subpixel_coordinate(s, subS, panel.oversample, panel.pixel_size)
-    position = pixel_position(panel, Fdet, Sdet, panel.first_depth + layer * panel.layer_step)
-    if panel.curved:
-        position = bend(panel, position)
-    airpath = norm(position)
-    return airpath, scaled(position, 1.0 / airpath)
-
-
-@device(fastmath=STRICT)
 def pixel_value(s, f, panel, crystal, cell, beam, sources, cells, Fhkl, interpolating, record=None):
     """Photons in pixel (s, f).
 
@@ -143,7 +131,7 @@ def pixel_value(s, f, panel, crystal, cell, beam, sources, cells, Fhkl, interpol
         capture = 0.0 if panel.has_thickness else 1.0
         for subS in range(panel.oversample):
             for subF in range(panel.oversample):
-                airpath, diffracted = subpixel_ray(panel, s, f, layer, subS, subF)
+                airpath, diffracted = subpixel_ray(panel, panel.curved, s, f, layer, subS, subF)
                 if omega == 0.0 or beam.oversample_omega or beam.per_term:
                     omega = omega_pixel(panel.pixel_size, airpath, panel.close_distance, panel.point_pixel)
                 if panel.has_thickness and (capture == 0.0 or beam.oversample_thick or beam.per_term):

@@ -22,12 +22,11 @@ or FIXED where the error bound is large.
 
 from __future__ import annotations
 
-import math
 from functools import cache
 from typing import Any
 
 from nbnumba.kernels.formulas.absorption import capture_fraction
-from nbnumba.kernels.formulas.geometry import bend, pixel_position, subpixel_coordinate
+from nbnumba.kernels.formulas.geometry import bend, pixel_position, ray_to, subpixel_ray
 from nbnumba.kernels.formulas.polarization import polarization_factor
 from nbnumba.kernels.formulas.resolution import cut_limit, is_cut
 from nbnumba.kernels.formulas.solid_angle import omega_pixel
@@ -50,22 +49,9 @@ LOOK = 256
 
 
 @cuda_device
-def ray(panel, curved, s, f, layer, subS, subF):
-    """Distance (m) and direction from the crystal to a sub-pixel of a sensor layer."""
-    Fdet = subpixel_coordinate(f, subF, panel.oversample, panel.pixel_size)
-    Sdet = subpixel_coordinate(s, subS, panel.oversample, panel.pixel_size)
-    position = pixel_position(panel, Fdet, Sdet, panel.first_depth + layer * panel.layer_step)
-    if curved:
-        position = bend(panel, position)
-    airpath = math.sqrt(dot(position, position))
-    inverse = 1.0 / airpath
-    return airpath, (position[0] * inverse, position[1] * inverse, position[2] * inverse)
-
-
-@cuda_device
 def offset(panel, curved, s, f, layer, subS, subF, origin):
     """Direction of a sub-pixel relative to the tile's middle."""
-    _, d = ray(panel, curved, s, f, layer, subS, subF)
+    _, d = subpixel_ray(panel, curved, s, f, layer, subS, subF)
     return difference(d, origin)
 
 
@@ -101,8 +87,8 @@ def middle(panel, curved, s, f, origin):
         position = bend(panel, position)
         radius *= 1.5
     radius += panel.layers * panel.layer_step
-    airpath = math.sqrt(dot(position, position))
-    origin[0], origin[1], origin[2] = position[0] / airpath, position[1] / airpath, position[2] / airpath
+    airpath, direction = ray_to(position)
+    origin[0], origin[1], origin[2] = direction
     origin[3] = radius / max(airpath - radius, 1e-3 * radius)
 
 
@@ -133,7 +119,7 @@ def capture_of(panel, diffracted, layer):
 @cuda_device
 def weigh(panel, curved, beam, sources, i, s, f, layer, subS, subF):
     """Weight of a source's terms and of its share of the background for one pixel, where either is its own."""
-    airpath, diffracted = ray(panel, curved, s, f, layer, subS, subF)
+    airpath, diffracted = subpixel_ray(panel, curved, s, f, layer, subS, subF)
     incident = row_vector(sources, i, 0)
     kept = 0.0 if is_beyond(beam, diffracted, incident, sources[i, 3]) else 1.0
     if beam.per_term == 0:
@@ -155,9 +141,9 @@ def correction(panel, curved, separate, beam, sources, s, f):
     if beam.per_term:
         return 1.0
     last = int32(panel.layers - 1)
-    _, diffracted = ray(panel, curved, s, f, last, int32(0), int32(0))
+    _, diffracted = subpixel_ray(panel, curved, s, f, last, int32(0), int32(0))
     factor = capture_of(panel, diffracted, last)
-    airpath, diffracted = ray(panel, curved, s, f, int32(0), int32(0), int32(0))
+    airpath, diffracted = subpixel_ray(panel, curved, s, f, int32(0), int32(0), int32(0))
     factor *= omega_pixel(panel.pixel_size, airpath, panel.close_distance, panel.point_pixel)
     if beam.nopolar:
         return factor
@@ -167,7 +153,7 @@ def correction(panel, curved, separate, beam, sources, s, f):
     for number in range(int32(panel.layers * n * n * n_sources)):
         step, i = quotient(number, n_sources), remainder(number, n_sources)
         subF, subS, layer = remainder(step, n), remainder(quotient(step, n), n), quotient(step, n * n)
-        _, diffracted = ray(panel, curved, s, f, layer, subS, subF)
+        _, diffracted = subpixel_ray(panel, curved, s, f, layer, subS, subF)
         incident = row_vector(sources, i, 0)
         if not is_beyond(beam, diffracted, incident, sources[i, 3]):
             polar = polarized(beam, sources, i, diffracted)

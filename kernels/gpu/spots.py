@@ -33,6 +33,7 @@ from typing import Any
 
 from nbnumba.kernels.formulas.blocks import GAUSS
 from nbnumba.kernels.formulas.corrections import background
+from nbnumba.kernels.formulas.geometry import subpixel_ray
 from nbnumba.kernels.formulas.lattice import TOPHAT_EDGE
 from nbnumba.kernels.formulas.profiles import compact_profile
 from nbnumba.kernels.formulas.resolution import cut_limit, is_cut
@@ -58,7 +59,7 @@ from nbnumba.kernels.formulas.spots_shell import (
 )
 from nbnumba.kernels.formulas.structure import F2_at
 from nbnumba.kernels.formulas.vec import difference, dot, row_vector
-from nbnumba.kernels.gpu.fast import TILE, correction, is_rendered, ray, weigh
+from nbnumba.kernels.gpu.fast import TILE, correction, is_rendered, weigh
 from nbnumba.kernels.gpu.ops import quotient, remainder
 from nbnumba.kernels.jit.cuda import cuda, cuda_device, cuda_kernel, float64, int32, int64
 
@@ -337,7 +338,7 @@ def paint_kernel(per_term: int, single: int) -> Any:
         steps = int32(1) if single else int32(panel.layers * n * n)
         d = (0.0, 0.0, 0.0)
         if single:
-            _, d = ray(panel, 0, s, f, int32(0), int32(0), int32(0))
+            _, d = subpixel_ray(panel, 0, s, f, int32(0), int32(0), int32(0))
         while begin < end:
             staged = int32(min(STAGED, end - begin))
             cuda.syncthreads()
@@ -350,7 +351,7 @@ def paint_kernel(per_term: int, single: int) -> Any:
                 for step in range(steps):
                     subF, subS, layer = remainder(step, n), remainder(quotient(step, n), n), quotient(step, n * n)
                     if not single:
-                        _, d = ray(panel, 0, s, f, layer, subS, subF)
+                        _, d = subpixel_ray(panel, 0, s, f, layer, subS, subF)
                     term = spot_term(real, j, d, form, gauss)
                     if per_term and term != 0.0:
                         term *= weigh(panel, 0, beam, sources, whole[j, 4], s, f, layer, subS, subF)[0]
