@@ -5,10 +5,10 @@ from __future__ import annotations
 from numba import prange
 
 from nbnumba.kernels.formulas.absorption import capture_fraction
+from nbnumba.kernels.formulas.corrections import source_polarization
 from nbnumba.kernels.formulas.geometry import subpixel_ray
-from nbnumba.kernels.formulas.polarization import beam_frame, polarization_factor
 from nbnumba.kernels.formulas.solid_angle import omega_pixel
-from nbnumba.kernels.formulas.vec import difference, dot, norm, row_vector
+from nbnumba.kernels.formulas.vec import difference, norm, row_vector
 from nbnumba.kernels.jit.cpu import kernel
 
 
@@ -32,8 +32,6 @@ def amorphous_rows(image, panel, beam, sources, F_sqr, per_stol, scale, mask):
         r_e^2 times the fluence.
     mask : (spixels, fpixels) or (0, 0) uint8
     """
-    axis = (beam.polar_x, beam.polar_y, beam.polar_z)
-    odet = (panel.odet_x, panel.odet_y, panel.odet_z)
     last = F_sqr.shape[0] - 2
     for s in prange(panel.s0, panel.s1):
         for f in range(panel.f0, panel.f1):
@@ -42,18 +40,14 @@ def amorphous_rows(image, panel, beam, sources, F_sqr, per_stol, scale, mask):
             total = 0.0
             for layer in range(panel.layers):
                 airpath, diffracted = subpixel_ray(panel, panel.curved, s, f, layer, 0, 0)
-                weight = omega_pixel(panel.pixel_size, airpath, panel.close_distance, panel.point_pixel)
-                if panel.has_thickness:
-                    weight *= capture_fraction(layer, panel.layer_step, panel.mu, dot(diffracted, odet))
+                weight = omega_pixel(panel, airpath) * capture_fraction(panel, layer, diffracted)
                 for i in range(sources.shape[0]):
-                    incident = row_vector(sources, i, 0)
-                    place = 0.5 * norm(difference(diffracted, incident)) / sources[i, 3] * per_stol
+                    place = 0.5 * norm(difference(diffracted, row_vector(sources, i, 0))) / sources[i, 3] * per_stol
                     below = min(int(place), last)
                     share = place - below
                     squared = F_sqr[below] * (1.0 - share) + F_sqr[below + 1] * share
                     polar = 1.0
                     if not beam.nopolar:
-                        E_in, B_in = beam_frame(incident, axis)
-                        polar = polarization_factor(beam.kahn_factor, incident, diffracted, E_in, B_in)
+                        polar = source_polarization(beam, sources, i, 0, diffracted)
                     total += squared * polar * weight * sources[i, 4]
             image[s, f] = total * scale / sources.shape[0]

@@ -78,10 +78,10 @@ def solid_angle_rows(total, panel, mask, every_subpixel):
                 for layer in range(panel.layers):
                     for sub in range(n * n):
                         airpath, _ = subpixel_ray(panel, panel.curved, s, f, layer, sub // n, sub % n)
-                        row += omega_pixel(panel.pixel_size, airpath, panel.close_distance, panel.point_pixel)
+                        row += omega_pixel(panel, airpath)
             else:
                 airpath, _ = subpixel_ray(panel, panel.curved, s, f, 0, 0, 0)
-                omega = omega_pixel(panel.pixel_size, airpath, panel.close_distance, panel.point_pixel)
+                omega = omega_pixel(panel, airpath)
                 row += omega * panel.layers * n * n
         total[s] = row
 

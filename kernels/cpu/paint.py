@@ -7,12 +7,11 @@ import math
 import numpy as np
 from numba import get_thread_id, prange
 
-from nbnumba.kernels.formulas.absorption import capture_fraction
 from nbnumba.kernels.formulas.blocks import GAUSS
-from nbnumba.kernels.formulas.corrections import background, term_weight
+from nbnumba.kernels.formulas.corrections import background, last_capture, last_polarization, source_frame, term_weight
 from nbnumba.kernels.formulas.geometry import pixel_position, subpixel_coordinate, subpixel_ray
 from nbnumba.kernels.formulas.lattice import TOPHAT_EDGE, spot_metric
-from nbnumba.kernels.formulas.polarization import beam_frame, polarization_factor
+from nbnumba.kernels.formulas.polarization import polarization_factor
 from nbnumba.kernels.formulas.profiles import compact_profile, gauss_profile_vector
 from nbnumba.kernels.formulas.resolution import cut_limit, is_cut, is_cut_by_length
 from nbnumba.kernels.formulas.scattering import cell_axes, fractional_indices
@@ -26,13 +25,6 @@ from nbnumba.kernels.jit.cpu import device, kernel
 BAND = 16
 #: pixels of a row that are looked at together
 STRETCH = 64
-
-
-@device
-def is_beyond(beam, sources, i, d):
-    """Whether a ray is beyond the resolution limit."""
-    change = difference(d, row_vector(sources, i, 0))
-    return is_cut_by_length(norm(change) / sources[i, 3], beam.dmin)
 
 
 @device(forceinline=True)
@@ -88,46 +80,29 @@ def paint_weighted(sums, s, f0, f1, panel, beam, sources, i, vectors, m, form, s
     axes, incident = over_wavelength(vectors, m, inverse), row_vector(sources, i, 0)
     for f in range(f0, f1):
         airpath, d = subpixel_ray(panel, 0, s, f, layer, subS, subF)
-        r = radius_sqr(axes, index, difference(d, incident), form)
-        if r < end and not is_beyond(beam, sources, i, d):
+        change = difference(d, incident)
+        r = radius_sqr(axes, index, change, form)
+        if r < end and not is_cut_by_length(norm(change) / sources[i, 3], beam.dmin):
             term = value * compact_profile(gauss, r)
-            sums[f - panel.f0] += term * term_weight(panel, beam, sources, i, layer, airpath, d)
+            sums[f - panel.f0] += term * term_weight(panel, beam, sources, i, 0, layer, airpath, d)
 
 
 @device(forceinline=True)
 def close_eight(sums, panel, beam, sources, s, f):
     """Multiply eight sums from pixel (s, f) on by what the reference applies last: omega, capture, polarization."""
-    incident, axis = row_vector(sources, 0, 0), (beam.polar_x, beam.polar_y, beam.polar_z)
-    E_in, B_in = beam_frame(incident, axis)
+    incident, (E_in, B_in) = row_vector(sources, 0, 0), source_frame(beam, sources, 0, 0)
     place = np.uint64(f - panel.f0)
     for j in range(8):
         airpath, d = subpixel_ray(panel, 0, s, f + j, 0, 0, 0)
-        factor = omega_pixel(panel.pixel_size, airpath, panel.close_distance, panel.point_pixel)
+        factor = omega_pixel(panel, airpath)
         polar = polarization_factor(beam.kahn_factor, incident, d, E_in, B_in)
         sums[place + np.uint64(j)] *= factor * (1.0 if beam.nopolar or beam.dmin > 0.0 else polar)
     if panel.has_thickness:
         for j in range(8):
-            _, last = subpixel_ray(panel, 0, s, f + j, panel.layers - 1, 0, 0)
-            parallax = dot(last, (panel.odet_x, panel.odet_y, panel.odet_z))
-            captured = capture_fraction(panel.layers - 1, panel.layer_step, panel.mu, parallax)
-            sums[place + np.uint64(j)] *= captured
+            sums[place + np.uint64(j)] *= last_capture(panel, 0, s, f + j)
     if beam.dmin > 0.0 and not beam.nopolar:
         for j in range(8):
-            sums[place + np.uint64(j)] *= first_polarization(panel, beam, sources, s, f + j)
-
-
-@device
-def first_polarization(panel, beam, sources, s, f):
-    """Polarization of the first term within the resolution limit; 0 where there is none."""
-    n = panel.oversample
-    for step in range(panel.layers * n * n):
-        _, d = subpixel_ray(panel, 0, s, f, step // (n * n), step // n % n, step % n)
-        for i in range(sources.shape[0]):
-            if not is_beyond(beam, sources, i, d):
-                incident = row_vector(sources, i, 0)
-                E_in, B_in = beam_frame(incident, (beam.polar_x, beam.polar_y, beam.polar_z))
-                return polarization_factor(beam.kahn_factor, incident, d, E_in, B_in)
-    return 0.0
+            sums[place + np.uint64(j)] *= last_polarization(panel, 0, beam, sources, 0, s, f + j)
 
 
 @device
@@ -159,7 +134,7 @@ def close_row(image, sums, s, panel, beam, sources, mask):
     n, first, row = panel.f1 - panel.f0, np.uint64(panel.f0), np.uint64(s)
     if beam.per_term and beam.I_bg != 0.0:
         for f in range(n):
-            sums[f] += background(panel, beam, sources, s, panel.f0 + f)
+            sums[f] += background(panel, beam, sources, 0, s, panel.f0 + f)
     for start in range(0, n, STRETCH):
         here, there = np.uint64(start), np.uint64(min(start + STRETCH, n))
         lit = 0.0  # nothing is negative, and mostly all is zero

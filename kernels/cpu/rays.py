@@ -16,9 +16,10 @@ import math
 
 import numpy as np
 
-from nbnumba.kernels.formulas.fast_math import exp64
+from nbnumba.kernels.formulas.absorption import capture_fraction_vector, parallax_of
+from nbnumba.kernels.formulas.corrections import source_frame
 from nbnumba.kernels.formulas.geometry import bend, fractional_position
-from nbnumba.kernels.formulas.polarization import beam_frame, polarization_factor
+from nbnumba.kernels.formulas.polarization import polarization_factor
 from nbnumba.kernels.formulas.resolution import cut_limit, is_cut
 from nbnumba.kernels.formulas.scattering import scattering_vector
 from nbnumba.kernels.formulas.solid_angle import omega_pixel
@@ -131,7 +132,7 @@ def find_omega(work, phases, n, panel, r0):
     """Row OMEGA: solid angles."""
     for p in range(n):
         airpath = r0 * math.sqrt(1.0 + phases[PATH + p])
-        work[OMEGA + p] = omega_pixel(panel.pixel_size, airpath, panel.close_distance, panel.point_pixel)
+        work[OMEGA + p] = omega_pixel(panel, airpath)
 
 
 @device(forceinline=True)
@@ -139,15 +140,13 @@ def find_capture(work, phases, n, panel, middle, layer):
     """Row CAPTURE: absorbed shares."""
     depth, step = -layer * panel.layer_step * panel.mu, -panel.layer_step * panel.mu
     for p in range(n):
-        parallax = dot(ray(phases, p, middle), (panel.odet_x, panel.odet_y, panel.odet_z))
-        captured = exp64(depth / parallax) - exp64((depth + step) / parallax)
-        work[CAPTURE + p] = captured if parallax > 0.0 else 0.0
+        work[CAPTURE + p] = capture_fraction_vector(depth, depth + step, parallax_of(panel, ray(phases, p, middle)))
 
 
 @device(forceinline=True)
-def find_polar(work, phases, n, beam, middle, incident):
+def find_polar(work, phases, n, beam, middle, sources, i):
     """Row POLAR: without ``per_term`` it keeps the first value of a ray that is not cut."""
-    E_in, B_in = beam_frame(incident, (beam.polar_x, beam.polar_y, beam.polar_z))
+    incident, (E_in, B_in) = row_vector(sources, i, 0), source_frame(beam, sources, i, 0)
     for p in range(n):
         polar = polarization_factor(beam.kahn_factor, incident, ray(phases, p, middle), E_in, B_in)
         keep = not beam.per_term and (work[POLAR + p] != 0.0 or work[WEIGHT + p] == 0.0)
@@ -164,7 +163,7 @@ def weigh(work, phases, n, beam, middle, sources, i, fresh):
             change = difference(ray(phases, p, middle), incident)
             work[WEIGHT + p] = 0.0 if is_cut(dot(change, change), limit) else 1.0
         if not beam.nopolar:
-            find_polar(work, phases, n, beam, middle, incident)
+            find_polar(work, phases, n, beam, middle, sources, i)
     if beam.per_term:
         for p in range(n):
             factor = work[CAPTURE + p] * work[POLAR + p] * work[OMEGA + p] * sources[i, 4]

@@ -21,16 +21,17 @@ import math
 
 import numpy as np
 
+from nbnumba.kernels.formulas.absorption import capture_fraction_vector, parallax_of
 from nbnumba.kernels.formulas.blocks import SQUARE
-from nbnumba.kernels.formulas.fast_math import exp64
+from nbnumba.kernels.formulas.corrections import photons, source_frame, takes_polarization, weight_and_factor
 from nbnumba.kernels.formulas.geometry import bend, ray_to, subpixel_position
 from nbnumba.kernels.formulas.lattice import F_latt
-from nbnumba.kernels.formulas.polarization import beam_frame, polarization_factor
+from nbnumba.kernels.formulas.polarization import polarization_factor
 from nbnumba.kernels.formulas.resolution import is_cut_by_length
 from nbnumba.kernels.formulas.scattering import cell_axes, fractional_indices, scattering_vector
 from nbnumba.kernels.formulas.solid_angle import omega_pixel
 from nbnumba.kernels.formulas.structure import cubic_weights, in_range
-from nbnumba.kernels.formulas.vec import difference, dot, norm, row_vector
+from nbnumba.kernels.formulas.vec import difference, norm, row_vector
 from nbnumba.kernels.jit.cpu import ORDERED, device
 
 #: pixels of a strip
@@ -81,40 +82,31 @@ def correct_strip(work, panel, layer, with_omega, with_capture):
     """Rows OMEGA and CAPTURE, where due."""
     if with_omega:
         for p in range(WIDTH):
-            work[OMEGA + p] = omega_pixel(panel.pixel_size, work[AIRPATH + p], panel.close_distance, panel.point_pixel)
+            work[OMEGA + p] = omega_pixel(panel, work[AIRPATH + p])
     if with_capture:
-        depth, step = -layer * panel.layer_step * panel.mu, -(layer + 1) * panel.layer_step * panel.mu
+        front, back = -layer * panel.layer_step * panel.mu, -(layer + 1) * panel.layer_step * panel.mu
         for p in range(WIDTH):
-            parallax = dot((work[X + p], work[Y + p], work[Z + p]), (panel.odet_x, panel.odet_y, panel.odet_z))
-            captured = exp64(depth / parallax) - exp64(step / parallax)
-            work[CAPTURE + p] = captured if parallax > 0.0 else 0.0
+            parallax = parallax_of(panel, (work[X + p], work[Y + p], work[Z + p]))
+            work[CAPTURE + p] = capture_fraction_vector(front, back, parallax)
 
 
 @device(fastmath=ORDERED, forceinline=True)
 def weigh_strip(work, beam, sources, i):
     """Rows CUT, POLAR, WEIGHT, FACTOR of a source; its background."""
     incident, inverse = row_vector(sources, i, 0), 1.0 / sources[i, 3]
-    E_in, B_in = beam_frame(incident, (beam.polar_x, beam.polar_y, beam.polar_z))
-    always = beam.per_term != 0 or beam.oversample_polar != 0
-    never = beam.per_term != 0 and beam.nopolar != 0
+    E_in, B_in = source_frame(beam, sources, i, 0)
     for p in range(WIDTH):
         d = (work[X + p], work[Y + p], work[Z + p])
         cut = is_cut_by_length(inverse * norm(difference(d, incident)), beam.dmin)
         polar = polarization_factor(beam.kahn_factor, incident, d, E_in, B_in)
         skipped = cut and beam.per_term == 0
-        keep = never or skipped or not (always or work[POLAR + p] == 0.0)
-        work[POLAR + p] = work[POLAR + p] if keep else polar
+        work[POLAR + p] = polar if takes_polarization(beam, work[POLAR + p]) and not skipped else work[POLAR + p]
         work[CUT + p] = 1.0 if cut else 0.0
     for p in range(WIDTH):
+        weight, factor = weight_and_factor(beam, work[CAPTURE + p], work[POLAR + p], work[OMEGA + p], sources[i, 4])
         if beam.per_term:
-            weight = work[CAPTURE + p] * work[POLAR + p] * work[OMEGA + p] * sources[i, 4]
             work[TOTAL + p] += beam.I_bg * weight
-            work[WEIGHT + p], work[FACTOR + p] = weight, 1.0
-        else:
-            factor = work[CAPTURE + p] if beam.oversample_thick else 1.0
-            factor *= work[POLAR + p] if beam.oversample_polar else 1.0
-            factor *= work[OMEGA + p] if beam.oversample_omega else 1.0
-            work[WEIGHT + p], work[FACTOR + p] = 1.0, factor
+        work[WEIGHT + p], work[FACTOR + p] = weight, factor
 
 
 @device(fastmath=ORDERED, forceinline=True)
@@ -266,10 +258,5 @@ def strip_values(work, s, f, first, last, panel, crystal, cell, beam, sources, c
                     return False
                 add_strip(work, beam)
     for p in range(WIDTH):
-        value = beam.scale * work[TOTAL + p]
-        if not beam.per_term:
-            value *= 1.0 if beam.oversample_thick else work[CAPTURE + p]
-            value *= 1.0 if beam.oversample_polar else work[POLAR + p]
-            value *= 1.0 if beam.oversample_omega else work[OMEGA + p]
-        work[TOTAL + p] = value
+        work[TOTAL + p] = photons(beam, work[TOTAL + p], work[CAPTURE + p], work[POLAR + p], work[OMEGA + p])
     return True

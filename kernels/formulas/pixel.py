@@ -9,14 +9,14 @@ sum* is multiplied by that factor after every term, so that the order of the loo
 from __future__ import annotations
 
 from nbnumba.kernels.formulas.absorption import capture_fraction
+from nbnumba.kernels.formulas.corrections import photons, source_polarization, takes_polarization, weight_and_factor
 from nbnumba.kernels.formulas.geometry import subpixel_ray
 from nbnumba.kernels.formulas.lattice import F_latt
-from nbnumba.kernels.formulas.polarization import beam_frame, polarization_factor
 from nbnumba.kernels.formulas.resolution import is_cut_by_length
 from nbnumba.kernels.formulas.scattering import cell_axes, fractional_indices, scattering_vector
 from nbnumba.kernels.formulas.solid_angle import omega_pixel
 from nbnumba.kernels.formulas.structure import in_range, nearest, tricubic
-from nbnumba.kernels.formulas.vec import dot, norm, row_vector
+from nbnumba.kernels.formulas.vec import norm, row_vector
 from nbnumba.kernels.jit.cpu import STRICT, device
 
 # columns of a trace's record; row 0 counts the terms and holds the rest of the pixel
@@ -125,41 +125,29 @@ def pixel_value(s, f, panel, crystal, cell, beam, sources, cells, Fhkl, interpol
     polar = 1.0 if beam.nopolar else 0.0
     omega = 0.0
     capture = 1.0
-    axis = (beam.polar_x, beam.polar_y, beam.polar_z)
-    odet = (panel.odet_x, panel.odet_y, panel.odet_z)
     for layer in range(panel.layers):
         capture = 0.0 if panel.has_thickness else 1.0
         for subS in range(panel.oversample):
             for subF in range(panel.oversample):
                 airpath, diffracted = subpixel_ray(panel, panel.curved, s, f, layer, subS, subF)
                 if omega == 0.0 or beam.oversample_omega or beam.per_term:
-                    omega = omega_pixel(panel.pixel_size, airpath, panel.close_distance, panel.point_pixel)
+                    omega = omega_pixel(panel, airpath)
                 if panel.has_thickness and (capture == 0.0 or beam.oversample_thick or beam.per_term):
-                    capture = capture_fraction(layer, panel.layer_step, panel.mu, dot(diffracted, odet))
+                    capture = capture_fraction(panel, layer, diffracted)
                 for i in range(sources.shape[0]):
-                    incident = row_vector(sources, i, 0)
-                    scattering = scattering_vector(diffracted, incident, 1.0 / sources[i, 3])
+                    scattering = scattering_vector(diffracted, row_vector(sources, i, 0), 1.0 / sources[i, 3])
                     if record is not None:
                         note_ray(record, layer, subS, subF, i, airpath, diffracted, scattering, capture, omega)
                     cut = is_cut_by_length(norm(scattering), beam.dmin)
                     if cut and not beam.per_term:
                         continue
-                    if (polar == 0.0 or beam.per_term or beam.oversample_polar) and not (
-                        beam.per_term and beam.nopolar
-                    ):
-                        E_in, B_in = beam_frame(incident, axis)
-                        polar = polarization_factor(beam.kahn_factor, incident, diffracted, E_in, B_in)
-                    weight = 1.0
-                    factor = 1.0
+                    if takes_polarization(beam, polar):
+                        polar = source_polarization(beam, sources, i, 0, diffracted)
+                    weight, factor = weight_and_factor(beam, capture, polar, omega, sources[i, 4])
                     if beam.per_term:
-                        weight = capture * polar * omega * sources[i, 4]
                         total += beam.I_bg * weight
                         if cut:
                             continue
-                    else:
-                        factor *= capture if beam.oversample_thick else 1.0
-                        factor *= polar if beam.oversample_polar else 1.0
-                        factor *= omega if beam.oversample_omega else 1.0
                     if record is not None:
                         record[0, POLAR] = polar
                     total, interpolating = add_orientations(
@@ -177,9 +165,4 @@ def pixel_value(s, f, panel, crystal, cell, beam, sources, cells, Fhkl, interpol
                     )
     if record is not None:
         record[0, CAPTURE], record[0, POLAR], record[0, OMEGA], record[0, TOTAL] = capture, polar, omega, total
-    value = beam.scale * total
-    if not beam.per_term:
-        value *= 1.0 if beam.oversample_thick else capture
-        value *= 1.0 if beam.oversample_polar else polar
-        value *= 1.0 if beam.oversample_omega else omega
-    return value, interpolating
+    return photons(beam, total, capture, polar, omega), interpolating

@@ -25,9 +25,8 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-from nbnumba.kernels.formulas.absorption import capture_fraction
+from nbnumba.kernels.formulas.corrections import last_capture, last_polarization, source_polarization, term_weight
 from nbnumba.kernels.formulas.geometry import bend, pixel_position, ray_to, subpixel_ray
-from nbnumba.kernels.formulas.polarization import polarization_factor
 from nbnumba.kernels.formulas.resolution import cut_limit, is_cut
 from nbnumba.kernels.formulas.solid_angle import omega_pixel
 from nbnumba.kernels.formulas.vec import difference, dot, row_vector
@@ -100,23 +99,6 @@ def is_beyond(beam, diffracted, incident, wavelength):
 
 
 @cuda_device
-def polarized(beam, sources, i, diffracted):
-    """Polarization factor of source ``i``."""
-    incident = row_vector(sources, i, 0)
-    E_in, B_in = row_vector(sources, i, 5), row_vector(sources, i, 8)
-    return polarization_factor(beam.kahn_factor, incident, diffracted, E_in, B_in)
-
-
-@cuda_device
-def capture_of(panel, diffracted, layer):
-    """Share of the photons that a layer captures; 1 without a sensor."""
-    if panel.has_thickness == 0:
-        return 1.0
-    parallax = dot(diffracted, (panel.odet_x, panel.odet_y, panel.odet_z))
-    return capture_fraction(layer, panel.layer_step, panel.mu, parallax)
-
-
-@cuda_device
 def weigh(panel, curved, beam, sources, i, s, f, layer, subS, subF):
     """Weight of a source's terms and of its share of the background for one pixel, where either is its own."""
     airpath, diffracted = subpixel_ray(panel, curved, s, f, layer, subS, subF)
@@ -124,10 +106,7 @@ def weigh(panel, curved, beam, sources, i, s, f, layer, subS, subF):
     kept = 0.0 if is_beyond(beam, diffracted, incident, sources[i, 3]) else 1.0
     if beam.per_term == 0:
         return kept, 0.0
-    weight = omega_pixel(panel.pixel_size, airpath, panel.close_distance, panel.point_pixel) * sources[i, 4]
-    weight *= capture_of(panel, diffracted, layer)
-    if beam.nopolar == 0:
-        weight *= polarized(beam, sources, i, diffracted)
+    weight = term_weight(panel, beam, sources, i, 1, layer, airpath, diffracted)
     return kept * weight, weight
 
 
@@ -140,26 +119,13 @@ def correction(panel, curved, separate, beam, sources, s, f):
     """
     if beam.per_term:
         return 1.0
-    last = int32(panel.layers - 1)
-    _, diffracted = subpixel_ray(panel, curved, s, f, last, int32(0), int32(0))
-    factor = capture_of(panel, diffracted, last)
     airpath, diffracted = subpixel_ray(panel, curved, s, f, int32(0), int32(0), int32(0))
-    factor *= omega_pixel(panel.pixel_size, airpath, panel.close_distance, panel.point_pixel)
+    factor = last_capture(panel, curved, s, f) * omega_pixel(panel, airpath)
     if beam.nopolar:
         return factor
-    if not separate:
-        return factor * polarized(beam, sources, 0, diffracted)
-    n, n_sources = int32(panel.oversample), int32(sources.shape[0])
-    for number in range(int32(panel.layers * n * n * n_sources)):
-        step, i = quotient(number, n_sources), remainder(number, n_sources)
-        subF, subS, layer = remainder(step, n), remainder(quotient(step, n), n), quotient(step, n * n)
-        _, diffracted = subpixel_ray(panel, curved, s, f, layer, subS, subF)
-        incident = row_vector(sources, i, 0)
-        if not is_beyond(beam, diffracted, incident, sources[i, 3]):
-            polar = polarized(beam, sources, i, diffracted)
-            if polar != 0.0:
-                return factor * polar
-    return 0.0
+    if separate:
+        return factor * last_polarization(panel, curved, beam, sources, 1, s, f)
+    return factor * source_polarization(beam, sources, 0, 1, diffracted)
 
 
 @cuda_device

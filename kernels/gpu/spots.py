@@ -374,7 +374,7 @@ def close_pixels(image, sums, panel, beam, sources, mask):
     total = sums[still, s - panel.s0, f - panel.f0]
     if beam.per_term:
         if beam.I_bg != 0.0:
-            total += background(panel, beam, sources, s, f)
+            total += background(panel, beam, sources, 1, s, f)
     elif total != 0.0:
         total *= correction(panel, 0, int32(beam.dmin > 0.0), beam, sources, s, f)
     image[still, s - panel.s0, f - panel.f0] = beam.scale * total
