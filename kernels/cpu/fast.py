@@ -41,6 +41,7 @@ from nbnumba.kernels.cpu.rays import (
 )
 from nbnumba.kernels.cpu.tiles import NUMBERS, SINGLES, add_compact, add_round, add_square, flush
 from nbnumba.kernels.formulas.blocks import GAUSS, ROUND, SQUARE, TOPHAT
+from nbnumba.kernels.formulas.lattice import spot_metric
 from nbnumba.kernels.jit.cpu import device, kernel
 
 #: With fewer orientations than this, pairs of sources and orientations are one list
@@ -147,7 +148,8 @@ def _render(real, image, panel, crystal, cell, beam, sources, cells, F2, mask, r
     kinds = (1 if crystal.shape in shapes else None for shapes in ((SQUARE,), (ROUND,), (GAUSS, TOPHAT)))
     fine = beam_box(cells, sources, panel) if real is np.float32 else (0, 0, 0, 0)
     numbers = (row0, row1, *tile, int(separate), *fine)
-    render_tiles(image, panel, crystal, cell, beam, sources, pairs, F2, mask, numbers, scratch(real), *kinds)
+    blocks = (panel, crystal, cell, beam, sources, pairs, F2, spot_metric(crystal))
+    render_tiles(image, *blocks, mask, numbers, scratch(real), *kinds)
 
 
 @device(forceinline=True)
@@ -180,7 +182,7 @@ def sum_tile(rows, n, width, corner, panel, beam, sources, separate, pairs, samp
 
 @kernel()
 def render_tiles(
-    image, panel, crystal, cell, beam, sources, pairs, F2, mask, numbers, scratch, square, round_, compact
+    image, panel, crystal, cell, beam, sources, pairs, F2, metric, mask, numbers, scratch, square, round_, compact
 ):
     """The loop over rows of tiles; see :func:`render_fast64`, :func:`pair_up` and :func:`_render`."""
     row0, row1, width, height, separate, box_f0, box_f1, box_s0, box_s1 = numbers
@@ -193,7 +195,7 @@ def render_tiles(
         band = first_band + i
         thread = get_thread_id()
         work, phases = works[thread], reals[thread]
-        rows, sample = (work, phases, singles[thread], integers[thread]), (crystal, cell, F2)
+        rows, sample = (work, phases, singles[thread], integers[thread]), (crystal, cell, F2, metric)
         s, numbered = band * height, 0
         for f in range(panel.f0 // width * width, panel.f1, width):
             # around the direct beam smaller tiles: there the rounding of all orientations adds up

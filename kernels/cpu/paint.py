@@ -10,13 +10,13 @@ from numba import get_thread_id, prange
 from nbnumba.kernels.formulas.blocks import GAUSS
 from nbnumba.kernels.formulas.corrections import background, last_capture, last_polarization, source_frame, term_weight
 from nbnumba.kernels.formulas.geometry import pixel_position, subpixel_coordinate, subpixel_ray
-from nbnumba.kernels.formulas.lattice import TOPHAT_EDGE, spot_metric
+from nbnumba.kernels.formulas.lattice import TOPHAT_EDGE, metric_sqr
 from nbnumba.kernels.formulas.polarization import polarization_factor
 from nbnumba.kernels.formulas.profiles import compact_profile, gauss_profile_vector
 from nbnumba.kernels.formulas.resolution import cut_limit, is_cut, is_cut_by_length
 from nbnumba.kernels.formulas.scattering import cell_axes, fractional_indices
 from nbnumba.kernels.formulas.solid_angle import omega_pixel
-from nbnumba.kernels.formulas.spots_shell import F0, F1, PAIR, S0, S1, SPOT_END, H, K, L, metric_sqr, radius_sqr
+from nbnumba.kernels.formulas.spots_shell import F0, F1, PAIR, S0, S1, SPOT_END, H, K, L, radius_sqr
 from nbnumba.kernels.formulas.structure import F2_at
 from nbnumba.kernels.formulas.vec import difference, dot, norm, row_vector, scaled
 from nbnumba.kernels.jit.cpu import device, kernel
@@ -35,7 +35,7 @@ def over_wavelength(vectors, m, inverse):
 
 
 @device(forceinline=True)
-def paint_box(sums, top, box, panel, beam, source, vectors, m, form, spot, depth, subS, subF):
+def paint_box(sums, top, box, panel, beam, source, vectors, m, metric, spot, depth, subS, subF):
     """Add a reflection to one sub-pixel of every pixel of a box, eight at a time and some beyond the end of a row.
 
     Positions are linear along a row, and so are the indices of the ray times its length: the length's square root is
@@ -65,14 +65,14 @@ def paint_box(sums, top, box, panel, beam, source, vectors, m, form, spot, depth
             dh = (ea + Fdet * fa) * scale - ha
             dk = (eb + Fdet * fb) * scale - hb
             dl = (ec + Fdet * fc) * scale - hc
-            r = metric_sqr(dh, dk, dl, form)
+            r = metric_sqr(dh, dk, dl, metric)
             inside = (r < end) & (not is_cut(2.0 - 2.0 * (ei + Fdet * fi) * scale, limit))
             term = value * gauss_profile_vector(r) if gauss else value
             row[np.uint64(f0 - panel.f0) + np.uint64(j)] += term if inside else 0.0
 
 
 @device
-def paint_weighted(sums, s, f0, f1, panel, beam, sources, i, vectors, m, form, spot, sub):
+def paint_weighted(sums, s, f0, f1, panel, beam, sources, i, vectors, m, metric, spot, sub):
     """As :func:`paint_box`, for a part of a row, every term with its own weight."""
     layer, subS, subF = sub
     index, value, gauss = spot
@@ -81,7 +81,7 @@ def paint_weighted(sums, s, f0, f1, panel, beam, sources, i, vectors, m, form, s
     for f in range(f0, f1):
         airpath, d = subpixel_ray(panel, 0, s, f, layer, subS, subF)
         change = difference(d, incident)
-        r = radius_sqr(axes, index, change, form)
+        r = radius_sqr(axes, index, change, metric)
         if r < end and not is_cut_by_length(norm(change) / sources[i, 3], beam.dmin):
             term = value * compact_profile(gauss, r)
             sums[f - panel.f0] += term * term_weight(panel, beam, sources, i, 0, layer, airpath, d)
@@ -106,7 +106,7 @@ def close_eight(sums, panel, beam, sources, s, f):
 
 
 @device
-def paint(sums, top, rows, found, panel, crystal, cell, beam, sources, vectors, F2, form):
+def paint(sums, top, rows, found, panel, crystal, cell, beam, sources, vectors, F2, metric):
     """Add a footprint to the ``rows`` rows from ``top`` on."""
     h, k, l = found[H], found[K], found[L]
     peak, n = (crystal.Na * crystal.Nb * crystal.Nc) ** 2, panel.oversample
@@ -121,11 +121,11 @@ def paint(sums, top, rows, found, panel, crystal, cell, beam, sources, vectors, 
             for subF in range(n):
                 if not beam.per_term:
                     box = (f0, f1, s0, s1)
-                    paint_box(sums, top, box, panel, beam, source, vectors, m, form, spot, depth, subS, subF)
+                    paint_box(sums, top, box, panel, beam, source, vectors, m, metric, spot, depth, subS, subF)
                     continue
                 sub = (layer, subS, subF)
                 for s in range(s0, s1):
-                    paint_weighted(sums[s - top], s, f0, f1, panel, beam, sources, i, vectors, m, form, spot, sub)
+                    paint_weighted(sums[s - top], s, f0, f1, panel, beam, sources, i, vectors, m, metric, spot, sub)
 
 
 @device
@@ -153,7 +153,9 @@ def close_row(image, sums, s, panel, beam, sources, mask):
 
 
 @kernel()
-def paint_spots(image, total, starts, spots, panel, crystal, cell, beam, sources, vectors, F2, mask, first, last):
+def paint_spots(
+    image, total, starts, spots, panel, crystal, cell, beam, sources, vectors, F2, metric, mask, first, last
+):
     """Add all footprints to the sums, in parallel over bands of rows.
 
     Parameters
@@ -165,8 +167,6 @@ def paint_spots(image, total, starts, spots, panel, crystal, cell, beam, sources
     total : (bands or threads, BAND, columns + 8) float64
         Sums, begun with the ``first`` batch. Where one batch is first and last, a band for each thread will do.
     """
-    squares, products, _ = spot_metric(crystal)
-    form = (squares[0], squares[1], squares[2], products[0], products[1], products[2])
     for band in prange(starts.shape[0] - 1):
         top = panel.s0 + band * BAND
         rows = min(BAND, panel.s1 - top)
@@ -174,7 +174,7 @@ def paint_spots(image, total, starts, spots, panel, crystal, cell, beam, sources
         if first:
             sums[:rows] = 0.0 if beam.per_term else beam.I_bg
         for place in range(starts[band], starts[band + 1]):
-            paint(sums, top, rows, spots[place], panel, crystal, cell, beam, sources, vectors, F2, form)
+            paint(sums, top, rows, spots[place], panel, crystal, cell, beam, sources, vectors, F2, metric)
         if last:
             for row in range(rows):
                 close_row(image, sums[row], top + row, panel, beam, sources, mask)

@@ -23,6 +23,7 @@ import numpy as np
 from numba import prange
 
 from nbnumba.kernels.cpu.paint import BAND, paint_spots
+from nbnumba.kernels.formulas.lattice import spot_metric
 from nbnumba.kernels.formulas.spots_shell import (
     S0,
     S1,
@@ -153,7 +154,7 @@ def render_spots(image, panel, crystal, cell, beam, sources, cells, F2, mask, ro
     """
     panel = panel._replace(s0=max(row0, panel.s0), s1=max(min(row1, panel.s1), max(row0, panel.s0)))
     rows, columns = panel.s1 - panel.s0, max(panel.f1 - panel.f0, 0)
-    shell = prepare_shell(panel, crystal, sources, cells)
+    shell, metric = prepare_shell(panel, crystal, sources, cells), spot_metric(crystal)
     n_pairs = len(cells) * len(sources) if rows and columns else 0
     room = int(1.2 * shell.points) + 32
     batch = int(min(max(BATCH / room, 1.0), max(n_pairs, 1)))
@@ -173,6 +174,7 @@ def render_spots(image, panel, crystal, cell, beam, sources, cells, F2, mask, ro
                 find_spots(found, counts, first, *geometry)
         lists = sort_spots(found, counts, panel.s0, n_bands)
         last = first + batch >= n_pairs
-        paint_spots(image, total, *lists, panel, crystal, cell, beam, sources, cells, F2, mask, first == 0, last)
+        blocks = (panel, crystal, cell, beam, sources, cells, F2, metric)
+        paint_spots(image, total, *lists, *blocks, mask, first == 0, last)
         if progress is not None:
             progress(min(1.0, (first + batch) / max(n_pairs, 1)))

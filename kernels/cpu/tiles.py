@@ -2,7 +2,7 @@
 
 ``rows`` are the scratch arrays of a thread, (work, phases, single, number): float64, of the type of the phases, float32
 and int32, with the rows that are named here and in :mod:`nbnumba.kernels.cpu.rays`. ``pairs`` are (vectors, columns,
-longest), ``sample`` (crystal, cell, F2).
+longest), ``sample`` (crystal, cell, F2, metric).
 
 ``vectors`` (P, 9) holds a, b, c of every orientation, in the type of the phases, and ``columns`` (12, P) float64 the
 same, transposed, with what is to be added to h, k, l; both may have been divided by the wavelength of a source, for all
@@ -17,7 +17,7 @@ import numpy as np
 
 from nbnumba.kernels.cpu.rays import CHUNK, FRACTION, LARGEST, QX, QY, QZ, RADIUS, REST, TOTAL, WEIGHT
 from nbnumba.kernels.formulas.blocks import GAUSS
-from nbnumba.kernels.formulas.lattice import GAUSS_WIDTH, SPHERE, TOPHAT_EDGE, spot_metric
+from nbnumba.kernels.formulas.lattice import GAUSS_WIDTH, SPHERE, TOPHAT_EDGE, axes_sqr, metric_sqr
 from nbnumba.kernels.formulas.profiles import compact_profile, round_profile_vector, square_profile
 from nbnumba.kernels.formulas.scattering import cell_axes, fractional_indices
 from nbnumba.kernels.formulas.structure import F2_at
@@ -192,7 +192,7 @@ def add_square(rows, n, chord, pairs, middle, pending, sample):
     """
     work, phases, single, number = rows
     vectors, columns, longest = pairs
-    crystal, cell, F2 = sample
+    crystal, cell, F2, _ = sample
     N = (max(crystal.Na, 1.0), max(crystal.Nb, 1.0), max(crystal.Nc, 1.0))
     peak = (N[0] * N[1] * N[2]) ** 2
     reach = (chord * longest[0], chord * longest[1], chord * longest[2])
@@ -235,8 +235,7 @@ def indices(phases, single, vectors, m, p, i):
 def add_round(rows, n, vectors, columns, middle, sample):
     """Add all pairs of one scattering vector to row TOTAL: ROUND."""
     work, phases, single, _ = rows
-    crystal, cell, F2 = sample
-    aa, bb, cc = crystal.Na**2 * crystal.fudge, crystal.Nb**2 * crystal.fudge, crystal.Nc**2 * crystal.fudge
+    crystal, cell, F2, metric = sample
     peak = (crystal.Na * crystal.Nb * crystal.Nc * SPHERE) ** 2
     for first in range(0, columns.shape[1], CHUNK):
         last = min(first + CHUNK, columns.shape[1])
@@ -244,7 +243,7 @@ def add_round(rows, n, vectors, columns, middle, sample):
         for m in range(first, last):
             for p in range(n):
                 h, k, l, _, _, _ = indices(phases, single, vectors, m, p, m - first)
-                work[RADIUS + p] = round_profile_vector(aa * h * h + bb * k * k + cc * l * l)
+                work[RADIUS + p] = round_profile_vector(axes_sqr(h, k, l, metric))
             for p in range(n):
                 _, _, _, h0, k0, l0 = indices(phases, single, vectors, m, p, m - first)
                 work[TOTAL + p] += work[WEIGHT + p] * peak * work[RADIUS + p] * F2_at(F2, cell, h0, k0, l0)
@@ -265,8 +264,8 @@ def add_compact(rows, n, chord, pairs, middle, sample):
     """Add all pairs of one scattering vector to row TOTAL: GAUSS and TOPHAT."""
     work, phases, single, _ = rows
     vectors, columns, _ = pairs
-    crystal, cell, F2 = sample
-    squares, products, least = spot_metric(crystal)
+    crystal, cell, F2, metric = sample
+    least = (metric.least_h, metric.least_k, metric.least_l)
     peak = (crystal.Na * crystal.Nb * crystal.Nc) ** 2
     gauss = crystal.shape == GAUSS
     end = 0.5 * GAUSS_END * GAUSS_WIDTH if gauss else TOPHAT_EDGE
@@ -278,8 +277,7 @@ def add_compact(rows, n, chord, pairs, middle, sample):
                 continue
             for p in range(n):
                 h, k, l, _, _, _ = indices(phases, single, vectors, m, p, m - first)
-                r = squares[0] * h * h + squares[1] * k * k + squares[2] * l * l
-                work[RADIUS + p] = r + products[0] * h * k + products[1] * h * l + products[2] * k * l
+                work[RADIUS + p] = metric_sqr(h, k, l, metric)
             for p in range(n):
                 if work[RADIUS + p] < end:
                     _, _, _, h0, k0, l0 = indices(phases, single, vectors, m, p, m - first)

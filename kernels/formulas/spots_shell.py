@@ -14,11 +14,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from nbnumba.kernels.formulas.blocks import GAUSS, TOPHAT
-from nbnumba.kernels.formulas.lattice import GAUSS_WIDTH, TOPHAT_EDGE, spot_metric
+from nbnumba.kernels.formulas.lattice import GAUSS_WIDTH, TOPHAT_EDGE, metric_sqr, spot_metric
 from nbnumba.kernels.formulas.scattering import cell_axes, fractional_indices
 from nbnumba.kernels.formulas.structure import F2_at
 from nbnumba.kernels.formulas.vec import dot, norm, row_vector
-from nbnumba.kernels.jit.cpu import device, plain
+from nbnumba.kernels.jit.cpu import device
 
 #: largest radius of a spot, in h, k or l: beyond, tiles are as fast, and at 1/2 neighbours meet
 WIDEST = 0.3
@@ -59,18 +59,11 @@ def prepare_shell(panel, crystal, sources, cells):
     return Shell(stars, cone, radius, points * abs(np.linalg.det(cells[0].reshape(3, 3))))
 
 
-def spot_form(crystal):
-    """The first two of ``lattice.spot_metric``, (3,) float64 each."""
-    with np.errstate(all="ignore"):  # as compiled: cells and sizes beyond all measure make infinities
-        squares, products, _ = plain(spot_metric)(crystal._make(map(np.float64, crystal)))
-    return np.array(squares), np.array(products)
-
-
 def spot_radius(crystal, cells):
     """Radius in reciprocal space (1/m) within which a spot is rendered, and the largest of it in h, k, l."""
-    squares, products = spot_form(crystal)
-    form = np.diag(squares)
-    form[[0, 0, 1], [1, 2, 2]] = form[[1, 2, 2], [0, 0, 1]] = products / 2
+    metric = spot_metric(crystal)
+    form = np.diag(metric[:3])
+    form[[0, 0, 1], [1, 2, 2]] = form[[1, 2, 2], [0, 0, 1]] = np.array(metric[3:6]) / 2
     vectors = cells[0].reshape(3, 3)
     least = np.linalg.eigvalsh(vectors.T @ form @ vectors)[0]
     end = SPOT_END if crystal.shape == GAUSS else TOPHAT_EDGE
@@ -252,18 +245,11 @@ def indices(lines, u, w, t):
 
 
 @device(forceinline=True)
-def metric_sqr(dh, dk, dl, form):
-    """Squared distance from a reflection, in the units in which spots end; ``form`` as of :func:`radius_sqr`."""
-    r = form[0] * dh * dh + form[1] * dk * dk + form[2] * dl * dl
-    return r + (form[3] * dh * dk + form[4] * dh * dl + form[5] * dk * dl)
-
-
-@device(forceinline=True)
-def radius_sqr(axes, index, q, form):
+def radius_sqr(axes, index, q, metric):
     """Squared distance of a ray from a reflection, in the units in which spots end.
 
     ``axes``: cell vectors over the wavelength; ``q``: direction of the ray less that of the beam; ``index``:
-    h, k, l of the reflection; ``form``: the first two of :func:`nbnumba.kernels.cpu.tiles.spot_metric`.
+    h, k, l of the reflection.
     """
     h, k, l = fractional_indices(axes, q)
-    return metric_sqr(h - index[0], k - index[1], l - index[2], form)
+    return metric_sqr(h - index[0], k - index[1], l - index[2], metric)

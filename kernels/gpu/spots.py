@@ -285,10 +285,10 @@ def stage(real, whole, j, row, found, crystal, cell, beam, sources, cells, F2):
 
 
 @cuda_device
-def spot_term(real, j, d, form, gauss):
+def spot_term(real, j, d, metric, gauss):
     """Term of a staged footprint for a ray, without weights."""
     q = difference(d, row_vector(real, j, INCIDENT))
-    r = radius_sqr(cell_axes(real, j), row_vector(real, j, INDEX), q, form)
+    r = radius_sqr(cell_axes(real, j), row_vector(real, j, INDEX), q, metric)
     if r >= (SPOT_END if gauss else TOPHAT_EDGE) or is_cut(dot(q, q), real[j, LIMIT]):
         return 0.0
     return real[j, VALUE] * compact_profile(gauss, r)
@@ -306,7 +306,7 @@ def paint_kernel(per_term: int, single: int) -> Any:
         lists, places : as fill_lists leaves them
         found : (rows, 8) int32; each pair has per_pair of them
         panel, crystal, cell, beam : parameter blocks; the panel's rows and columns are the region
-        form : tuple of 6 float, of spots_shell.radius_sqr
+        metric : MetricBlock
         sources : (S, 11) float64, as of gpu.fast
         cells : (M, 9) float64
         F2 : (n,) float32, KernelInputs.F2_table
@@ -318,7 +318,7 @@ def paint_kernel(per_term: int, single: int) -> Any:
 
     @cuda_kernel(threads=PAINTERS, blocks=2 if per_term else (4 if single else 3))
     def paint_spots(
-        sums, lists, places, found, per_pair, panel, crystal, cell, beam, form, sources, cells, F2, mask, first
+        sums, lists, places, found, per_pair, panel, crystal, cell, beam, metric, sources, cells, F2, mask, first
     ):
         real = cuda.shared.array((STAGED, NUMBERS), float64)
         whole = cuda.shared.array((STAGED, 5), int32)
@@ -352,7 +352,7 @@ def paint_kernel(per_term: int, single: int) -> Any:
                     subF, subS, layer = remainder(step, n), remainder(quotient(step, n), n), quotient(step, n * n)
                     if not single:
                         _, d = subpixel_ray(panel, 0, s, f, layer, subS, subF)
-                    term = spot_term(real, j, d, form, gauss)
+                    term = spot_term(real, j, d, metric, gauss)
                     if per_term and term != 0.0:
                         term *= weigh(panel, 0, beam, sources, whole[j, 4], s, f, layer, subS, subF)[0]
                     total += term

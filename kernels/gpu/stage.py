@@ -58,7 +58,7 @@ def stage(kind, real, whole, j, term, origin, crystal, cell, sources, cells, uni
         real[j, 9 + axis] = fraction - LOWER_HALF
         if kind == COMPACT64:
             off = abs(fraction) - origin[3] * norm((a, b, c))
-            least = units.least_a if axis == 0 else (units.least_b if axis == 1 else units.least_c)
+            least = units.least_h if axis == 0 else (units.least_k if axis == 1 else units.least_l)
             if off > 0.0 and off * off * least > units.end:
                 outside = 1
     whole[j, 3] = outside

@@ -15,7 +15,7 @@ import numpy as np
 
 from nbnumba.kernels.formulas.blocks import GAUSS
 from nbnumba.kernels.formulas.fast_math import SMALLEST_SQR
-from nbnumba.kernels.formulas.lattice import SPHERE, spot_radius_sqr
+from nbnumba.kernels.formulas.lattice import SPHERE, axes_sqr, metric_sqr
 from nbnumba.kernels.formulas.profiles import compact_profile, round_profile
 from nbnumba.kernels.gpu.ops import (
     MAGIC,
@@ -76,9 +76,15 @@ class SquareUnits(NamedTuple):
     nl: int
     wide_k: int  # the same with that plane
     wide_l: int
-    least_a: float  # gauss and tophat, float64: squared radius of a spot that an offset of 1 along h leaves at least
-    least_b: float
-    least_c: float
+    hh: float  # all but square, float64: the fields of a MetricBlock
+    kk: float
+    ll: float
+    hk: float
+    hl: float
+    kl: float
+    least_h: float
+    least_k: float
+    least_l: float
     end: float  # squared radius at which spots end
     vector_scale: float  # fixed point, float64: units in 1 of cell vectors over lambda,
     direction_scale: float  # of differences of direction,
@@ -237,18 +243,17 @@ def square64_term(real, whole, j, d, units, F2):
 
 
 @cuda_device
-def round64_term(real, whole, j, d, crystal, units, F2):
+def round64_term(real, whole, j, d, units, F2):
     """F_cell^2 times the squared transform of an ellipsoid, 1 at its peak, for one term and pixel."""
     (h, k, l), entry = nearest_of(real, whole, j, d, units)
-    dh, dk, dl = crystal.Na * h, crystal.Nb * k, crystal.Nc * l
-    return round_profile((dh * dh + dk * dk + dl * dl) * crystal.fudge) * read_only(F2, entry)
+    return round_profile(axes_sqr(h, k, l, units)) * read_only(F2, entry)
 
 
 @cuda_device
 def compact64_term(real, whole, j, d, crystal, units, F2):
     """F_cell^2 times a gauss or tophat spot, 1 at its peak, for one term and pixel."""
     (h, k, l), entry = nearest_of(real, whole, j, d, units)
-    radius_sqr = spot_radius_sqr(crystal, h, k, l) * crystal.fudge
+    radius_sqr = metric_sqr(h, k, l, units)
     if radius_sqr >= units.end:
         return 0.0
     return compact_profile(crystal.shape == GAUSS, radius_sqr) * read_only(F2, entry)
@@ -266,8 +271,8 @@ def terms64(kind):
                 sum_a += square64_term(real, whole, j, da, units, F2)
                 sum_b += square64_term(real, whole, j, db, units, F2)
             elif kind == ROUND64:
-                sum_a += round64_term(real, whole, j, da, crystal, units, F2)
-                sum_b += round64_term(real, whole, j, db, crystal, units, F2)
+                sum_a += round64_term(real, whole, j, da, units, F2)
+                sum_b += round64_term(real, whole, j, db, units, F2)
             elif whole[j, COLUMN[3]] == 0:
                 sum_a += compact64_term(real, whole, j, da, crystal, units, F2)
                 sum_b += compact64_term(real, whole, j, db, crystal, units, F2)

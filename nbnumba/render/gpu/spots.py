@@ -22,7 +22,8 @@ import numpy as np
 
 from nbnumba.errors import DeviceError
 from nbnumba.kernels.formulas.blocks import CellBlock, PanelBlock
-from nbnumba.kernels.formulas.spots_shell import prepare_shell, spot_form, viewing_cone
+from nbnumba.kernels.formulas.lattice import spot_metric
+from nbnumba.kernels.formulas.spots_shell import prepare_shell, viewing_cone
 from nbnumba.kernels.gpu import spots as gpu_spots
 from nbnumba.kernels.gpu.spots import MOST, TOTAL
 from nbnumba.kernels.jit.cuda import cuda
@@ -167,8 +168,7 @@ class SpotsPainter:
         self.shell = prepare_shell(inputs.panel, inputs.crystal, inputs.sources, inputs.cells)
         self.radius = float(self.shell.radius)
         self.stars = cuda.to_device(self.shell.stars)
-        squares, products = spot_form(inputs.crystal)
-        self.form = (*map(float, squares), *map(float, products))
+        self.metric = spot_metric(inputs.crystal)
         self.variant = (int(inputs.beam.per_term), int(inputs.panel.layers * inputs.panel.oversample**2 == 1))
         self.paint = Starter(gpu_spots.paint_kernel(*self.variant), gpu_spots.PAINTERS)
         self.find = Starter(gpu_spots.find_spots, gpu_spots.FINDERS)
@@ -268,7 +268,7 @@ class SpotsPainter:
         )
         self.paint(
             grid, stream, sums, numbers, places, found, parts * room, panel, self.inputs.crystal, cell, self.inputs.beam,
-            self.form, self.sources, self.cells, self.table, mask, int(first == 0),
+            self.metric, self.sources, self.cells, self.table, mask, int(first == 0),
         )  # fmt: skip
         return n, room, capacity
 
