@@ -9,7 +9,16 @@ from nbnumba.kernels.formulas.corrections import source_polarization
 from nbnumba.kernels.formulas.geometry import subpixel_ray
 from nbnumba.kernels.formulas.solid_angle import omega_pixel
 from nbnumba.kernels.formulas.vec import difference, norm, row_vector
-from nbnumba.kernels.jit.cpu import kernel
+from nbnumba.kernels.jit.cpu import device, kernel
+
+
+@device(forceinline=True)
+def amorphous_F_sqr(F_sqr, per_stol, sources, i, diffracted):
+    """Squared structure factor along a ray of source ``i``, between the points of its table."""
+    place = 0.5 * norm(difference(diffracted, row_vector(sources, i, 0))) / sources[i, 3] * per_stol
+    below = min(int(place), F_sqr.shape[0] - 2)
+    share = place - below
+    return F_sqr[below] * (1.0 - share) + F_sqr[below + 1] * share
 
 
 @kernel()
@@ -32,7 +41,6 @@ def amorphous_rows(image, panel, beam, sources, F_sqr, per_stol, scale, mask):
         r_e^2 times the fluence.
     mask : (spixels, fpixels) or (0, 0) uint8
     """
-    last = F_sqr.shape[0] - 2
     for s in prange(panel.s0, panel.s1):
         for f in range(panel.f0, panel.f1):
             if mask.shape[0] > 0 and mask[s, f] == 0:
@@ -42,12 +50,6 @@ def amorphous_rows(image, panel, beam, sources, F_sqr, per_stol, scale, mask):
                 airpath, diffracted = subpixel_ray(panel, panel.curved, s, f, layer, 0, 0)
                 weight = omega_pixel(panel, airpath) * capture_fraction(panel, layer, diffracted)
                 for i in range(sources.shape[0]):
-                    place = 0.5 * norm(difference(diffracted, row_vector(sources, i, 0))) / sources[i, 3] * per_stol
-                    below = min(int(place), last)
-                    share = place - below
-                    squared = F_sqr[below] * (1.0 - share) + F_sqr[below + 1] * share
-                    polar = 1.0
-                    if not beam.nopolar:
-                        polar = source_polarization(beam, sources, i, 0, diffracted)
-                    total += squared * polar * weight * sources[i, 4]
+                    polar = 1.0 if beam.nopolar else source_polarization(beam, sources, i, 0, diffracted)
+                    total += amorphous_F_sqr(F_sqr, per_stol, sources, i, diffracted) * polar * weight * sources[i, 4]
             image[s, f] = total * scale / sources.shape[0]

@@ -28,14 +28,14 @@ STRETCH = 64
 
 
 @device(forceinline=True)
-def over_wavelength(vectors, m, inverse):
+def over_wavelength(orientations, m, inverse):
     """a, b and c of orientation ``m``, times one over the wavelength."""
-    a, b, c = cell_axes(vectors, m)
+    a, b, c = cell_axes(orientations, m)
     return scaled(a, inverse), scaled(b, inverse), scaled(c, inverse)
 
 
 @device(forceinline=True)
-def paint_box(sums, top, box, panel, beam, source, vectors, m, metric, spot, depth, subS, subF):
+def paint_box(sums, top, box, panel, beam, source, orientations, m, metric, spot, sub):
     """Add a reflection to one sub-pixel of every pixel of a box, eight at a time and some beyond the end of a row.
 
     Positions are linear along a row, and so are the indices of the ray times its length: the length's square root is
@@ -44,11 +44,13 @@ def paint_box(sums, top, box, panel, beam, source, vectors, m, metric, spot, dep
     ``spot``: h, k, l as floats, F^2 times the peak, and whether the crystal is a Gaussian one.
     """
     f0, f1, s0, s1 = box
+    layer, subS, subF = sub
+    depth = panel.first_depth + layer * panel.layer_step
     index, value, gauss = spot
     inverse, end = 1.0 / source[3], SPOT_END if gauss else TOPHAT_EDGE
     limit = cut_limit(source[3], beam.dmin)
     incident, along = (source[0], source[1], source[2]), (panel.fdet_x, panel.fdet_y, panel.fdet_z)
-    axes = over_wavelength(vectors, m, inverse)
+    axes = over_wavelength(orientations, m, inverse)
     ha, hb, hc = fractional_indices(axes, incident)
     ha, hb, hc = ha + index[0], hb + index[1], hc + index[2]
     fa, fb, fc = fractional_indices(axes, along)
@@ -72,12 +74,13 @@ def paint_box(sums, top, box, panel, beam, source, vectors, m, metric, spot, dep
 
 
 @device
-def paint_weighted(sums, s, f0, f1, panel, beam, sources, i, vectors, m, metric, spot, sub):
-    """As :func:`paint_box`, for a part of a row, every term with its own weight."""
+def paint_weighted(sums, place, panel, beam, sources, i, orientations, m, metric, spot, sub):
+    """As :func:`paint_box`, for a part of a row, every term with its own weight; ``place``: row, first column, end."""
+    s, f0, f1 = place
     layer, subS, subF = sub
     index, value, gauss = spot
     inverse, end = 1.0 / sources[i, 3], SPOT_END if gauss else TOPHAT_EDGE
-    axes, incident = over_wavelength(vectors, m, inverse), row_vector(sources, i, 0)
+    axes, incident = over_wavelength(orientations, m, inverse), row_vector(sources, i, 0)
     for f in range(f0, f1):
         airpath, d = subpixel_ray(panel, 0, s, f, layer, subS, subF)
         change = difference(d, incident)
@@ -88,9 +91,9 @@ def paint_weighted(sums, s, f0, f1, panel, beam, sources, i, vectors, m, metric,
 
 
 @device(forceinline=True)
-def close_eight(sums, panel, beam, sources, s, f):
+def correct_eight(sums, panel, beam, sources, s, f):
     """Multiply eight sums from pixel (s, f) on by what the reference applies last: omega, capture, polarization."""
-    incident, (E_in, B_in) = row_vector(sources, 0, 0), source_frame(beam, sources, 0, 0)
+    incident, (E_in, B_in) = row_vector(sources, 0, 0), source_frame(beam, sources, 0)
     place = np.uint64(f - panel.f0)
     for j in range(8):
         airpath, d = subpixel_ray(panel, 0, s, f + j, 0, 0, 0)
@@ -106,26 +109,26 @@ def close_eight(sums, panel, beam, sources, s, f):
 
 
 @device
-def paint(sums, top, rows, found, panel, crystal, cell, beam, sources, vectors, F2, metric):
+def paint(sums, top, rows, found, panel, beam, sources, orientations, sample):
     """Add a footprint to the ``rows`` rows from ``top`` on."""
+    crystal, cell, F2, metric = sample
     h, k, l = found[H], found[K], found[L]
     peak, n = (crystal.Na * crystal.Nb * crystal.Nc) ** 2, panel.oversample
     value = peak * F2_at(F2, cell, h - cell.h_min, k - cell.k_min, l - cell.l_min)
     spot = ((float(h), float(k), float(l)), value, crystal.shape == GAUSS)
-    i, m = found[PAIR] // vectors.shape[0], found[PAIR] % vectors.shape[0]
+    i, m = found[PAIR] // orientations.shape[0], found[PAIR] % orientations.shape[0]
     source = (sources[i, 0], sources[i, 1], sources[i, 2], sources[i, 3])
     f0, f1, s0, s1 = found[F0], found[F1], max(found[S0], top), min(found[S1], top + rows)
     for layer in range(panel.layers):
-        depth = panel.first_depth + layer * panel.layer_step
         for subS in range(n):
             for subF in range(n):
-                if not beam.per_term:
-                    box = (f0, f1, s0, s1)
-                    paint_box(sums, top, box, panel, beam, source, vectors, m, metric, spot, depth, subS, subF)
-                    continue
                 sub = (layer, subS, subF)
+                if not beam.per_term:
+                    paint_box(sums, top, (f0, f1, s0, s1), panel, beam, source, orientations, m, metric, spot, sub)
+                    continue
                 for s in range(s0, s1):
-                    paint_weighted(sums[s - top], s, f0, f1, panel, beam, sources, i, vectors, m, metric, spot, sub)
+                    row, place = sums[s - top], (s, f0, f1)
+                    paint_weighted(row, place, panel, beam, sources, i, orientations, m, metric, spot, sub)
 
 
 @device
@@ -142,7 +145,7 @@ def close_row(image, sums, s, panel, beam, sources, mask):
             lit += sums[f]
         if lit != 0.0 and not beam.per_term:
             for f in range(start, min(start + STRETCH, n), 8):
-                close_eight(sums, panel, beam, sources, s, panel.f0 + f)
+                correct_eight(sums, panel, beam, sources, s, panel.f0 + f)
         if mask.shape[0] == 0:
             for f in range(here, there):
                 image[row, first + f] = beam.scale * sums[f]
@@ -153,20 +156,25 @@ def close_row(image, sums, s, panel, beam, sources, mask):
 
 
 @kernel()
-def paint_spots(
-    image, total, starts, spots, panel, crystal, cell, beam, sources, vectors, F2, metric, mask, first, last
-):
+def paint_spots(image, total, lists, panel, crystal, cell, beam, metric, tables, ends):
     """Add all footprints to the sums, in parallel over bands of rows.
 
     Parameters
     ----------
     image : (spixels, fpixels) float32
-        Written with the ``last`` batch of footprints.
-    starts, spots
+        Written with the last batch of footprints.
+    lists
         As :func:`nbnumba.kernels.cpu.spots.sort_spots` returns them.
     total : (bands or threads, BAND, columns + 8) float64
-        Sums, begun with the ``first`` batch. Where one batch is first and last, a band for each thread will do.
+        Sums, begun with the first batch. Where one batch is first and last, a band for each thread will do.
+    tables : tuple of arrays
+        Sources, orientations, F2 and mask, as of :func:`nbnumba.kernels.cpu.fast.render_fast64`.
+    ends : tuple of bool
+        Whether this is the first batch, and whether it is the last.
     """
+    starts, spots = lists
+    sources, orientations, F2, mask = tables
+    first, last = ends
     for band in prange(starts.shape[0] - 1):
         top = panel.s0 + band * BAND
         rows = min(BAND, panel.s1 - top)
@@ -174,7 +182,7 @@ def paint_spots(
         if first:
             sums[:rows] = 0.0 if beam.per_term else beam.I_bg
         for place in range(starts[band], starts[band + 1]):
-            paint(sums, top, rows, spots[place], panel, crystal, cell, beam, sources, vectors, F2, metric)
+            paint(sums, top, rows, spots[place], panel, beam, sources, orientations, (crystal, cell, F2, metric))
         if last:
             for row in range(rows):
                 close_row(image, sums[row], top + row, panel, beam, sources, mask)

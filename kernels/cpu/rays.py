@@ -146,7 +146,7 @@ def find_capture(work, phases, n, panel, middle, layer):
 @device(forceinline=True)
 def find_polar(work, phases, n, beam, middle, sources, i):
     """Row POLAR: without ``per_term`` it keeps the first value of a ray that is not cut."""
-    incident, (E_in, B_in) = row_vector(sources, i, 0), source_frame(beam, sources, i, 0)
+    incident, (E_in, B_in) = row_vector(sources, i, 0), source_frame(beam, sources, i)
     for p in range(n):
         polar = polarization_factor(beam.kahn_factor, incident, ray(phases, p, middle), E_in, B_in)
         keep = not beam.per_term and (work[POLAR + p] != 0.0 or work[WEIGHT + p] == 0.0)

@@ -94,7 +94,7 @@ def correct_strip(work, panel, layer, with_omega, with_capture):
 def weigh_strip(work, beam, sources, i):
     """Rows CUT, POLAR, WEIGHT, FACTOR of a source; its background."""
     incident, inverse = row_vector(sources, i, 0), 1.0 / sources[i, 3]
-    E_in, B_in = source_frame(beam, sources, i, 0)
+    E_in, B_in = source_frame(beam, sources, i)
     for p in range(WIDTH):
         d = (work[X + p], work[Y + p], work[Z + p])
         cut = is_cut_by_length(inverse * norm(difference(d, incident)), beam.dmin)
@@ -110,9 +110,9 @@ def weigh_strip(work, beam, sources, i):
 
 
 @device(fastmath=ORDERED, forceinline=True)
-def index_strip(work, crystal, cells, m, sources, i):
+def index_strip(work, crystal, orientations, m, sources, i):
     """Rows H, K, L and the size of the lattice factor, LATT, of an orientation."""
-    incident, inverse, axes = row_vector(sources, i, 0), 1.0 / sources[i, 3], cell_axes(cells, m)
+    incident, inverse, axes = row_vector(sources, i, 0), 1.0 / sources[i, 3], cell_axes(orientations, m)
     for p in range(WIDTH):
         q = scattering_vector((work[X + p], work[Y + p], work[Z + p]), incident, inverse)
         work[H + p], work[K + p], work[L + p] = fractional_indices(axes, q)
@@ -189,8 +189,8 @@ def tricubic_eight(work, flat, cell, p, corner):
 
 
 @device(fastmath=ORDERED, forceinline=True)
-def interpolate_strip(work, flat, cell, beam, first, last):
-    """Row CELL: F between the reflections; returns whether a term of pixels first <= p < last was out of range.
+def interpolate_strip(work, flat, cell, beam, last):
+    """Row CELL: F between the reflections; returns whether a term of the first ``last`` pixels was out of range.
 
     Neighbouring pixels mostly lie between the same 64 reflections: eight are computed together for each set that one
     of them needs.
@@ -206,7 +206,7 @@ def interpolate_strip(work, flat, cell, beam, first, last):
     out = False
     if beyond > 0:
         nearest_strip(work, flat, cell)
-        for p in range(first, last):
+        for p in range(last):
             needed = work[CUT + p] == 0.0 and (beam.has_water or work[LATT + p] != 0.0)
             out = out or (needed and work[NUMBER + p] < 0.0)
     for p in range(0, WIDTH, 8):
@@ -232,10 +232,10 @@ def add_strip(work, beam):
 
 
 @device(fastmath=ORDERED, forceinline=True)
-def strip_values(work, s, f, first, last, panel, crystal, cell, beam, sources, cells, flat, interpolating):
+def strip_values(work, s, f, last, panel, crystal, cell, beam, sources, orientations, flat, interpolating):
     """Photons of the strip that begins at pixel (s, f), into row TOTAL.
 
-    Returns False, with nothing of use, where one of its pixels first <= p < last ends interpolation for the run.
+    Returns False, with nothing of use, where one of its first ``last`` pixels ends interpolation for the run.
     """
     for p in range(WIDTH):
         work[TOTAL + p] = 0.0 if beam.per_term else beam.I_bg
@@ -250,11 +250,11 @@ def strip_values(work, s, f, first, last, panel, crystal, cell, beam, sources, c
         correct_strip(work, panel, layer, with_omega, with_capture)
         for i in range(sources.shape[0]):
             weigh_strip(work, beam, sources, i)
-            for m in range(cells.shape[0]):
-                index_strip(work, crystal, cells, m, sources, i)
+            for m in range(orientations.shape[0]):
+                index_strip(work, crystal, orientations, m, sources, i)
                 if not interpolating:
                     nearest_strip(work, flat, cell)
-                elif interpolate_strip(work, flat, cell, beam, first, last) and not cell.fallback_each:
+                elif interpolate_strip(work, flat, cell, beam, last) and not cell.fallback_each:
                     return False
                 add_strip(work, beam)
     for p in range(WIDTH):

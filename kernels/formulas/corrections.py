@@ -16,18 +16,20 @@ from nbnumba.kernels.jit.cpu import STRICT, device
 
 
 @device(forceinline=True)
-def source_frame(beam, sources, i, stored):
-    """Directions of the E and B vector of source ``i``."""
-    if stored:
-        return row_vector(sources, i, 5), row_vector(sources, i, 8)
+def source_frame(beam, sources, i):
+    """Directions of the E and B vector of source ``i``, computed."""
     return beam_frame(row_vector(sources, i, 0), (beam.polar_x, beam.polar_y, beam.polar_z))
 
 
 @device(forceinline=True)
 def source_polarization(beam, sources, i, stored, diffracted):
     """Polarization factor of source ``i``."""
-    E_in, B_in = source_frame(beam, sources, i, stored)
-    return polarization_factor(beam.kahn_factor, row_vector(sources, i, 0), diffracted, E_in, B_in)
+    incident = row_vector(sources, i, 0)
+    if stored:
+        E_in, B_in = row_vector(sources, i, 5), row_vector(sources, i, 8)
+        return polarization_factor(beam.kahn_factor, incident, diffracted, E_in, B_in)
+    E_in, B_in = source_frame(beam, sources, i)
+    return polarization_factor(beam.kahn_factor, incident, diffracted, E_in, B_in)
 
 
 @device(forceinline=True)
@@ -89,7 +91,7 @@ def last_polarization(panel, curved, beam, sources, stored, s, f):
 def takes_polarization(beam, polar):
     """Whether a term that is not cut computes its polarization factor; else the factor held, ``polar``, is its own."""
     always = beam.per_term != 0 or beam.oversample_polar != 0
-    return (always or polar == 0.0) and not (beam.per_term != 0 and beam.nopolar != 0)
+    return (polar == 0.0 or always) and not (beam.per_term != 0 and beam.nopolar != 0)
 
 
 @device(fastmath=STRICT, forceinline=True)

@@ -38,18 +38,24 @@ def F_cell(Fhkl, cell, h, k, l, interpolating):
 
 
 @device(fastmath=STRICT)
-def note_ray(record, layer, subS, subF, source, airpath, diffracted, scattering, capture, omega):
-    """Write down where the next terms belong, for :func:`note_term`; their polarization comes later."""
+def note_ray(record, layer, subS, subF, airpath, diffracted, capture, omega):
+    """Write down where the next terms belong, for :func:`note_term`."""
     record[0, LAYER] = layer
     record[0, SUB_S] = subS
     record[0, SUB_F] = subF
-    record[0, SOURCE] = source
     record[0, AIRPATH] = airpath
     for i in range(3):
         record[0, DIFFRACTED + i] = diffracted[i]
-        record[0, SCATTERING + i] = scattering[i]
     record[0, CAPTURE] = capture
     record[0, OMEGA] = omega
+
+
+@device(fastmath=STRICT)
+def note_source(record, source, scattering):
+    """The same of the source; its polarization comes later."""
+    record[0, SOURCE] = source
+    for i in range(3):
+        record[0, SCATTERING + i] = scattering[i]
 
 
 @device(fastmath=STRICT)
@@ -72,15 +78,15 @@ def note_term(record, orientation, h, k, l, latt, F, total):
 
 @device(fastmath=STRICT)
 def add_orientations(
-    total, weight, factor, scattering, crystal, cell, cells, Fhkl, has_water, interpolating, record=None
+    total, weight, factor, scattering, crystal, cell, orientations, Fhkl, has_water, interpolating, record=None
 ):
     """Add the terms of all orientations to the running sum ``total``.
 
     Each term is F_cell^2 F_latt^2 times ``weight``; after each, the sum is multiplied by ``factor``. A term without
     lattice factor is passed over (factor included) unless there is water, as in nanoBragg.c.
     """
-    for m in range(cells.shape[0]):
-        h, k, l = fractional_indices(cell_axes(cells, m), scattering)
+    for m in range(orientations.shape[0]):
+        h, k, l = fractional_indices(cell_axes(orientations, m), scattering)
         latt = F_latt(crystal, h, k, l)
         if latt == 0.0 and not has_water:
             if record is not None:
@@ -95,7 +101,37 @@ def add_orientations(
 
 
 @device(fastmath=STRICT)
-def pixel_value(s, f, panel, crystal, cell, beam, sources, cells, Fhkl, interpolating, record=None):
+def add_sources(total, held, diffracted, crystal, cell, beam, sources, orientations, Fhkl, interpolating, record=None):
+    """Add the terms of all sources along one ray to the running sum ``total``.
+
+    ``held``: capture fraction, polarization and solid angle. Returns the sum, the polarization held afterwards, and
+    whether the run still interpolates.
+    """
+    capture, polar, omega = held
+    for i in range(sources.shape[0]):
+        scattering = scattering_vector(diffracted, row_vector(sources, i, 0), 1.0 / sources[i, 3])
+        if record is not None:
+            note_source(record, i, scattering)
+        cut = is_cut_by_length(norm(scattering), beam.dmin)
+        if cut and not beam.per_term:
+            continue
+        if takes_polarization(beam, polar):
+            polar = source_polarization(beam, sources, i, 0, diffracted)
+        weight, factor = weight_and_factor(beam, capture, polar, omega, sources[i, 4])
+        if beam.per_term:
+            total += beam.I_bg * weight
+            if cut:
+                continue
+        if record is not None:
+            record[0, POLAR] = polar
+        total, interpolating = add_orientations(
+            total, weight, factor, scattering, crystal, cell, orientations, Fhkl, beam.has_water, interpolating, record
+        )
+    return total, polar, interpolating
+
+
+@device(fastmath=STRICT)
+def pixel_value(s, f, panel, crystal, cell, beam, sources, orientations, Fhkl, interpolating, record=None):
     """Photons in pixel (s, f).
 
     Parameters
@@ -105,7 +141,7 @@ def pixel_value(s, f, panel, crystal, cell, beam, sources, cells, Fhkl, interpol
     panel, crystal, cell, beam : PanelBlock, CrystalBlock, CellBlock, BeamBlock
     sources : (S, 5) float64
         Incident unit vector, wavelength (m), relative weight.
-    cells : (M, 9) float64
+    orientations : (M, 9) float64
         a, b, c (m) of every orientation, phi step by phi step, domains within.
     Fhkl : (h_range, k_range, l_range) float64
     interpolating : int
@@ -134,35 +170,12 @@ def pixel_value(s, f, panel, crystal, cell, beam, sources, cells, Fhkl, interpol
                     omega = omega_pixel(panel, airpath)
                 if panel.has_thickness and (capture == 0.0 or beam.oversample_thick or beam.per_term):
                     capture = capture_fraction(panel, layer, diffracted)
-                for i in range(sources.shape[0]):
-                    scattering = scattering_vector(diffracted, row_vector(sources, i, 0), 1.0 / sources[i, 3])
-                    if record is not None:
-                        note_ray(record, layer, subS, subF, i, airpath, diffracted, scattering, capture, omega)
-                    cut = is_cut_by_length(norm(scattering), beam.dmin)
-                    if cut and not beam.per_term:
-                        continue
-                    if takes_polarization(beam, polar):
-                        polar = source_polarization(beam, sources, i, 0, diffracted)
-                    weight, factor = weight_and_factor(beam, capture, polar, omega, sources[i, 4])
-                    if beam.per_term:
-                        total += beam.I_bg * weight
-                        if cut:
-                            continue
-                    if record is not None:
-                        record[0, POLAR] = polar
-                    total, interpolating = add_orientations(
-                        total,
-                        weight,
-                        factor,
-                        scattering,
-                        crystal,
-                        cell,
-                        cells,
-                        Fhkl,
-                        beam.has_water,
-                        interpolating,
-                        record,
-                    )
+                if record is not None:
+                    note_ray(record, layer, subS, subF, airpath, diffracted, capture, omega)
+                held = (capture, polar, omega)
+                total, polar, interpolating = add_sources(
+                    total, held, diffracted, crystal, cell, beam, sources, orientations, Fhkl, interpolating, record
+                )
     if record is not None:
         record[0, CAPTURE], record[0, POLAR], record[0, OMEGA], record[0, TOTAL] = capture, polar, omega, total
     return photons(beam, total, capture, polar, omega), interpolating

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from nbnumba.kernels.formulas.vec import difference, dot, row_vector
+from nbnumba.kernels.formulas.vec import dot, row_vector
 from nbnumba.kernels.jit.cpu import STRICT, device
 
 
 @device(fastmath=STRICT, forceinline=True)
 def scattering_vector(diffracted, incident, inverse):
     """(d - s) / lambda in 1/m, for unit vectors d and s; ``inverse``: 1 / lambda."""
-    change = difference(diffracted, incident)
-    return (change[0] * inverse, change[1] * inverse, change[2] * inverse)
+    return (
+        (diffracted[0] - incident[0]) * inverse,
+        (diffracted[1] - incident[1]) * inverse,
+        (diffracted[2] - incident[2]) * inverse,
+    )
 
 
 @device(forceinline=True)

@@ -33,7 +33,7 @@ class Shell(NamedTuple):
 
     Attributes
     ----------
-    stars : (M, 9) float64
+    reciprocal : (M, 9) float64
         Reciprocal vectors (1/m) of every orientation.
     cone : (4,) float64
         Middle direction and cosine of the half angle of a cone that holds the panel.
@@ -43,32 +43,32 @@ class Shell(NamedTuple):
         Lattice points near the sphere for a pair, about.
     """
 
-    stars: Any
+    reciprocal: Any
     cone: Any
     radius: float
     points: float
 
 
-def prepare_shell(panel, crystal, sources, cells):
+def prepare_shell(panel, crystal, sources, orientations):
     """The :class:`Shell` of the rendered part of a panel."""
-    stars = np.ascontiguousarray(np.linalg.inv(cells.reshape(-1, 3, 3)).transpose(0, 2, 1).reshape(-1, 9))
-    radius = 1.000001 * spot_radius(crystal, cells)[0]
+    reciprocal = np.ascontiguousarray(np.linalg.inv(orientations.reshape(-1, 3, 3)).transpose(0, 2, 1).reshape(-1, 9))
+    radius = 1.000001 * spot_radius(crystal, orientations)[0]
     cone = viewing_cone(panel)
     # volume of the shell seen over that of a reciprocal cell
     points = 4 * math.pi * radius / sources[:, 3].min() ** 2 * (1 - cone[3])
-    return Shell(stars, cone, radius, points * abs(np.linalg.det(cells[0].reshape(3, 3))))
+    return Shell(reciprocal, cone, radius, points * abs(np.linalg.det(orientations[0].reshape(3, 3))))
 
 
-def spot_radius(crystal, cells):
+def spot_radius(crystal, orientations):
     """Radius in reciprocal space (1/m) within which a spot is rendered, and the largest of it in h, k, l."""
     metric = spot_metric(crystal)
     form = np.diag(metric[:3])
     form[[0, 0, 1], [1, 2, 2]] = form[[1, 2, 2], [0, 0, 1]] = np.array(metric[3:6]) / 2
-    vectors = cells[0].reshape(3, 3)
-    least = np.linalg.eigvalsh(vectors.T @ form @ vectors)[0]
+    orientations = orientations[0].reshape(3, 3)
+    least = np.linalg.eigvalsh(orientations.T @ form @ orientations)[0]
     end = SPOT_END if crystal.shape == GAUSS else TOPHAT_EDGE
     radius = math.sqrt(end / least) if least > 0 else math.inf
-    return radius, radius * float(np.linalg.norm(vectors, axis=1).max())
+    return radius, radius * float(np.linalg.norm(orientations, axis=1).max())
 
 
 def is_for(inputs) -> bool:
@@ -166,7 +166,7 @@ def list_spot(found, at, n, room, pair, index, box, cell, F2):
 
 
 @device
-def shell_lines(source, vectors, m, cone, radius):
+def shell_lines(source, orientations, m, cone, radius):
     """Lattice lines of an orientation that can come near the sphere.
 
     Returns
@@ -177,7 +177,7 @@ def shell_lines(source, vectors, m, cone, radius):
     """
     R, incident = 1.0 / source[3], (source[0], source[1], source[2])
     middle, cosine = (cone[0], cone[1], cone[2]), cone[3]
-    a, b, c = cell_axes(vectors, m)
+    a, b, c = cell_axes(orientations, m)
     low_h, high_h = index_range(a, middle, cosine, incident, R, radius)
     low_k, high_k = index_range(b, middle, cosine, incident, R, radius)
     low_l, high_l = index_range(c, middle, cosine, incident, R, radius)
@@ -189,9 +189,9 @@ def shell_lines(source, vectors, m, cone, radius):
 
 
 @device(forceinline=True)
-def line_axes(stars, m, lines):
+def line_axes(reciprocal, m, lines):
     """Reciprocal vectors of o, p and q: read once for a pair, for a compiler cannot know that they stay as they are."""
-    return row_vector(stars, m, lines[6]), row_vector(stars, m, lines[7]), row_vector(stars, m, lines[8])
+    return row_vector(reciprocal, m, lines[6]), row_vector(reciprocal, m, lines[7]), row_vector(reciprocal, m, lines[8])
 
 
 @device(forceinline=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from nbnumba.kernels.jit.cpu import STRICT, device
+from nbnumba.kernels.jit.cpu import device
 
 
 @device
@@ -13,7 +13,7 @@ def dot(a, b):
     return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
 
 
-@device(fastmath=STRICT, forceinline=True)
+@device(forceinline=True)
 def difference(a, b):
     """A 3-tuple less another."""
     return (a[0] - b[0], a[1] - b[1], a[2] - b[2])

@@ -78,12 +78,14 @@ INCIDENT, INDEX, VALUE, LIMIT, NUMBERS = 9, 12, 15, 16, 17
 
 
 @cuda_device
-def walk_line(found, at, n, room, pair, u, w, lines, axes, panel, cell, source, radius, F2):
+def walk_line(listed, n, u, w, shell, panel, cell, F2):
     """Footprints on line (u, w) of a pair: ``n`` and their number; up to ``room`` of all are written from ``at`` on.
 
-    ``source``: incident unit vector and wavelength; ``lines``, ``axes``: from ``spots_shell.shell_lines`` and
-    ``line_axes``.
+    ``listed``: the list, ``at``, ``room`` and the number of the pair; ``shell``: lines and axes, from
+    ``spots_shell.shell_lines`` and ``line_axes``, the source's unit vector and wavelength, and the radius.
     """
+    found, at, room, pair = listed
+    lines, axes, source, radius = shell
     start, v = line_start(source, axes, u, w), axes[2]
     ends = line_ends(source, axes, u, w, lines[4], lines[5], radius)
     for side in range(2):
@@ -103,7 +105,22 @@ def first_tile(panel, still):
 
 @cuda_kernel(threads=FINDERS, blocks=3)
 def find_spots(
-    found, counts, tallies, first, n_pairs, parts, room, domains, panel, cell, sources, cells, stars, cone, radius, F2
+    found,
+    counts,
+    tallies,
+    first,
+    n_pairs,
+    parts,
+    room,
+    domains,
+    panel,
+    cell,
+    sources,
+    orientations,
+    reciprocal,
+    cone,
+    radius,
+    F2,
 ):
     """List the footprints of ``n_pairs`` pairs from ``first`` on, a thread for each of the ``parts`` of a pair.
 
@@ -127,15 +144,16 @@ def find_spots(
     if thread >= n_pairs * parts:
         return
     pair = int32(first + thread // parts)
-    i, m = quotient(pair, cells.shape[0]), remainder(pair, cells.shape[0])
+    i, m = quotient(pair, orientations.shape[0]), remainder(pair, orientations.shape[0])
     source = (sources[i, 0], sources[i, 1], sources[i, 2], sources[i, 3])
-    lines = shell_lines(source, cells, m, cone, radius)
-    axes = line_axes(stars, m, lines)
+    lines = shell_lines(source, orientations, m, cone, radius)
+    axes = line_axes(reciprocal, m, lines)
     wide = int32(max(lines[3] - lines[2] + 1, 0))
     at, n = thread * room, 0
+    listed, shell = (found, at, room, pair), (lines, axes, source, radius)
     for number in range(int32(thread % parts), int32(max(lines[1] - lines[0] + 1, 0) * wide), int32(parts)):
         u, w = lines[0] + quotient(number, wide), lines[2] + remainder(number, wide)
-        n = walk_line(found, at, n, room, pair, u, w, lines, axes, panel, cell, source, radius, F2)
+        n = walk_line(listed, n, u, w, shell, panel, cell, F2)
     if n > room:
         cuda.atomic.max(tallies, tallies.shape[0] - 1, int32(n))
     counts[thread] = min(n, room)
@@ -209,7 +227,7 @@ def place_tiles(places, tallies, word, room, capacity):
 
 
 @cuda_kernel(threads=FINDERS, blocks=8)
-def fill_lists(lists, places, found, counts, n_threads, room, orientations, domains, panel):
+def fill_lists(lists, places, found, counts, n_threads, room, n_orientations, domains, panel):
     """Write the rows of ``found`` that touch each tile into its part of the list, in any order.
 
     Parameters
@@ -217,14 +235,14 @@ def fill_lists(lists, places, found, counts, n_threads, room, orientations, doma
     lists : (>= sum of all counts,) int32
     places : (stills * tiles + 1,) int32
         Where each tile's part begins; in the end, where the next one does. The last one: whether nothing is to be done.
-    orientations, domains : int32
+    n_orientations, domains : int32
         Of all stills together, and of each.
     """
     thread = cuda.blockIdx.x * FINDERS + cuda.threadIdx.x
     if thread >= n_threads or places[places.shape[0] - 1] != 0:
         return
     for row in range(thread * room, thread * room + counts[thread]):
-        tiles_f, start = first_tile(panel, quotient(remainder(found[row, PAIR], orientations), domains))
+        tiles_f, start = first_tile(panel, quotient(remainder(found[row, PAIR], n_orientations), domains))
         for tile_s in range((found[row, S0] - panel.s0) // TILE, (found[row, S1] - 1 - panel.s0) // TILE + 1):
             for tile_f in range((found[row, F0] - panel.f0) // TILE, (found[row, F1] - 1 - panel.f0) // TILE + 1):
                 lists[cuda.atomic.add(places, start + tile_s * tiles_f + tile_f, 1)] = row
@@ -243,6 +261,14 @@ def comes_later(found, one, other, per_pair):
 
 
 @cuda_device
+def exchange(lists, one, other, found, per_pair):
+    """Put two rows of the list into the order in which they are added."""
+    a, b = lists[one], lists[other]
+    if comes_later(found, a, b, per_pair):
+        lists[one], lists[other] = b, a
+
+
+@cuda_device
 def sort_rows(lists, begin, n, found, per_pair, tid):
     """Sort ``n`` rows of the list from ``begin`` on, by all threads of a block.
 
@@ -257,9 +283,7 @@ def sort_rows(lists, begin, n, found, per_pair, tid):
             while i < n:
                 j = i ^ flip
                 if i < j and j < n:
-                    one, other = lists[begin + i], lists[begin + j]
-                    if comes_later(found, one, other, per_pair):
-                        lists[begin + i], lists[begin + j] = other, one
+                    exchange(lists, begin + i, begin + j, found, per_pair)
                 i = int32(i + PAINTERS)
             cuda.syncthreads()
             step >>= 1
@@ -267,13 +291,13 @@ def sort_rows(lists, begin, n, found, per_pair, tid):
 
 
 @cuda_device
-def stage(real, whole, j, row, found, crystal, cell, beam, sources, cells, F2):
+def stage_spot(real, whole, j, row, found, crystal, cell, beam, sources, orientations, F2):
     """What a block needs of a footprint: into row ``j`` of ``real`` (STAGED, NUMBERS) and ``whole`` (STAGED, 5)."""
     pair, h, k, l = found[row, PAIR], found[row, H], found[row, K], found[row, L]
-    i, m = quotient(pair, cells.shape[0]), remainder(pair, cells.shape[0])
+    i, m = quotient(pair, orientations.shape[0]), remainder(pair, orientations.shape[0])
     inverse = 1.0 / sources[i, 3]
     for n in range(9):
-        real[j, n] = cells[m, n] * inverse
+        real[j, n] = orientations[m, n] * inverse
     for n in range(3):
         real[j, INCIDENT + n] = sources[i, n]
     real[j, INDEX], real[j, INDEX + 1], real[j, INDEX + 2] = float64(h), float64(k), float64(l)
@@ -308,7 +332,7 @@ def paint_kernel(per_term: int, single: int) -> Any:
         panel, crystal, cell, beam : parameter blocks; the panel's rows and columns are the region
         metric : MetricBlock
         sources : (S, 11) float64, as of gpu.fast
-        cells : (M, 9) float64
+        orientations : (M, 9) float64
         F2 : (n,) float32, KernelInputs.F2_table
         mask : (s1 - s0, f1 - f0) or (0, 0) uint8
         first : int; whether this is the first batch
@@ -318,7 +342,7 @@ def paint_kernel(per_term: int, single: int) -> Any:
 
     @cuda_kernel(threads=PAINTERS, blocks=2 if per_term else (4 if single else 3))
     def paint_spots(
-        sums, lists, places, found, per_pair, panel, crystal, cell, beam, metric, sources, cells, F2, mask, first
+        sums, lists, places, found, per_pair, panel, crystal, cell, beam, metric, sources, orientations, F2, mask, first
     ):
         real = cuda.shared.array((STAGED, NUMBERS), float64)
         whole = cuda.shared.array((STAGED, 5), int32)
@@ -343,7 +367,7 @@ def paint_kernel(per_term: int, single: int) -> Any:
             staged = int32(min(STAGED, end - begin))
             cuda.syncthreads()
             if tid < staged:
-                stage(real, whole, tid, lists[begin + tid], found, crystal, cell, beam, sources, cells, F2)
+                stage_spot(real, whole, tid, lists[begin + tid], found, crystal, cell, beam, sources, orientations, F2)
             cuda.syncthreads()
             for j in range(staged if inside else 0):
                 if f < whole[j, 0] or f >= whole[j, 1] or s < whole[j, 2] or s >= whole[j, 3]:

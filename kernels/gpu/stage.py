@@ -26,18 +26,22 @@ def anchor(index, low):
 
 
 @cuda_device
-def stage(kind, real, whole, j, term, origin, crystal, cell, sources, cells, units):
+def stage_term(kind, real, whole, j, term, origin, crystal, cell, sources, orientations, units):
     """Anchor one term: into row ``j`` of ``real`` (STAGED, 12 or 16) and ``whole`` (STAGED, 4).
 
     ``origin`` (4,): direction of the tile's middle, and the largest difference of another one in the tile; a term whose
     spots are all further away is marked.
     """
-    i, m = quotient(term, cells.shape[0]), remainder(term, cells.shape[0])
+    i, m = quotient(term, orientations.shape[0]), remainder(term, orientations.shape[0])
     inverse = 1.0 / sources[i, 3]
     change = difference(origin, row_vector(sources, i, 0))
     outside = 0
     for axis in range(3):
-        a, b, c = cells[m, 3 * axis] * inverse, cells[m, 3 * axis + 1] * inverse, cells[m, 3 * axis + 2] * inverse
+        a, b, c = (
+            orientations[m, 3 * axis] * inverse,
+            orientations[m, 3 * axis + 1] * inverse,
+            orientations[m, 3 * axis + 2] * inverse,
+        )
         low = cell.h_min if axis == 0 else (cell.k_min if axis == 1 else cell.l_min)
         fraction, nearest = anchor(dot((a, b, c), change), low)
         if kind == SQUARE32:

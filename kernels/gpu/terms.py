@@ -22,9 +22,9 @@ from nbnumba.kernels.gpu.ops import (
     MAGIC64,
     clamped,
     clamped_index,
+    entry_of,
     fused,
     nearest32,
-    place,
     rounded64,
     small_float,
 )
@@ -147,7 +147,7 @@ def square32_term(a, b, c, start, whole, d, units, F2):
     ul = fused(MAGIC - tl, units.Nc, l)
     latt = grating(uh, uk, ul, uh - nearest32(uh), uk - nearest32(uk), ul - nearest32(ul), units)
     i, j, m = clamped(th, whole[0], units.nh), clamped(tk, whole[1], units.nk), clamped(tl, whole[2], units.nl)
-    return latt * read_only(F2, place(i, j, m, units.wide_k, units.wide_l))
+    return latt * read_only(F2, entry_of(i, j, m, units.wide_k, units.wide_l))
 
 
 @cuda_device
@@ -221,7 +221,7 @@ def nearest_of(real, whole, j, d, units):
     m = clamped_index(base[1] + rounded64(tk), units.nk)
     n = clamped_index(base[2] + rounded64(tl), units.nl)
     offset = (h - (th - MAGIC64), k - (tk - MAGIC64), l - (tl - MAGIC64))
-    return offset, place(i, m, n, units.wide_k, units.wide_l)
+    return offset, entry_of(i, m, n, units.wide_k, units.wide_l)
 
 
 @cuda_device

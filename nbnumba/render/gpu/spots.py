@@ -167,7 +167,7 @@ class SpotsPainter:
         self.lists = _lists.get(device.index) or _lists.setdefault(device.index, Lists())
         self.shell = prepare_shell(inputs.panel, inputs.crystal, inputs.sources, inputs.cells)
         self.radius = float(self.shell.radius)
-        self.stars = cuda.to_device(self.shell.stars)
+        self.reciprocal = cuda.to_device(self.shell.reciprocal)
         self.metric = spot_metric(inputs.crystal)
         self.variant = (int(inputs.beam.per_term), int(inputs.panel.layers * inputs.panel.oversample**2 == 1))
         self.paint = Starter(gpu_spots.paint_kernel(*self.variant), gpu_spots.PAINTERS)
@@ -259,7 +259,7 @@ class SpotsPainter:
         tallies = lists.tallies(n_tiles, stream)
         self.find(
             blocks, stream, found, counts, tallies, first, n, parts, room, self.domains, panel, cell, self.sources,
-            self.cells, self.stars, cone, self.radius, self.table,
+            self.cells, self.reciprocal, cone, self.radius, self.table,
         )  # fmt: skip
         self.place((1,), stream, places, tallies, lane.needed, room, capacity)
         lists.are_zero()
