@@ -1,7 +1,7 @@
 """Reflections near the Ewald sphere and where they fall on a flat panel: what CPU and CUDA share of compact spots.
 
 A pair is a source and an orientation. The lattice points within the spot's radius of the sphere are found line by line:
-two indices number the lines, and the third one is solved for (:func:`shell_lines`, :func:`walk_line`). Each point has a
+two indices number the lines, and the third one is solved for (:func:`shell_lines`, :func:`line_ends`). Each point has a
 footprint on the panel, a box of pixels around the place where its ray meets it (:func:`footprint`). Nothing is dropped
 that lies within the radius: the box holds the cone of all rays that come so close.
 """
