@@ -8,6 +8,8 @@ from importlib import import_module
 from typing import Any
 from unittest import mock
 
+from nbnumba.kernels.formulas.blocks import MetricBlock
+
 #: name of a row -> kernel, shape, curved, separate, interpolate, split (as ``gpu.find_kernel`` takes them); of spots the part, and
 #: per_term last
 KERNELS: dict[str, tuple[Any, ...]] = {
@@ -35,7 +37,7 @@ KERNELS: dict[str, tuple[Any, ...]] = {
 #: Parts of the reflection-by-reflection way, which have no loop over terms.
 SPOTS = ("find", "place", "fill", "paint", "paint all", "close")
 #: Fields of ``gpu.terms.SquareUnits`` that are float64.
-DOUBLES = ("least_a", "least_b", "least_c", "end", "vector_scale", "direction_scale", "anchor_scale", "last_half")
+DOUBLES = (*MetricBlock._fields, "end", "vector_scale", "direction_scale", "anchor_scale", "last_half")
 
 
 def _types() -> Any:
@@ -98,8 +100,8 @@ def spots_signature(kernel: str, panel: Any, crystal: Any, cell: Any, beam: Any)
     if kernel == "fill":
         return list_, list_, found, list_, whole, whole, types.int32, types.int32, panel
     if kernel.startswith("paint"):
-        form = types.UniTuple(real, 6)
-        head = (sums, list_, list_, found, whole, panel, crystal, cell, beam, form)
+        metric = _block(MetricBlock, types.int32, real)
+        head = (sums, list_, list_, found, whole, panel, crystal, cell, beam, metric)
         return *head, rows, rows, table, mask, whole
     return types.float32[:, :, ::1], sums, panel, beam, rows, mask
 

@@ -5,11 +5,20 @@ from __future__ import annotations
 from numba import prange
 
 from nbnumba.kernels.formulas.absorption import capture_fraction
-from nbnumba.kernels.formulas.pixel import subpixel_ray
-from nbnumba.kernels.formulas.polarization import beam_frame, polarization_factor
+from nbnumba.kernels.formulas.corrections import source_polarization
+from nbnumba.kernels.formulas.geometry import subpixel_ray
 from nbnumba.kernels.formulas.solid_angle import omega_pixel
-from nbnumba.kernels.formulas.vec import dot, norm
-from nbnumba.kernels.jit.cpu import kernel
+from nbnumba.kernels.formulas.vec import difference, norm, row_vector
+from nbnumba.kernels.jit.cpu import device, kernel
+
+
+@device(forceinline=True)
+def amorphous_F_sqr(F_sqr, per_stol, sources, i, diffracted):
+    """Squared structure factor along a ray of source ``i``, between the points of its table."""
+    place = 0.5 * norm(difference(diffracted, row_vector(sources, i, 0))) / sources[i, 3] * per_stol
+    below = min(int(place), F_sqr.shape[0] - 2)
+    share = place - below
+    return F_sqr[below] * (1.0 - share) + F_sqr[below + 1] * share
 
 
 @kernel()
@@ -32,33 +41,15 @@ def amorphous_rows(image, panel, beam, sources, F_sqr, per_stol, scale, mask):
         r_e^2 times the fluence.
     mask : (spixels, fpixels) or (0, 0) uint8
     """
-    axis = (beam.polar_x, beam.polar_y, beam.polar_z)
-    odet = (panel.odet_x, panel.odet_y, panel.odet_z)
-    last = F_sqr.shape[0] - 2
     for s in prange(panel.s0, panel.s1):
         for f in range(panel.f0, panel.f1):
             if mask.shape[0] > 0 and mask[s, f] == 0:
                 continue
             total = 0.0
             for layer in range(panel.layers):
-                airpath, diffracted = subpixel_ray(panel, s, f, layer, 0, 0)
-                weight = omega_pixel(panel.pixel_size, airpath, panel.close_distance, panel.point_pixel)
-                if panel.has_thickness:
-                    weight *= capture_fraction(layer, panel.layer_step, panel.mu, dot(diffracted, odet))
+                airpath, diffracted = subpixel_ray(panel, panel.curved, s, f, layer, 0, 0)
+                weight = omega_pixel(panel, airpath) * capture_fraction(panel, layer, diffracted)
                 for i in range(sources.shape[0]):
-                    incident = (sources[i, 0], sources[i, 1], sources[i, 2])
-                    difference = (
-                        diffracted[0] - incident[0],
-                        diffracted[1] - incident[1],
-                        diffracted[2] - incident[2],
-                    )
-                    place = 0.5 * norm(difference) / sources[i, 3] * per_stol
-                    below = min(int(place), last)
-                    share = place - below
-                    squared = F_sqr[below] * (1.0 - share) + F_sqr[below + 1] * share
-                    polar = 1.0
-                    if not beam.nopolar:
-                        E_in, B_in = beam_frame(incident, axis)
-                        polar = polarization_factor(beam.kahn_factor, incident, diffracted, E_in, B_in)
-                    total += squared * polar * weight * sources[i, 4]
+                    polar = 1.0 if beam.nopolar else source_polarization(beam, sources, i, 0, diffracted)
+                    total += amorphous_F_sqr(F_sqr, per_stol, sources, i, diffracted) * polar * weight * sources[i, 4]
             image[s, f] = total * scale / sources.shape[0]

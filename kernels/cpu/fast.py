@@ -41,6 +41,7 @@ from nbnumba.kernels.cpu.rays import (
 )
 from nbnumba.kernels.cpu.tiles import NUMBERS, SINGLES, add_compact, add_round, add_square, flush
 from nbnumba.kernels.formulas.blocks import GAUSS, ROUND, SQUARE, TOPHAT
+from nbnumba.kernels.formulas.lattice import spot_metric
 from nbnumba.kernels.jit.cpu import device, kernel
 
 #: With fewer orientations than this, pairs of sources and orientations are one list
@@ -51,7 +52,7 @@ FINE = 4
 CACHE_LINE = 64
 
 
-def pair_up(sources, cells, separate, real):
+def pair_up(sources, orientations, separate, real):
     """Vectors of all pairs of a source and an orientation, or of the orientations alone if sources are ``separate``.
 
     Returns
@@ -64,23 +65,23 @@ def pair_up(sources, cells, separate, real):
         Largest lengths.
     """
     if separate:
-        vectors, offsets = cells, np.zeros((len(cells), 3))
+        vectors, offsets = orientations, np.zeros((len(orientations), 3))
     else:
-        vectors = (cells[None] / sources[:, 3, None, None]).reshape(-1, 9)
-        incident = np.repeat(sources[:, :3], len(cells), axis=0)
+        vectors = (orientations[None] / sources[:, 3, None, None]).reshape(-1, 9)
+        incident = np.repeat(sources[:, :3], len(orientations), axis=0)
         offsets = -np.einsum("pij,pj->pi", vectors.reshape(-1, 3, 3), incident)
     longest = np.linalg.norm(vectors.reshape(-1, 3, 3), axis=2).max(axis=0)
     columns = np.ascontiguousarray(np.concatenate([vectors, offsets], axis=1).T)
     return np.ascontiguousarray(vectors, dtype=real), columns, longest
 
 
-def render_fast32(image, panel, crystal, cell, beam, sources, cells, F2, mask, row0, row1, tile):
+def render_fast32(image, panel, crystal, cell, beam, sources, orientations, F2, mask, row0, row1, tile):
     """As :func:`render_fast64`, with the phases of square crystals in float32, relative to the middle of a tile."""
     real = np.float32 if crystal.shape == SQUARE else np.float64
-    _render(real, image, panel, crystal, cell, beam, sources, cells, F2, mask, row0, row1, tile)
+    _render(real, image, (panel, crystal, cell, beam), sources, orientations, F2, mask, (row0, row1), tile)
 
 
-def render_fast64(image, panel, crystal, cell, beam, sources, cells, F2, mask, row0, row1, tile):
+def render_fast64(image, panel, crystal, cell, beam, sources, orientations, F2, mask, row0, row1, tile):
     """Render rows ``row0 <= s < row1`` of one panel, in photons.
 
     Parameters
@@ -90,7 +91,7 @@ def render_fast64(image, panel, crystal, cell, beam, sources, cells, F2, mask, r
     panel, crystal, cell, beam : PanelBlock, CrystalBlock, CellBlock, BeamBlock
     sources : (S, 5) float64
         Incident unit vector, wavelength (m), relative weight (used with ``per_term``).
-    cells : (M, 9) float64
+    orientations : (M, 9) float64
         a, b, c (m) of every orientation, phi step by phi step, domains within.
     F2 : (1 + h_range * k_range * l_range,) float32
         Squared structure factors, electrons^2: of everything outside the box, then the box, l fastest.
@@ -102,7 +103,7 @@ def render_fast64(image, panel, crystal, cell, beam, sources, cells, F2, mask, r
     -----
     Against a float64 sum: 3e-7 of the image's maximum; 99 of 100 pixels within 2e-6 of their own value.
     """
-    _render(np.float64, image, panel, crystal, cell, beam, sources, cells, F2, mask, row0, row1, tile)
+    _render(np.float64, image, (panel, crystal, cell, beam), sources, orientations, F2, mask, (row0, row1), tile)
 
 
 def scratch(real):
@@ -124,7 +125,7 @@ def _aligned(rows, size, kind):
     return held[begin : begin + count].view(kind).reshape(rows, size)
 
 
-def beam_box(cells, sources, panel):
+def beam_box(orientations, sources, panel):
     """Pixels (f0, f1, s0, s1) around the direct beam of a flat panel: h, k and l below 1 there, for all orientations."""
     corner, fdet, sdet, odet = np.array(panel[:12]).reshape(4, 3)
     directions, wavelength = sources[:, :3], sources[:, 3]
@@ -132,7 +133,8 @@ def beam_box(cells, sources, panel):
     if panel.curved or (toward <= 0.01).any():
         return 0, 0, 0, 0
     distance = (corner @ odet + panel.first_depth) / toward
-    radius = distance / toward * wavelength / np.linalg.norm(cells.reshape(-1, 3), axis=1).max() / panel.pixel_size
+    longest = np.linalg.norm(orientations.reshape(-1, 3), axis=1).max()
+    radius = distance / toward * wavelength / longest / panel.pixel_size
     place = directions * distance[:, None] - corner
     f, s = place @ fdet / panel.pixel_size, place @ sdet / panel.pixel_size
     box = ((f - radius).min(), (f + radius).max(), (s - radius).min(), (s + radius).max())
@@ -140,20 +142,23 @@ def beam_box(cells, sources, panel):
     return low_f, high_f + 1, low_s, high_s + 1
 
 
-def _render(real, image, panel, crystal, cell, beam, sources, cells, F2, mask, row0, row1, tile):
-    separate = len(cells) >= PAIRED_BELOW or beam.per_term != 0 or beam.dmin > 0.0
-    pairs = pair_up(sources, cells, separate, real)
+def _render(real, image, blocks, sources, orientations, F2, mask, rows, tile):
+    panel, crystal, cell, beam = blocks
+    separate = len(orientations) >= PAIRED_BELOW or beam.per_term != 0 or beam.dmin > 0.0
+    pairs = pair_up(sources, orientations, separate, real)
     # None is a type of its own: only the loops of this shape are compiled
-    kinds = (1 if crystal.shape in shapes else None for shapes in ((SQUARE,), (ROUND,), (GAUSS, TOPHAT)))
-    fine = beam_box(cells, sources, panel) if real is np.float32 else (0, 0, 0, 0)
-    numbers = (row0, row1, *tile, int(separate), *fine)
-    render_tiles(image, panel, crystal, cell, beam, sources, pairs, F2, mask, numbers, scratch(real), *kinds)
+    loops = (1 if crystal.shape in shapes else None for shapes in ((SQUARE,), (ROUND,), (GAUSS, TOPHAT)))
+    fine = beam_box(orientations, sources, panel) if real is np.float32 else (0, 0, 0, 0)
+    numbers = (*rows, *tile, int(separate), *fine)
+    blocks, tables = (panel, crystal, cell, beam, spot_metric(crystal)), (sources, *pairs, F2, mask)
+    render_tiles(image, *blocks, tables, numbers, scratch(real), *loops)
 
 
 @device(forceinline=True)
-def sum_tile(rows, n, width, corner, panel, beam, sources, separate, pairs, sample, square, round_, compact):
-    """Sums of the ``n`` pixels of the tile whose first row and column are ``corner``, in row TOTAL."""
+def sum_tile(rows, tile, panel, beam, sources, separate, pairs, sample, square, round_, compact):
+    """Sums of the pixels of a tile, in row TOTAL; ``tile``: their number, its width, and its first row and column."""
     work, phases, single, _ = rows
+    n, width, corner = tile
     crystal = sample[0]
     open_tile(work, n, beam)
     peak = (max(crystal.Na, 1.0) * max(crystal.Nb, 1.0) * max(crystal.Nc, 1.0)) ** 2
@@ -178,14 +183,23 @@ def sum_tile(rows, n, width, corner, panel, beam, sources, separate, pairs, samp
     close_tile(work, n, beam)
 
 
+@device
+def write_tile(image, mask, work, tile, box, scale):
+    """Photons of a tile's pixels in the box of rows and columns, ends excluded."""
+    _, width, (top, left) = tile
+    masked = mask.shape[0] > 0
+    for row in range(box[0], box[1]):
+        for column in range(box[2], box[3]):
+            if not masked or mask[row, column] != 0:
+                image[row, column] = scale * work[TOTAL + (row - top) * width + column - left]
+
+
 @kernel()
-def render_tiles(
-    image, panel, crystal, cell, beam, sources, pairs, F2, mask, numbers, scratch, square, round_, compact
-):
+def render_tiles(image, panel, crystal, cell, beam, metric, tables, numbers, scratch, square, round_, compact):
     """The loop over rows of tiles; see :func:`render_fast64`, :func:`pair_up` and :func:`_render`."""
+    sources, vectors, columns, longest, F2, mask = tables
     row0, row1, width, height, separate, box_f0, box_f1, box_s0, box_s1 = numbers
     begin, end = max(row0, panel.s0), min(row1, panel.s1)
-    masked = mask.shape[0] > 0
     works, reals, singles, integers = scratch
     first_band = begin // height
     n_bands = max(0, (end - 1) // height + 1 - first_band)
@@ -193,7 +207,8 @@ def render_tiles(
         band = first_band + i
         thread = get_thread_id()
         work, phases = works[thread], reals[thread]
-        rows, sample = (work, phases, singles[thread], integers[thread]), (crystal, cell, F2)
+        rows, sample = (work, phases, singles[thread], integers[thread]), (crystal, cell, F2, metric)
+        pairs = (vectors, columns, longest)
         s, numbered = band * height, 0
         for f in range(panel.f0 // width * width, panel.f1, width):
             # around the direct beam smaller tiles: there the rounding of all orientations adds up
@@ -204,10 +219,7 @@ def render_tiles(
                 numbered = w
             for part in range((width // w) * (height // h)):
                 top, left = s + part // (width // w) * h, f + part % (width // w) * w
-                corner = (top, left)
-                sum_tile(rows, w * h, w, corner, panel, beam, sources, separate, pairs, sample, square, round_, compact)
-                for row in range(max(top, begin), min(top + h, end)):
-                    for column in range(max(left, panel.f0), min(left + w, panel.f1)):
-                        if not masked or mask[row, column] != 0:
-                            p = (row - top) * w + column - left
-                            image[row, column] = beam.scale * work[TOTAL + p]
+                tile = (w * h, w, (top, left))
+                sum_tile(rows, tile, panel, beam, sources, separate, pairs, sample, square, round_, compact)
+                box = (max(top, begin), min(top + h, end), max(left, panel.f0), min(left + w, panel.f1))
+                write_tile(image, mask, work, tile, box, beam.scale)

@@ -7,18 +7,18 @@ import math
 import numpy as np
 from numba import get_thread_id, prange
 
-from nbnumba.kernels.formulas.absorption import capture_fraction
 from nbnumba.kernels.formulas.blocks import GAUSS
-from nbnumba.kernels.formulas.corrections import background, term_weight
-from nbnumba.kernels.formulas.fast_math import exp64
-from nbnumba.kernels.formulas.geometry import pixel_position, subpixel_coordinate
-from nbnumba.kernels.formulas.lattice import GAUSS_WIDTH, TOPHAT_EDGE, spot_metric
-from nbnumba.kernels.formulas.pixel import subpixel_ray
-from nbnumba.kernels.formulas.polarization import beam_frame, polarization_factor
+from nbnumba.kernels.formulas.corrections import background, last_capture, last_polarization, source_frame, term_weight
+from nbnumba.kernels.formulas.geometry import pixel_position, subpixel_coordinate, subpixel_ray
+from nbnumba.kernels.formulas.lattice import TOPHAT_EDGE, metric_sqr
+from nbnumba.kernels.formulas.polarization import polarization_factor
+from nbnumba.kernels.formulas.profiles import compact_profile, gauss_profile_vector
+from nbnumba.kernels.formulas.resolution import cut_limit, is_cut, is_cut_by_length
+from nbnumba.kernels.formulas.scattering import cell_axes, fractional_indices
 from nbnumba.kernels.formulas.solid_angle import omega_pixel
-from nbnumba.kernels.formulas.spots_shell import F0, F1, PAIR, S0, S1, SPOT_END, H, K, L, metric_sqr, radius_sqr
+from nbnumba.kernels.formulas.spots_shell import F0, F1, PAIR, S0, S1, SPOT_END, H, K, L, radius_sqr
 from nbnumba.kernels.formulas.structure import F2_at
-from nbnumba.kernels.formulas.vec import dot, norm, scaled
+from nbnumba.kernels.formulas.vec import difference, dot, norm, row_vector, scaled
 from nbnumba.kernels.jit.cpu import device, kernel
 
 #: rows of a band
@@ -27,27 +27,15 @@ BAND = 16
 STRETCH = 64
 
 
-@device
-def is_cut(beam, sources, i, d):
-    """Whether a ray is beyond the resolution limit."""
-    if beam.dmin <= 0.0:
-        return False
-    q = norm((d[0] - sources[i, 0], d[1] - sources[i, 1], d[2] - sources[i, 2])) / sources[i, 3]
-    return q > 0.0 and beam.dmin > 1.0 / q
-
-
 @device(forceinline=True)
-def over_wavelength(vectors, m, inverse):
+def over_wavelength(orientations, m, inverse):
     """a, b and c of orientation ``m``, times one over the wavelength."""
-    return (
-        (vectors[m, 0] * inverse, vectors[m, 1] * inverse, vectors[m, 2] * inverse),
-        (vectors[m, 3] * inverse, vectors[m, 4] * inverse, vectors[m, 5] * inverse),
-        (vectors[m, 6] * inverse, vectors[m, 7] * inverse, vectors[m, 8] * inverse),
-    )
+    a, b, c = cell_axes(orientations, m)
+    return scaled(a, inverse), scaled(b, inverse), scaled(c, inverse)
 
 
 @device(forceinline=True)
-def paint_box(sums, top, box, panel, beam, source, vectors, m, form, spot, depth, subS, subF):
+def paint_box(sums, top, box, panel, beam, source, orientations, m, metric, spot, sub):
     """Add a reflection to one sub-pixel of every pixel of a box, eight at a time and some beyond the end of a row.
 
     Positions are linear along a row, and so are the indices of the ray times its length: the length's square root is
@@ -56,18 +44,22 @@ def paint_box(sums, top, box, panel, beam, source, vectors, m, form, spot, depth
     ``spot``: h, k, l as floats, F^2 times the peak, and whether the crystal is a Gaussian one.
     """
     f0, f1, s0, s1 = box
+    layer, subS, subF = sub
+    depth = panel.first_depth + layer * panel.layer_step
     index, value, gauss = spot
     inverse, end = 1.0 / source[3], SPOT_END if gauss else TOPHAT_EDGE
-    limit = (source[3] / beam.dmin) ** 2 if beam.dmin > 0.0 else math.inf
+    limit = cut_limit(source[3], beam.dmin)
     incident, along = (source[0], source[1], source[2]), (panel.fdet_x, panel.fdet_y, panel.fdet_z)
-    a, b, c = over_wavelength(vectors, m, inverse)
-    ha, hb, hc = dot(a, incident) + index[0], dot(b, incident) + index[1], dot(c, incident) + index[2]
-    fa, fb, fc, fi, ff = dot(a, along), dot(b, along), dot(c, along), dot(incident, along), dot(along, along)
+    axes = over_wavelength(orientations, m, inverse)
+    ha, hb, hc = fractional_indices(axes, incident)
+    ha, hb, hc = ha + index[0], hb + index[1], hc + index[2]
+    fa, fb, fc = fractional_indices(axes, along)
+    fi, ff = dot(incident, along), dot(along, along)
     for s in range(s0, s1):
         Sdet = subpixel_coordinate(s, subS, panel.oversample, panel.pixel_size)
         edge = pixel_position(panel, 0.0, Sdet, depth)
-        ea, eb, ec, ei = dot(a, edge), dot(b, edge), dot(c, edge), dot(incident, edge)
-        ee, ef = dot(edge, edge), 2.0 * dot(edge, along)
+        ea, eb, ec = fractional_indices(axes, edge)
+        ei, ee, ef = dot(incident, edge), dot(edge, edge), 2.0 * dot(edge, along)
         row = sums[s - top]
         for j in range((f1 - f0 + 7) >> 3 << 3):
             Fdet = subpixel_coordinate(f0 + j, subF, panel.oversample, panel.pixel_size)
@@ -75,88 +67,68 @@ def paint_box(sums, top, box, panel, beam, source, vectors, m, form, spot, depth
             dh = (ea + Fdet * fa) * scale - ha
             dk = (eb + Fdet * fb) * scale - hb
             dl = (ec + Fdet * fc) * scale - hc
-            r = metric_sqr(dh, dk, dl, form)
-            inside = (r < end) & (2.0 - 2.0 * (ei + Fdet * fi) * scale <= limit)
-            term = value * exp64(-2.0 / GAUSS_WIDTH * r) if gauss else value
+            r = metric_sqr(dh, dk, dl, metric)
+            inside = (r < end) & (not is_cut(2.0 - 2.0 * (ei + Fdet * fi) * scale, limit))
+            term = value * gauss_profile_vector(r) if gauss else value
             row[np.uint64(f0 - panel.f0) + np.uint64(j)] += term if inside else 0.0
 
 
 @device
-def paint_weighted(sums, s, f0, f1, panel, beam, sources, i, vectors, m, form, spot, sub):
-    """As :func:`paint_box`, for a part of a row, every term with its own weight."""
+def paint_weighted(sums, place, panel, beam, sources, i, orientations, m, metric, spot, sub):
+    """As :func:`paint_box`, for a part of a row, every term with its own weight; ``place``: row, first column, end."""
+    s, f0, f1 = place
     layer, subS, subF = sub
     index, value, gauss = spot
     inverse, end = 1.0 / sources[i, 3], SPOT_END if gauss else TOPHAT_EDGE
-    a, b, c = over_wavelength(vectors, m, inverse)
+    axes, incident = over_wavelength(orientations, m, inverse), row_vector(sources, i, 0)
     for f in range(f0, f1):
-        airpath, d = subpixel_ray(panel, s, f, layer, subS, subF)
-        q = (d[0] - sources[i, 0], d[1] - sources[i, 1], d[2] - sources[i, 2])
-        r = radius_sqr(a, b, c, index, q, form)
-        if r < end and not is_cut(beam, sources, i, d):
-            term = value * math.exp(-2.0 / GAUSS_WIDTH * r) if gauss else value
-            sums[f - panel.f0] += term * term_weight(panel, beam, sources, i, layer, airpath, d)
+        airpath, d = subpixel_ray(panel, 0, s, f, layer, subS, subF)
+        change = difference(d, incident)
+        r = radius_sqr(axes, index, change, metric)
+        if r < end and not is_cut_by_length(norm(change) / sources[i, 3], beam.dmin):
+            term = value * compact_profile(gauss, r)
+            sums[f - panel.f0] += term * term_weight(panel, beam, sources, i, 0, layer, airpath, d)
 
 
 @device(forceinline=True)
-def close_eight(sums, panel, beam, sources, s, f):
+def correct_eight(sums, panel, beam, sources, s, f):
     """Multiply eight sums from pixel (s, f) on by what the reference applies last: omega, capture, polarization."""
-    incident, axis = (sources[0, 0], sources[0, 1], sources[0, 2]), (beam.polar_x, beam.polar_y, beam.polar_z)
-    E_in, B_in = beam_frame(incident, axis)
-    Sdet = subpixel_coordinate(s, 0, panel.oversample, panel.pixel_size)
+    incident, (E_in, B_in) = row_vector(sources, 0, 0), source_frame(beam, sources, 0)
     place = np.uint64(f - panel.f0)
     for j in range(8):
-        Fdet = subpixel_coordinate(f + j, 0, panel.oversample, panel.pixel_size)
-        position = pixel_position(panel, Fdet, Sdet, panel.first_depth)
-        airpath = norm(position)
-        factor = omega_pixel(panel.pixel_size, airpath, panel.close_distance, panel.point_pixel)
-        polar = polarization_factor(beam.kahn_factor, incident, scaled(position, 1.0 / airpath), E_in, B_in)
+        airpath, d = subpixel_ray(panel, 0, s, f + j, 0, 0, 0)
+        factor = omega_pixel(panel, airpath)
+        polar = polarization_factor(beam.kahn_factor, incident, d, E_in, B_in)
         sums[place + np.uint64(j)] *= factor * (1.0 if beam.nopolar or beam.dmin > 0.0 else polar)
     if panel.has_thickness:
         for j in range(8):
-            _, last = subpixel_ray(panel, s, f + j, panel.layers - 1, 0, 0)
-            parallax = dot(last, (panel.odet_x, panel.odet_y, panel.odet_z))
-            captured = capture_fraction(panel.layers - 1, panel.layer_step, panel.mu, parallax)
-            sums[place + np.uint64(j)] *= captured
+            sums[place + np.uint64(j)] *= last_capture(panel, 0, s, f + j)
     if beam.dmin > 0.0 and not beam.nopolar:
         for j in range(8):
-            sums[place + np.uint64(j)] *= first_polarization(panel, beam, sources, s, f + j)
+            sums[place + np.uint64(j)] *= last_polarization(panel, 0, beam, sources, 0, s, f + j)
 
 
 @device
-def first_polarization(panel, beam, sources, s, f):
-    """Polarization of the first term within the resolution limit; 0 where there is none."""
-    n = panel.oversample
-    for step in range(panel.layers * n * n):
-        _, d = subpixel_ray(panel, s, f, step // (n * n), step // n % n, step % n)
-        for i in range(sources.shape[0]):
-            if not is_cut(beam, sources, i, d):
-                incident = (sources[i, 0], sources[i, 1], sources[i, 2])
-                E_in, B_in = beam_frame(incident, (beam.polar_x, beam.polar_y, beam.polar_z))
-                return polarization_factor(beam.kahn_factor, incident, d, E_in, B_in)
-    return 0.0
-
-
-@device
-def paint(sums, top, rows, found, panel, crystal, cell, beam, sources, vectors, F2, form):
+def paint(sums, top, rows, found, panel, beam, sources, orientations, sample):
     """Add a footprint to the ``rows`` rows from ``top`` on."""
+    crystal, cell, F2, metric = sample
     h, k, l = found[H], found[K], found[L]
     peak, n = (crystal.Na * crystal.Nb * crystal.Nc) ** 2, panel.oversample
     value = peak * F2_at(F2, cell, h - cell.h_min, k - cell.k_min, l - cell.l_min)
     spot = ((float(h), float(k), float(l)), value, crystal.shape == GAUSS)
-    i, m = found[PAIR] // vectors.shape[0], found[PAIR] % vectors.shape[0]
+    i, m = found[PAIR] // orientations.shape[0], found[PAIR] % orientations.shape[0]
     source = (sources[i, 0], sources[i, 1], sources[i, 2], sources[i, 3])
     f0, f1, s0, s1 = found[F0], found[F1], max(found[S0], top), min(found[S1], top + rows)
     for layer in range(panel.layers):
-        depth = panel.first_depth + layer * panel.layer_step
         for subS in range(n):
             for subF in range(n):
-                if not beam.per_term:
-                    box = (f0, f1, s0, s1)
-                    paint_box(sums, top, box, panel, beam, source, vectors, m, form, spot, depth, subS, subF)
-                    continue
                 sub = (layer, subS, subF)
+                if not beam.per_term:
+                    paint_box(sums, top, (f0, f1, s0, s1), panel, beam, source, orientations, m, metric, spot, sub)
+                    continue
                 for s in range(s0, s1):
-                    paint_weighted(sums[s - top], s, f0, f1, panel, beam, sources, i, vectors, m, form, spot, sub)
+                    row, place = sums[s - top], (s, f0, f1)
+                    paint_weighted(row, place, panel, beam, sources, i, orientations, m, metric, spot, sub)
 
 
 @device
@@ -165,7 +137,7 @@ def close_row(image, sums, s, panel, beam, sources, mask):
     n, first, row = panel.f1 - panel.f0, np.uint64(panel.f0), np.uint64(s)
     if beam.per_term and beam.I_bg != 0.0:
         for f in range(n):
-            sums[f] += background(panel, beam, sources, s, panel.f0 + f)
+            sums[f] += background(panel, beam, sources, 0, s, panel.f0 + f)
     for start in range(0, n, STRETCH):
         here, there = np.uint64(start), np.uint64(min(start + STRETCH, n))
         lit = 0.0  # nothing is negative, and mostly all is zero
@@ -173,7 +145,7 @@ def close_row(image, sums, s, panel, beam, sources, mask):
             lit += sums[f]
         if lit != 0.0 and not beam.per_term:
             for f in range(start, min(start + STRETCH, n), 8):
-                close_eight(sums, panel, beam, sources, s, panel.f0 + f)
+                correct_eight(sums, panel, beam, sources, s, panel.f0 + f)
         if mask.shape[0] == 0:
             for f in range(here, there):
                 image[row, first + f] = beam.scale * sums[f]
@@ -184,20 +156,25 @@ def close_row(image, sums, s, panel, beam, sources, mask):
 
 
 @kernel()
-def paint_spots(image, total, starts, spots, panel, crystal, cell, beam, sources, vectors, F2, mask, first, last):
+def paint_spots(image, total, lists, panel, crystal, cell, beam, metric, tables, ends):
     """Add all footprints to the sums, in parallel over bands of rows.
 
     Parameters
     ----------
     image : (spixels, fpixels) float32
-        Written with the ``last`` batch of footprints.
-    starts, spots
+        Written with the last batch of footprints.
+    lists
         As :func:`nbnumba.kernels.cpu.spots.sort_spots` returns them.
     total : (bands or threads, BAND, columns + 8) float64
-        Sums, begun with the ``first`` batch. Where one batch is first and last, a band for each thread will do.
+        Sums, begun with the first batch. Where one batch is first and last, a band for each thread will do.
+    tables : tuple of arrays
+        Sources, orientations, F2 and mask, as of :func:`nbnumba.kernels.cpu.fast.render_fast64`.
+    ends : tuple of bool
+        Whether this is the first batch, and whether it is the last.
     """
-    squares, products, _ = spot_metric(crystal)
-    form = (squares[0], squares[1], squares[2], products[0], products[1], products[2])
+    starts, spots = lists
+    sources, orientations, F2, mask = tables
+    first, last = ends
     for band in prange(starts.shape[0] - 1):
         top = panel.s0 + band * BAND
         rows = min(BAND, panel.s1 - top)
@@ -205,7 +182,7 @@ def paint_spots(image, total, starts, spots, panel, crystal, cell, beam, sources
         if first:
             sums[:rows] = 0.0 if beam.per_term else beam.I_bg
         for place in range(starts[band], starts[band + 1]):
-            paint(sums, top, rows, spots[place], panel, crystal, cell, beam, sources, vectors, F2, form)
+            paint(sums, top, rows, spots[place], panel, beam, sources, orientations, (crystal, cell, F2, metric))
         if last:
             for row in range(rows):
                 close_row(image, sums[row], top + row, panel, beam, sources, mask)

@@ -16,11 +16,14 @@ import math
 
 import numpy as np
 
-from nbnumba.kernels.formulas.fast_math import exp64
-from nbnumba.kernels.formulas.geometry import bend, pixel_position
-from nbnumba.kernels.formulas.polarization import beam_frame, polarization_factor
+from nbnumba.kernels.formulas.absorption import capture_fraction_vector, parallax_of
+from nbnumba.kernels.formulas.corrections import source_frame
+from nbnumba.kernels.formulas.geometry import bend, fractional_position
+from nbnumba.kernels.formulas.polarization import polarization_factor
+from nbnumba.kernels.formulas.resolution import cut_limit, is_cut
+from nbnumba.kernels.formulas.scattering import scattering_vector
 from nbnumba.kernels.formulas.solid_angle import omega_pixel
-from nbnumba.kernels.formulas.vec import dot, norm
+from nbnumba.kernels.formulas.vec import difference, dot, norm, row_vector
 from nbnumba.kernels.jit.cpu import ORDERED, device
 
 #: pixels of the largest tile
@@ -45,16 +48,6 @@ def number_pixels(phases, width, height):
             phases[ROW + s * width + f] = s - 0.5 * (height - 1)
 
 
-@device(forceinline=True)
-def place(panel, s, f, layer, subS, subF):
-    """Position (m) from the crystal of a sub-pixel in a sensor layer, on the flat panel; s and f may be fractions."""
-    size = panel.pixel_size / panel.oversample
-    depth = panel.first_depth + layer * panel.layer_step
-    return pixel_position(
-        panel, panel.pixel_size * f + size * (subF + 0.5), panel.pixel_size * s + size * (subS + 0.5), depth
-    )
-
-
 @device(fastmath=ORDERED, forceinline=True)
 def trace_tile(phases, n, width, panel, s, f, layer, subS, subF):
     """Directions to a tile's sub-pixels relative to that to its middle, in rows DX, DY, DZ, and PATH: (r / r0)^2 - 1.
@@ -64,13 +57,13 @@ def trace_tile(phases, n, width, panel, s, f, layer, subS, subF):
     real = phases.dtype.type
     height = n // width
     mid_s, mid_f = s + 0.5 * (height - 1), f + 0.5 * (width - 1)
-    x, y, z = place(panel, mid_s, mid_f, layer, subS, subF)
+    x, y, z = fractional_position(panel, mid_s, mid_f, layer, subS, subF)
     if panel.curved:
         x, y, z = bend(panel, (x, y, z))
         inverse = 1.0 / norm((x, y, z))
         for p in range(n):
-            at = place(panel, mid_s + phases[ROW + p], mid_f + phases[COLUMN + p], layer, subS, subF)
-            bx, by, bz = bend(panel, at)
+            at_s, at_f = mid_s + phases[ROW + p], mid_f + phases[COLUMN + p]
+            bx, by, bz = bend(panel, fractional_position(panel, at_s, at_f, layer, subS, subF))
             own = 1.0 / norm((bx, by, bz))
             phases[DX + p] = bx * own - x * inverse
             phases[DY + p] = by * own - y * inverse
@@ -139,7 +132,7 @@ def find_omega(work, phases, n, panel, r0):
     """Row OMEGA: solid angles."""
     for p in range(n):
         airpath = r0 * math.sqrt(1.0 + phases[PATH + p])
-        work[OMEGA + p] = omega_pixel(panel.pixel_size, airpath, panel.close_distance, panel.point_pixel)
+        work[OMEGA + p] = omega_pixel(panel, airpath)
 
 
 @device(forceinline=True)
@@ -147,15 +140,13 @@ def find_capture(work, phases, n, panel, middle, layer):
     """Row CAPTURE: absorbed shares."""
     depth, step = -layer * panel.layer_step * panel.mu, -panel.layer_step * panel.mu
     for p in range(n):
-        parallax = dot(ray(phases, p, middle), (panel.odet_x, panel.odet_y, panel.odet_z))
-        captured = exp64(depth / parallax) - exp64((depth + step) / parallax)
-        work[CAPTURE + p] = captured if parallax > 0.0 else 0.0
+        work[CAPTURE + p] = capture_fraction_vector(depth, depth + step, parallax_of(panel, ray(phases, p, middle)))
 
 
 @device(forceinline=True)
-def find_polar(work, phases, n, beam, middle, incident):
+def find_polar(work, phases, n, beam, middle, sources, i):
     """Row POLAR: without ``per_term`` it keeps the first value of a ray that is not cut."""
-    E_in, B_in = beam_frame(incident, (beam.polar_x, beam.polar_y, beam.polar_z))
+    incident, (E_in, B_in) = row_vector(sources, i, 0), source_frame(beam, sources, i)
     for p in range(n):
         polar = polarization_factor(beam.kahn_factor, incident, ray(phases, p, middle), E_in, B_in)
         keep = not beam.per_term and (work[POLAR + p] != 0.0 or work[WEIGHT + p] == 0.0)
@@ -165,15 +156,14 @@ def find_polar(work, phases, n, beam, middle, incident):
 @device(forceinline=True)
 def weigh(work, phases, n, beam, middle, sources, i, fresh):
     """Weights of the terms of source ``i``, 0 beyond the resolution limit, and polarization; ``fresh``: the tile's first source."""
-    incident = (sources[i, 0], sources[i, 1], sources[i, 2])
-    limit = (sources[i, 3] / beam.dmin) ** 2 if beam.dmin > 0.0 else 1e300
+    incident = row_vector(sources, i, 0)
+    limit = cut_limit(sources[i, 3], beam.dmin)
     if fresh or beam.per_term or beam.dmin > 0.0:
         for p in range(n):
-            x, y, z = ray(phases, p, middle)
-            dx, dy, dz = x - incident[0], y - incident[1], z - incident[2]
-            work[WEIGHT + p] = 0.0 if dx * dx + dy * dy + dz * dz > limit else 1.0
+            change = difference(ray(phases, p, middle), incident)
+            work[WEIGHT + p] = 0.0 if is_cut(dot(change, change), limit) else 1.0
         if not beam.nopolar:
-            find_polar(work, phases, n, beam, middle, incident)
+            find_polar(work, phases, n, beam, middle, sources, i)
     if beam.per_term:
         for p in range(n):
             factor = work[CAPTURE + p] * work[POLAR + p] * work[OMEGA + p] * sources[i, 4]
@@ -218,11 +208,7 @@ def begin_source(work, phases, n, beam, middle, sources, i, step, separate):
         weigh(work, phases, n, beam, middle, sources, i, step == 0 and i == 0)
     if separate:
         inverse = 1.0 / sources[i, 3]
-        q = (
-            (middle[0] - sources[i, 0]) * inverse,
-            (middle[1] - sources[i, 1]) * inverse,
-            (middle[2] - sources[i, 2]) * inverse,
-        )
+        q = scattering_vector(middle, row_vector(sources, i, 0), inverse)
     scale_phases(phases, n, inverse)
     return q
 

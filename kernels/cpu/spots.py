@@ -23,6 +23,7 @@ import numpy as np
 from numba import prange
 
 from nbnumba.kernels.cpu.paint import BAND, paint_spots
+from nbnumba.kernels.formulas.lattice import spot_metric
 from nbnumba.kernels.formulas.spots_shell import (
     S0,
     S1,
@@ -46,13 +47,14 @@ SHARES = 64
 
 
 @device(forceinline=True)
-def lay_down(found, at, n, room, pair, points, boxes, count, shell, panel, cell, F2):
+def list_points(listed, n, points, boxes, count, shell, panel, cell, F2):
     """Footprints of ``count`` lattice points: ``n`` and their number; up to ``room`` of all are written from ``at`` on.
 
-    ``points``: two numbers of a line and a number along it, as floats; ``boxes``: for the footprints. Both have room
+    ``listed``: the list, ``at``, ``room`` and the number of the pair. ``points``: two numbers of a line and a number along it, as floats; ``boxes``: for the footprints. Both have room
     for seven points more, which are looked at with the last ones. ``shell``: lines, axes, source and radius.
     """
     lines, axes, source, radius = shell
+    found, at, room, pair = listed
     v = axes[2]
     for j in range((count + 7) >> 3 << 3):
         x, y, z = line_start(source, axes, points[0, j], points[1, j])
@@ -66,17 +68,33 @@ def lay_down(found, at, n, room, pair, points, boxes, count, shell, panel, cell,
     return n
 
 
+@device(forceinline=True)
+def follow_line(listed, n, line, points, boxes, count, shell, panel, cell, F2):
+    """Add a part of a line to the ``count`` points that wait; they are listed when there are POINTS of them.
+
+    ``line``: its two numbers, first and last index along it. Returns the number of footprints, and of points that wait.
+    """
+    u, w, t, last = line
+    while t <= last:
+        points[0, count], points[1, count], points[2, count] = u, w, t
+        t, count = t + 1.0, count + 1
+        if count == POINTS:
+            n = list_points(listed, n, points, boxes, count, shell, panel, cell, F2)
+            count = 0
+    return n, count
+
+
 @device
-def walk_shell(found, at, room, pair, panel, cell, sources, vectors, stars, cone, radius, F2):
+def walk_shell(found, at, room, pair, panel, cell, sources, orientations, reciprocal, cone, radius, F2):
     """Footprints of a pair: their number; the first ``room`` are written from row ``at`` on.
 
     Lines are looked at eight at a time, and points some hundred at a time, in loops that vectorize.
     """
-    i, m = pair // vectors.shape[0], pair % vectors.shape[0]
+    i, m = pair // orientations.shape[0], pair % orientations.shape[0]
     source = (sources[i, 0], sources[i, 1], sources[i, 2], sources[i, 3])
-    lines = shell_lines(source, vectors, m, cone, radius)
-    axes, low, high = line_axes(stars, m, lines), float(lines[4]), float(lines[5])
-    shell = (lines, axes, source, radius)
+    lines = shell_lines(source, orientations, m, cone, radius)
+    axes, low, high = line_axes(reciprocal, m, lines), float(lines[4]), float(lines[5])
+    shell, listed = (lines, axes, source, radius), (found, at, room, pair)
     ends, points, boxes = np.empty((4, 8)), np.zeros((3, POINTS + 8)), np.empty((4, POINTS + 8), np.int32)
     n = count = 0
     for u in range(lines[0], lines[1] + 1):
@@ -86,18 +104,13 @@ def walk_shell(found, at, room, pair, panel, cell, sources, vectors, stars, cone
                 ends[0, j], ends[1, j], ends[2, j], ends[3, j] = first, last, after, end
             for j in range(min(8, lines[3] + 1 - w)):
                 for side in range(2):
-                    t = ends[2 * side, j]
-                    while t <= ends[2 * side + 1, j]:
-                        points[0, count], points[1, count], points[2, count] = u, w + j, t
-                        t, count = t + 1.0, count + 1
-                        if count == POINTS:
-                            n = lay_down(found, at, n, room, pair, points, boxes, count, shell, panel, cell, F2)
-                            count = 0
-    return lay_down(found, at, n, room, pair, points, boxes, count, shell, panel, cell, F2)
+                    line = (u, w + j, ends[2 * side, j], ends[2 * side + 1, j])
+                    n, count = follow_line(listed, n, line, points, boxes, count, shell, panel, cell, F2)
+    return list_points(listed, n, points, boxes, count, shell, panel, cell, F2)
 
 
 @kernel()
-def find_spots(found, counts, first, panel, cell, sources, vectors, stars, cone, radius, F2):
+def find_spots(found, counts, first, panel, cell, sources, orientations, reciprocal, cone, radius, F2):
     """List the footprints of the pairs from ``first`` on.
 
     Parameters
@@ -109,7 +122,9 @@ def find_spots(found, counts, first, panel, cell, sources, vectors, stars, cone,
     """
     room = found.shape[0] // counts.shape[0]
     for j in prange(counts.shape[0]):
-        counts[j] = walk_shell(found, j * room, room, first + j, panel, cell, sources, vectors, stars, cone, radius, F2)
+        counts[j] = walk_shell(
+            found, j * room, room, first + j, panel, cell, sources, orientations, reciprocal, cone, radius, F2
+        )
 
 
 @kernel()
@@ -146,22 +161,23 @@ def sort_spots(found, counts, s0, n_bands):
     return starts, spots
 
 
-def render_spots(image, panel, crystal, cell, beam, sources, cells, F2, mask, row0, row1, progress=None):
+def render_spots(image, panel, crystal, cell, beam, sources, orientations, F2, mask, row0, row1, progress=None):
     """Render rows ``row0 <= s < row1``; arguments as of ``cpu.fast.render_fast64``.
 
     ``progress`` is called with the share of the pairs that are done.
     """
     panel = panel._replace(s0=max(row0, panel.s0), s1=max(min(row1, panel.s1), max(row0, panel.s0)))
     rows, columns = panel.s1 - panel.s0, max(panel.f1 - panel.f0, 0)
-    shell = prepare_shell(panel, crystal, sources, cells)
-    n_pairs = len(cells) * len(sources) if rows and columns else 0
+    shell, metric = prepare_shell(panel, crystal, sources, orientations), spot_metric(crystal)
+    n_pairs = len(orientations) * len(sources) if rows and columns else 0
     room = int(1.2 * shell.points) + 32
     batch = int(min(max(BATCH / room, 1.0), max(n_pairs, 1)))
     n_bands = -(-rows // BAND)
     # a band for each thread where one batch is all; a row of eight pixels may reach beyond the region
     alone = n_pairs <= batch
     total = np.empty((numba.config.NUMBA_NUM_THREADS if alone else n_bands, BAND, columns + 8))  # type: ignore[attr-defined]
-    geometry = (panel, cell, sources, cells, shell.stars, shell.cone, shell.radius, F2)
+    tables = (sources, orientations, F2, mask)
+    geometry = (panel, cell, sources, orientations, shell.reciprocal, shell.cone, shell.radius, F2)
     for first in range(0, max(n_pairs, 1), batch):
         counts = np.zeros(max(min(batch, n_pairs - first), 1), np.int64)
         found = np.empty((len(counts) * (room if n_pairs else 0), 8), np.int32)
@@ -173,6 +189,6 @@ def render_spots(image, panel, crystal, cell, beam, sources, cells, F2, mask, ro
                 find_spots(found, counts, first, *geometry)
         lists = sort_spots(found, counts, panel.s0, n_bands)
         last = first + batch >= n_pairs
-        paint_spots(image, total, *lists, panel, crystal, cell, beam, sources, cells, F2, mask, first == 0, last)
+        paint_spots(image, total, lists, panel, crystal, cell, beam, metric, tables, (first == 0, last))
         if progress is not None:
             progress(min(1.0, (first + batch) / max(n_pairs, 1)))

@@ -21,14 +21,17 @@ import math
 
 import numpy as np
 
+from nbnumba.kernels.formulas.absorption import capture_fraction_vector, parallax_of
 from nbnumba.kernels.formulas.blocks import SQUARE
-from nbnumba.kernels.formulas.fast_math import exp64
-from nbnumba.kernels.formulas.geometry import bend, pixel_position, subpixel_coordinate
+from nbnumba.kernels.formulas.corrections import photons, source_frame, takes_polarization, weight_and_factor
+from nbnumba.kernels.formulas.geometry import bend, ray_to, subpixel_position
 from nbnumba.kernels.formulas.lattice import F_latt
-from nbnumba.kernels.formulas.polarization import beam_frame, polarization_factor
+from nbnumba.kernels.formulas.polarization import polarization_factor
+from nbnumba.kernels.formulas.resolution import is_cut_by_length
+from nbnumba.kernels.formulas.scattering import cell_axes, fractional_indices, scattering_vector
 from nbnumba.kernels.formulas.solid_angle import omega_pixel
 from nbnumba.kernels.formulas.structure import cubic_weights, in_range
-from nbnumba.kernels.formulas.vec import dot, norm
+from nbnumba.kernels.formulas.vec import difference, norm, row_vector
 from nbnumba.kernels.jit.cpu import ORDERED, device
 
 #: pixels of a strip
@@ -64,19 +67,14 @@ def sincg_size(h, N):
 @device(fastmath=ORDERED, forceinline=True)
 def trace_strip(work, panel, s, f, layer, subS, subF):
     """Rows X, Y, Z, AIRPATH: directions and distances of the strip's sub-pixels."""
-    Sdet = subpixel_coordinate(s, subS, panel.oversample, panel.pixel_size)
-    depth = panel.first_depth + layer * panel.layer_step
     for p in range(WIDTH):
-        Fdet = subpixel_coordinate(f + p, subF, panel.oversample, panel.pixel_size)
-        work[X + p], work[Y + p], work[Z + p] = pixel_position(panel, Fdet, Sdet, depth)
+        work[X + p], work[Y + p], work[Z + p] = subpixel_position(panel, s, f + p, layer, subS, subF)
     if panel.curved:
         for p in range(WIDTH):
             work[X + p], work[Y + p], work[Z + p] = bend(panel, (work[X + p], work[Y + p], work[Z + p]))
     for p in range(WIDTH):
-        airpath = norm((work[X + p], work[Y + p], work[Z + p]))
-        scale = 1.0 / airpath
-        work[AIRPATH + p] = airpath
-        work[X + p], work[Y + p], work[Z + p] = work[X + p] * scale, work[Y + p] * scale, work[Z + p] * scale
+        work[AIRPATH + p], direction = ray_to((work[X + p], work[Y + p], work[Z + p]))
+        work[X + p], work[Y + p], work[Z + p] = direction
 
 
 @device(fastmath=ORDERED, forceinline=True)
@@ -84,58 +82,40 @@ def correct_strip(work, panel, layer, with_omega, with_capture):
     """Rows OMEGA and CAPTURE, where due."""
     if with_omega:
         for p in range(WIDTH):
-            work[OMEGA + p] = omega_pixel(panel.pixel_size, work[AIRPATH + p], panel.close_distance, panel.point_pixel)
+            work[OMEGA + p] = omega_pixel(panel, work[AIRPATH + p])
     if with_capture:
-        depth, step = -layer * panel.layer_step * panel.mu, -(layer + 1) * panel.layer_step * panel.mu
+        front, back = -layer * panel.layer_step * panel.mu, -(layer + 1) * panel.layer_step * panel.mu
         for p in range(WIDTH):
-            parallax = dot((work[X + p], work[Y + p], work[Z + p]), (panel.odet_x, panel.odet_y, panel.odet_z))
-            captured = exp64(depth / parallax) - exp64(step / parallax)
-            work[CAPTURE + p] = captured if parallax > 0.0 else 0.0
+            parallax = parallax_of(panel, (work[X + p], work[Y + p], work[Z + p]))
+            work[CAPTURE + p] = capture_fraction_vector(front, back, parallax)
 
 
 @device(fastmath=ORDERED, forceinline=True)
 def weigh_strip(work, beam, sources, i):
     """Rows CUT, POLAR, WEIGHT, FACTOR of a source; its background."""
-    incident = (sources[i, 0], sources[i, 1], sources[i, 2])
-    inverse = 1.0 / sources[i, 3]
-    E_in, B_in = beam_frame(incident, (beam.polar_x, beam.polar_y, beam.polar_z))
-    always = beam.per_term != 0 or beam.oversample_polar != 0
-    never = beam.per_term != 0 and beam.nopolar != 0
+    incident, inverse = row_vector(sources, i, 0), 1.0 / sources[i, 3]
+    E_in, B_in = source_frame(beam, sources, i)
     for p in range(WIDTH):
         d = (work[X + p], work[Y + p], work[Z + p])
-        stol = 0.5 * inverse * norm((d[0] - incident[0], d[1] - incident[1], d[2] - incident[2]))
-        cut = (beam.dmin > 0.0) & (stol > 0.0) & (beam.dmin > 0.5 / max(stol, 1e-300))
+        cut = is_cut_by_length(inverse * norm(difference(d, incident)), beam.dmin)
         polar = polarization_factor(beam.kahn_factor, incident, d, E_in, B_in)
         skipped = cut and beam.per_term == 0
-        keep = never or skipped or not (always or work[POLAR + p] == 0.0)
-        work[POLAR + p] = work[POLAR + p] if keep else polar
+        work[POLAR + p] = polar if takes_polarization(beam, work[POLAR + p]) and not skipped else work[POLAR + p]
         work[CUT + p] = 1.0 if cut else 0.0
     for p in range(WIDTH):
+        weight, factor = weight_and_factor(beam, work[CAPTURE + p], work[POLAR + p], work[OMEGA + p], sources[i, 4])
         if beam.per_term:
-            weight = work[CAPTURE + p] * work[POLAR + p] * work[OMEGA + p] * sources[i, 4]
             work[TOTAL + p] += beam.I_bg * weight
-            work[WEIGHT + p], work[FACTOR + p] = weight, 1.0
-        else:
-            factor = work[CAPTURE + p] if beam.oversample_thick else 1.0
-            factor *= work[POLAR + p] if beam.oversample_polar else 1.0
-            factor *= work[OMEGA + p] if beam.oversample_omega else 1.0
-            work[WEIGHT + p], work[FACTOR + p] = 1.0, factor
+        work[WEIGHT + p], work[FACTOR + p] = weight, factor
 
 
 @device(fastmath=ORDERED, forceinline=True)
-def index_strip(work, crystal, cells, m, sources, i):
+def index_strip(work, crystal, orientations, m, sources, i):
     """Rows H, K, L and the size of the lattice factor, LATT, of an orientation."""
-    incident, inverse = (sources[i, 0], sources[i, 1], sources[i, 2]), 1.0 / sources[i, 3]
-    a = (cells[m, 0], cells[m, 1], cells[m, 2])
-    b = (cells[m, 3], cells[m, 4], cells[m, 5])
-    c = (cells[m, 6], cells[m, 7], cells[m, 8])
+    incident, inverse, axes = row_vector(sources, i, 0), 1.0 / sources[i, 3], cell_axes(orientations, m)
     for p in range(WIDTH):
-        q = (
-            (work[X + p] - incident[0]) * inverse,
-            (work[Y + p] - incident[1]) * inverse,
-            (work[Z + p] - incident[2]) * inverse,
-        )
-        work[H + p], work[K + p], work[L + p] = dot(a, q), dot(b, q), dot(c, q)
+        q = scattering_vector((work[X + p], work[Y + p], work[Z + p]), incident, inverse)
+        work[H + p], work[K + p], work[L + p] = fractional_indices(axes, q)
         work[LATT + p] = 1.0
     if crystal.shape != SQUARE:
         for p in range(WIDTH):
@@ -209,8 +189,8 @@ def tricubic_eight(work, flat, cell, p, corner):
 
 
 @device(fastmath=ORDERED, forceinline=True)
-def interpolate_strip(work, flat, cell, beam, first, last):
-    """Row CELL: F between the reflections; returns whether a term of pixels first <= p < last was out of range.
+def interpolate_strip(work, flat, cell, beam, last):
+    """Row CELL: F between the reflections; returns whether a term of the first ``last`` pixels was out of range.
 
     Neighbouring pixels mostly lie between the same 64 reflections: eight are computed together for each set that one
     of them needs.
@@ -226,7 +206,7 @@ def interpolate_strip(work, flat, cell, beam, first, last):
     out = False
     if beyond > 0:
         nearest_strip(work, flat, cell)
-        for p in range(first, last):
+        for p in range(last):
             needed = work[CUT + p] == 0.0 and (beam.has_water or work[LATT + p] != 0.0)
             out = out or (needed and work[NUMBER + p] < 0.0)
     for p in range(0, WIDTH, 8):
@@ -252,10 +232,10 @@ def add_strip(work, beam):
 
 
 @device(fastmath=ORDERED, forceinline=True)
-def strip_values(work, s, f, first, last, panel, crystal, cell, beam, sources, cells, flat, interpolating):
+def strip_values(work, s, f, last, panel, crystal, cell, beam, sources, orientations, flat, interpolating):
     """Photons of the strip that begins at pixel (s, f), into row TOTAL.
 
-    Returns False, with nothing of use, where one of its pixels first <= p < last ends interpolation for the run.
+    Returns False, with nothing of use, where one of its first ``last`` pixels ends interpolation for the run.
     """
     for p in range(WIDTH):
         work[TOTAL + p] = 0.0 if beam.per_term else beam.I_bg
@@ -270,18 +250,13 @@ def strip_values(work, s, f, first, last, panel, crystal, cell, beam, sources, c
         correct_strip(work, panel, layer, with_omega, with_capture)
         for i in range(sources.shape[0]):
             weigh_strip(work, beam, sources, i)
-            for m in range(cells.shape[0]):
-                index_strip(work, crystal, cells, m, sources, i)
+            for m in range(orientations.shape[0]):
+                index_strip(work, crystal, orientations, m, sources, i)
                 if not interpolating:
                     nearest_strip(work, flat, cell)
-                elif interpolate_strip(work, flat, cell, beam, first, last) and not cell.fallback_each:
+                elif interpolate_strip(work, flat, cell, beam, last) and not cell.fallback_each:
                     return False
                 add_strip(work, beam)
     for p in range(WIDTH):
-        value = beam.scale * work[TOTAL + p]
-        if not beam.per_term:
-            value *= 1.0 if beam.oversample_thick else work[CAPTURE + p]
-            value *= 1.0 if beam.oversample_polar else work[POLAR + p]
-            value *= 1.0 if beam.oversample_omega else work[OMEGA + p]
-        work[TOTAL + p] = value
+        work[TOTAL + p] = photons(beam, work[TOTAL + p], work[CAPTURE + p], work[POLAR + p], work[OMEGA + p])
     return True

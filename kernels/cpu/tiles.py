@@ -2,7 +2,7 @@
 
 ``rows`` are the scratch arrays of a thread, (work, phases, single, number): float64, of the type of the phases, float32
 and int32, with the rows that are named here and in :mod:`nbnumba.kernels.cpu.rays`. ``pairs`` are (vectors, columns,
-longest), ``sample`` (crystal, cell, F2).
+longest), ``sample`` (crystal, cell, F2, metric).
 
 ``vectors`` (P, 9) holds a, b, c of every orientation, in the type of the phases, and ``columns`` (12, P) float64 the
 same, transposed, with what is to be added to h, k, l; both may have been divided by the wavelength of a source, for all
@@ -13,16 +13,15 @@ a test becomes a gather.
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
 from nbnumba.kernels.cpu.rays import CHUNK, FRACTION, LARGEST, QX, QY, QZ, RADIUS, REST, TOTAL, WEIGHT
 from nbnumba.kernels.formulas.blocks import GAUSS
-from nbnumba.kernels.formulas.fast_math import grating, sinc3_sqr
-from nbnumba.kernels.formulas.lattice import GAUSS_WIDTH, SPHERE, TOPHAT_EDGE, spot_metric
+from nbnumba.kernels.formulas.lattice import GAUSS_WIDTH, SPHERE, TOPHAT_EDGE, axes_sqr, metric_sqr
+from nbnumba.kernels.formulas.profiles import compact_profile, round_profile_vector, square_profile
+from nbnumba.kernels.formulas.scattering import cell_axes, fractional_indices
 from nbnumba.kernels.formulas.structure import F2_at
-from nbnumba.kernels.formulas.vec import dot, norm
+from nbnumba.kernels.formulas.vec import norm, row_vector
 from nbnumba.kernels.jit.cpu import ORDERED, device
 
 #: Gaussian spots end where the intensity is exp(-110) of the peak: nothing that a float32 image could hold is dropped
@@ -94,8 +93,7 @@ def fetch_corners(phases, single, number, count, cell, F2):
 @device(forceinline=True)
 def axis_of(phases, vectors, m, i, axis):
     """a, b or c of orientation ``m``, and its index at the tile's middle: the fraction, and what rounding that left."""
-    v = (vectors[m, 3 * axis], vectors[m, 3 * axis + 1], vectors[m, 3 * axis + 2])
-    return v, phases[FRACTION + axis * CHUNK + i], phases[REST + axis * CHUNK + i]
+    return row_vector(vectors, m, 3 * axis), phases[FRACTION + axis * CHUNK + i], phases[REST + axis * CHUNK + i]
 
 
 @device(fastmath=ORDERED)
@@ -120,10 +118,8 @@ def square_near(phases, single, n, vectors, first, last, N):
         (c0, c1, c2), fl, rl = axis_of(phases, vectors, m, i, 2)
         for p in range(n):
             x, y, z = phases[QX + p], phases[QY + p], phases[QZ + p]
-            h, above_h, below_h = grating(fh, rh + a0 * x + a1 * y + a2 * z, Na, ta)
-            k, above_k, below_k = grating(fk, rk + b0 * x + b1 * y + b2 * z, Nb, tb)
-            l, above_l, below_l = grating(fl, rl + c0 * x + c1 * y + c2 * z, Nc, tc)
-            latt = above_h * above_k * above_l / (below_h * below_k * below_l)
+            changes = (rh + a0 * x + a1 * y + a2 * z, rk + b0 * x + b1 * y + b2 * z, rl + c0 * x + c1 * y + c2 * z)
+            (h, k, l), latt = square_profile((fh, fk, fl), changes, (Na, Nb, Nc), (ta, tb, tc))
             low = (F0 if h == zero else F1) if k == zero else (F2 if h == zero else F3)
             high = (F4 if h == zero else F5) if k == zero else (F6 if h == zero else F7)
             single[SUM + p] += latt * (low if l == zero else high)
@@ -175,10 +171,9 @@ def square_far(phases, single, number, n, vectors, first, last, N, box, reach, F
         (c0, c1, c2), fl, rl = axis_of(phases, vectors, m, i, 2)
         for p in range(n):
             x, y, z = phases[QX + p], phases[QY + p], phases[QZ + p]
-            _, above_h, below_h = grating(fh, rh + a0 * x + a1 * y + a2 * z, Na, ta)
-            _, above_k, below_k = grating(fk, rk + b0 * x + b1 * y + b2 * z, Nb, tb)
-            _, above_l, below_l = grating(fl, rl + c0 * x + c1 * y + c2 * z, Nc, tc)
-            single[SUM + p] += above_h * above_k * above_l / (below_h * below_k * below_l) * single[CELL + p]
+            changes = (rh + a0 * x + a1 * y + a2 * z, rk + b0 * x + b1 * y + b2 * z, rl + c0 * x + c1 * y + c2 * z)
+            _, latt = square_profile((fh, fk, fl), changes, (Na, Nb, Nc), (ta, tb, tc))
+            single[SUM + p] += latt * single[CELL + p]
 
 
 @device(forceinline=True)
@@ -197,7 +192,7 @@ def add_square(rows, n, chord, pairs, middle, pending, sample):
     """
     work, phases, single, number = rows
     vectors, columns, longest = pairs
-    crystal, cell, F2 = sample
+    crystal, cell, F2, _ = sample
     N = (max(crystal.Na, 1.0), max(crystal.Nb, 1.0), max(crystal.Nc, 1.0))
     peak = (N[0] * N[1] * N[2]) ** 2
     reach = (chord * longest[0], chord * longest[1], chord * longest[2])
@@ -223,9 +218,8 @@ def add_square(rows, n, chord, pairs, middle, pending, sample):
 def indices(phases, single, vectors, m, p, i):
     """Offset of a pixel's h, k, l from the nearest whole ones, and those, counted from the corner of the box."""
     offset = (phases[QX + p], phases[QY + p], phases[QZ + p])
-    h = phases[FRACTION + i] + dot((vectors[m, 0], vectors[m, 1], vectors[m, 2]), offset)
-    k = phases[FRACTION + CHUNK + i] + dot((vectors[m, 3], vectors[m, 4], vectors[m, 5]), offset)
-    l = phases[FRACTION + 2 * CHUNK + i] + dot((vectors[m, 6], vectors[m, 7], vectors[m, 8]), offset)
+    h, k, l = fractional_indices(cell_axes(vectors, m), offset)
+    h, k, l = phases[FRACTION + i] + h, phases[FRACTION + CHUNK + i] + k, phases[FRACTION + 2 * CHUNK + i] + l
     h0, k0, l0 = np.ceil(h - 0.5), np.ceil(k - 0.5), np.ceil(l - 0.5)
     return (
         h - h0,
@@ -241,8 +235,7 @@ def indices(phases, single, vectors, m, p, i):
 def add_round(rows, n, vectors, columns, middle, sample):
     """Add all pairs of one scattering vector to row TOTAL: ROUND."""
     work, phases, single, _ = rows
-    crystal, cell, F2 = sample
-    aa, bb, cc = crystal.Na**2 * crystal.fudge, crystal.Nb**2 * crystal.fudge, crystal.Nc**2 * crystal.fudge
+    crystal, cell, F2, metric = sample
     peak = (crystal.Na * crystal.Nb * crystal.Nc * SPHERE) ** 2
     for first in range(0, columns.shape[1], CHUNK):
         last = min(first + CHUNK, columns.shape[1])
@@ -250,7 +243,7 @@ def add_round(rows, n, vectors, columns, middle, sample):
         for m in range(first, last):
             for p in range(n):
                 h, k, l, _, _, _ = indices(phases, single, vectors, m, p, m - first)
-                work[RADIUS + p] = sinc3_sqr(math.sqrt(aa * h * h + bb * k * k + cc * l * l))
+                work[RADIUS + p] = round_profile_vector(axes_sqr(h, k, l, metric))
             for p in range(n):
                 _, _, _, h0, k0, l0 = indices(phases, single, vectors, m, p, m - first)
                 work[TOTAL + p] += work[WEIGHT + p] * peak * work[RADIUS + p] * F2_at(F2, cell, h0, k0, l0)
@@ -260,8 +253,7 @@ def add_round(rows, n, vectors, columns, middle, sample):
 def outside(phases, chord, vectors, m, i, least, end):
     """Whether no pixel of a tile can be within the squared radius ``end`` of a spot."""
     for axis in range(3):
-        v = (vectors[m, 3 * axis], vectors[m, 3 * axis + 1], vectors[m, 3 * axis + 2])
-        off = abs(phases[FRACTION + axis * CHUNK + i]) - chord * norm(v)
+        off = abs(phases[FRACTION + axis * CHUNK + i]) - chord * norm(row_vector(vectors, m, 3 * axis))
         if off > 0.0 and off * off * least[axis] > end:
             return True
     return False
@@ -272,8 +264,8 @@ def add_compact(rows, n, chord, pairs, middle, sample):
     """Add all pairs of one scattering vector to row TOTAL: GAUSS and TOPHAT."""
     work, phases, single, _ = rows
     vectors, columns, _ = pairs
-    crystal, cell, F2 = sample
-    squares, products, least = spot_metric(crystal)
+    crystal, cell, F2, metric = sample
+    least = (metric.least_h, metric.least_k, metric.least_l)
     peak = (crystal.Na * crystal.Nb * crystal.Nc) ** 2
     gauss = crystal.shape == GAUSS
     end = 0.5 * GAUSS_END * GAUSS_WIDTH if gauss else TOPHAT_EDGE
@@ -285,10 +277,9 @@ def add_compact(rows, n, chord, pairs, middle, sample):
                 continue
             for p in range(n):
                 h, k, l, _, _, _ = indices(phases, single, vectors, m, p, m - first)
-                r = squares[0] * h * h + squares[1] * k * k + squares[2] * l * l
-                work[RADIUS + p] = r + products[0] * h * k + products[1] * h * l + products[2] * k * l
+                work[RADIUS + p] = metric_sqr(h, k, l, metric)
             for p in range(n):
                 if work[RADIUS + p] < end:
                     _, _, _, h0, k0, l0 = indices(phases, single, vectors, m, p, m - first)
-                    value = math.exp(-2.0 / GAUSS_WIDTH * work[RADIUS + p]) if gauss else 1.0
+                    value = compact_profile(gauss, work[RADIUS + p])
                     work[TOTAL + p] += work[WEIGHT + p] * peak * value * F2_at(F2, cell, h0, k0, l0)

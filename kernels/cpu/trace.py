@@ -11,12 +11,12 @@ from nbnumba.kernels.jit.cpu import STRICT, kernel
 
 
 @kernel(parallel=False, fastmath=STRICT)
-def record_pixel(record, s, f, panel, crystal, cell, beam, sources, cells, Fhkl, interpolating):
+def record_pixel(record, s, f, panel, crystal, cell, beam, sources, orientations, Fhkl, interpolating):
     """Photons in pixel (s, f) and whether the run still interpolates after it; factors go into ``record``.
 
     Arguments are those of :func:`nbnumba.kernels.formulas.pixel.pixel_value`; ``record`` is (n + 1, COLUMNS) float64.
     """
-    return pixel_value(s, f, panel, crystal, cell, beam, sources, cells, Fhkl, interpolating, record)
+    return pixel_value(s, f, panel, crystal, cell, beam, sources, orientations, Fhkl, interpolating, record)
 
 
 @kernel(parallel=False, fastmath=STRICT)

@@ -6,15 +6,38 @@ import math
 
 from numba import prange
 
+from nbnumba.kernels.formulas.geometry import subpixel_ray
 from nbnumba.kernels.formulas.lattice import F_latt
-from nbnumba.kernels.formulas.pixel import subpixel_ray
+from nbnumba.kernels.formulas.resolution import is_cut_by_length
+from nbnumba.kernels.formulas.scattering import cell_axes, fractional_indices, scattering_vector
 from nbnumba.kernels.formulas.structure import nearest
-from nbnumba.kernels.formulas.vec import dot, norm
-from nbnumba.kernels.jit.cpu import STRICT, kernel
+from nbnumba.kernels.formulas.vec import norm, row_vector
+from nbnumba.kernels.jit.cpu import STRICT, device, kernel
+
+
+@device(fastmath=STRICT)
+def strongest_term(s, f, panel, crystal, cell, dmin, sources, orientations, Fhkl):
+    """The strongest term of a pixel: its value, source and orientation, nearest indices, and lattice factor."""
+    best, i_best, m_best, hkl, latt_best = 0.0, 0, 0, (0, 0, 0), 0.0
+    for sub in range(panel.oversample * panel.oversample):
+        subS, subF = sub // panel.oversample, sub % panel.oversample
+        _, diffracted = subpixel_ray(panel, panel.curved, s, f, 0, subS, subF)
+        for i in range(sources.shape[0]):
+            scattering = scattering_vector(diffracted, row_vector(sources, i, 0), 1.0 / sources[i, 3])
+            if is_cut_by_length(norm(scattering), dmin):
+                continue
+            for m in range(orientations.shape[0]):
+                h, k, l = fractional_indices(cell_axes(orientations, m), scattering)
+                latt, F = F_latt(crystal, h, k, l), nearest(Fhkl, cell, h, k, l)
+                term = F * F * latt * latt * sources[i, 4]
+                if term > best:
+                    best, i_best, m_best, latt_best = term, i, m, latt
+                    hkl = (int(math.ceil(h - 0.5)), int(math.ceil(k - 0.5)), int(math.ceil(l - 0.5)))
+    return best, i_best, m_best, hkl, latt_best
 
 
 @kernel(fastmath=STRICT)
-def strongest_rows(hkl, source, orientation, lattice, panel, crystal, cell, dmin, sources, cells, Fhkl, mask):
+def strongest_rows(hkl, source, orientation, lattice, panel, crystal, cell, dmin, sources, orientations, Fhkl, mask):
     """Find the strongest term of each pixel: largest F_cell^2 F_latt^2 times the source's weight.
 
     Parameters
@@ -22,10 +45,10 @@ def strongest_rows(hkl, source, orientation, lattice, panel, crystal, cell, dmin
     hkl : (spixels, fpixels, 3) int32
         Nearest indices; left as they are where no term is above 0, outside the region of interest and under the mask.
     source, orientation : (spixels, fpixels) int32
-        Rows of ``sources`` and ``cells``.
+        Rows of ``sources`` and ``orientations``.
     lattice : (spixels, fpixels) float32
         F_latt^2 of the strongest term, as a share of its value at whole indices.
-    panel, crystal, cell, sources, cells, Fhkl, mask
+    panel, crystal, cell, sources, orientations, Fhkl, mask
         As :func:`nbnumba.kernels.cpu.general.render_general` takes them. Only the first sensor layer is looked at.
     dmin : float
         Terms beyond this resolution (m) do not count; 0: all do.
@@ -35,30 +58,10 @@ def strongest_rows(hkl, source, orientation, lattice, panel, crystal, cell, dmin
         for f in range(panel.f0, panel.f1):
             if mask.shape[0] > 0 and mask[s, f] == 0:
                 continue
-            best = 0.0
-            for sub in range(panel.oversample * panel.oversample):
-                _, out = subpixel_ray(panel, s, f, 0, sub // panel.oversample, sub % panel.oversample)
-                for i in range(sources.shape[0]):
-                    inverse = 1.0 / sources[i, 3]
-                    scattering = (
-                        (out[0] - sources[i, 0]) * inverse,
-                        (out[1] - sources[i, 1]) * inverse,
-                        (out[2] - sources[i, 2]) * inverse,
-                    )
-                    if dmin > 0.0 and norm(scattering) * dmin > 1.0:
-                        continue
-                    for m in range(cells.shape[0]):
-                        h = dot((cells[m, 0], cells[m, 1], cells[m, 2]), scattering)
-                        k = dot((cells[m, 3], cells[m, 4], cells[m, 5]), scattering)
-                        l = dot((cells[m, 6], cells[m, 7], cells[m, 8]), scattering)
-                        latt = F_latt(crystal, h, k, l)
-                        F = nearest(Fhkl, cell, h, k, l)
-                        term = F * F * latt * latt * sources[i, 4]
-                        if term > best:
-                            best = term
-                            hkl[s, f, 0] = int(math.ceil(h - 0.5))
-                            hkl[s, f, 1] = int(math.ceil(k - 0.5))
-                            hkl[s, f, 2] = int(math.ceil(l - 0.5))
-                            source[s, f] = i
-                            orientation[s, f] = m
-                            lattice[s, f] = (latt / peak) ** 2
+            best, i, m, nearest_hkl, latt = strongest_term(
+                s, f, panel, crystal, cell, dmin, sources, orientations, Fhkl
+            )
+            if best > 0.0:
+                hkl[s, f, 0], hkl[s, f, 1], hkl[s, f, 2] = nearest_hkl
+                source[s, f], orientation[s, f] = i, m
+                lattice[s, f] = (latt / peak) ** 2

@@ -67,6 +67,25 @@ class CrystalBlock(NamedTuple):
     per_axis: int  # 1: gauss and tophat scale the radius per axis; 0: by Na*Nb*Nc, as the reference does
 
 
+class MetricBlock(NamedTuple):
+    """Squared radius of a spot that is not square, ``fudge`` included (``lattice.spot_metric``).
+
+    In the units of ``profiles``, in which gauss and tophat spots end at a constant.
+
+    ``least_h`` and so on: what an offset of 1 along that index leaves at least of it, whatever the other two are.
+    """
+
+    hh: float
+    kk: float
+    ll: float
+    hk: float  # twice the off-diagonal elements
+    hl: float
+    kl: float
+    least_h: float
+    least_k: float
+    least_l: float
+
+
 class CellBlock(NamedTuple):
     """Box of structure factors: ``Fhkl[h - h_min, k - k_min, l - l_min]``, ``default_F`` outside."""
 

@@ -1,9 +1,9 @@
-"""Where a sub-pixel is."""
+"""Where a sub-pixel is, and the ray to it."""
 
 from __future__ import annotations
 
-from nbnumba.kernels.formulas.vec import rotate_axis, scaled
-from nbnumba.kernels.jit.cpu import device
+from nbnumba.kernels.formulas.vec import norm, rotate_axis, scaled
+from nbnumba.kernels.jit.cpu import STRICT, device
 
 
 @device
@@ -23,6 +23,24 @@ def pixel_position(panel, Fdet, Sdet, Odet):
     )
 
 
+@device(forceinline=True)
+def subpixel_position(panel, s, f, layer, subS, subF):
+    """Position (m) from the crystal of the middle of a sub-pixel in a sensor layer, on the flat panel."""
+    Fdet = subpixel_coordinate(f, subF, panel.oversample, panel.pixel_size)
+    Sdet = subpixel_coordinate(s, subS, panel.oversample, panel.pixel_size)
+    return pixel_position(panel, Fdet, Sdet, panel.first_depth + layer * panel.layer_step)
+
+
+@device(forceinline=True)
+def fractional_position(panel, s, f, layer, subS, subF):
+    """As :func:`subpixel_position`, for s and f that may be fractions; a tile's bits rest on this order of rounding."""
+    size = panel.pixel_size / panel.oversample
+    depth = panel.first_depth + layer * panel.layer_step
+    return pixel_position(
+        panel, panel.pixel_size * f + size * (subF + 0.5), panel.pixel_size * s + size * (subS + 0.5), depth
+    )
+
+
 @device
 def bend(panel, position):
     """Position (m) of a point of the curved detector, every point of which is ``distance`` away from the crystal.
@@ -35,3 +53,22 @@ def bend(panel, position):
     fdet = (panel.fdet_x, panel.fdet_y, panel.fdet_z)
     swung = rotate_axis(straight, sdet, position[1] / panel.distance)
     return rotate_axis(swung, fdet, position[2] / panel.distance)
+
+
+@device(fastmath=STRICT, forceinline=True)
+def ray_to(position):
+    """Distance (m) and direction of a position."""
+    airpath = norm(position)
+    return airpath, scaled(position, 1.0 / airpath)
+
+
+@device(fastmath=STRICT, forceinline=True)
+def subpixel_ray(panel, curved, s, f, layer, subS, subF):
+    """Distance (m) and direction from the crystal to a sub-pixel of a sensor layer.
+
+    ``curved``: of the panel; a constant where a kernel is for one kind of panels.
+    """
+    position = subpixel_position(panel, s, f, layer, subS, subF)
+    if curved:
+        position = bend(panel, position)
+    return ray_to(position)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 
-from nbnumba.kernels.formulas.blocks import GAUSS, ROUND, SQUARE
+import numpy as np
+
+from nbnumba.kernels.formulas.blocks import GAUSS, ROUND, SQUARE, MetricBlock
 from nbnumba.kernels.jit.cpu import device
 
 #: sqrt of the volume ratio of a sphere and its cube, to which the ellipsoidal transform is scaled (nanoBragg.c)
@@ -85,19 +87,36 @@ def F_latt(crystal, h, k, l):
     return cells if radius_sqr * crystal.fudge < TOPHAT_EDGE else 0.0
 
 
-@device
 def spot_metric(crystal):
-    """Coefficients of the squared radius of gauss and tophat spots in dh, dk, dl (``lattice.spot_radius_sqr``), with
-    ``fudge``: of the squares, of the products hk, hl, kl, and the least that each squared offset contributes alone.
+    """The :class:`~nbnumba.kernels.formulas.blocks.MetricBlock` of a crystal, computed once on the host for all kernels.
 
-    An offset d_i from a lattice plane i is at least the distance d_i / a_i away in reciprocal space.
+    As :func:`spot_radius_sqr`, which the definition keeps for its order of operations. An offset d_i from a lattice plane
+    i is at least the distance d_i / a_i away in reciprocal space.
     """
-    if crystal.per_axis:
-        aa, bb, cc = crystal.Na**2 * crystal.fudge, crystal.Nb**2 * crystal.fudge, crystal.Nc**2 * crystal.fudge
-        return (aa, bb, cc), (0.0, 0.0, 0.0), (aa, bb, cc)
-    G11, G22, G33, G12, G13, G23 = crystal.G11, crystal.G22, crystal.G33, crystal.G12, crystal.G13, crystal.G23
-    s = (crystal.Na * crystal.Nb * crystal.Nc) ** 2 * crystal.fudge
-    c11, c22, c33 = G22 * G33 - G23 * G23, G11 * G33 - G13 * G13, G11 * G22 - G12 * G12
-    determinant = G11 * c11 - G12 * (G12 * G33 - G23 * G13) + G13 * (G12 * G23 - G22 * G13)
-    least = (s * determinant / c11, s * determinant / c22, s * determinant / c33)
-    return (s * G11, s * G22, s * G33), (2 * s * G12, 2 * s * G13, 2 * s * G23), least
+    G11, G22, G33, G12, G13, G23 = (np.float64(x) for x in crystal[5:11])
+    N = [np.float64(x) for x in (crystal.Na, crystal.Nb, crystal.Nc)]
+    with np.errstate(all="ignore"):  # cells and sizes beyond all measure make infinities, as in compiled code
+        if crystal.per_axis or crystal.shape == ROUND:
+            h, k, l = (float(n**2 * crystal.fudge) for n in N)
+            return MetricBlock(h, k, l, 0.0, 0.0, 0.0, h, k, l)
+        s = (N[0] * N[1] * N[2]) ** 2 * crystal.fudge
+        c11, c22, c33 = G22 * G33 - G23 * G23, G11 * G33 - G13 * G13, G11 * G22 - G12 * G12
+        determinant = G11 * c11 - G12 * (G12 * G33 - G23 * G13) + G13 * (G12 * G23 - G22 * G13)
+        squares, products = (s * G11, s * G22, s * G33), (2 * s * G12, 2 * s * G13, 2 * s * G23)
+        least = (s * determinant / c11, s * determinant / c22, s * determinant / c33)
+        return MetricBlock(*map(float, (*squares, *products, *least)))
+
+
+@device(forceinline=True)
+def axes_sqr(dh, dk, dl, metric):
+    """As :func:`metric_sqr`, where no product of two offsets contributes: round crystals."""
+    return metric.hh * dh * dh + metric.kk * dk * dk + metric.ll * dl * dl
+
+
+@device(forceinline=True)
+def metric_sqr(dh, dk, dl, metric):
+    """Squared distance from a lattice point, in the units in which spots end.
+
+    ``metric``: a ``MetricBlock``, or another tuple with its fields hh to kl.
+    """
+    return axes_sqr(dh, dk, dl, metric) + (metric.hk * dh * dk + metric.hl * dh * dl + metric.kl * dk * dl)

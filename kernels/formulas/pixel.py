@@ -9,12 +9,14 @@ sum* is multiplied by that factor after every term, so that the order of the loo
 from __future__ import annotations
 
 from nbnumba.kernels.formulas.absorption import capture_fraction
-from nbnumba.kernels.formulas.geometry import bend, pixel_position, subpixel_coordinate
+from nbnumba.kernels.formulas.corrections import photons, source_polarization, takes_polarization, weight_and_factor
+from nbnumba.kernels.formulas.geometry import subpixel_ray
 from nbnumba.kernels.formulas.lattice import F_latt
-from nbnumba.kernels.formulas.polarization import beam_frame, polarization_factor
+from nbnumba.kernels.formulas.resolution import is_cut_by_length
+from nbnumba.kernels.formulas.scattering import cell_axes, fractional_indices, scattering_vector
 from nbnumba.kernels.formulas.solid_angle import omega_pixel
 from nbnumba.kernels.formulas.structure import in_range, nearest, tricubic
-from nbnumba.kernels.formulas.vec import dot, norm, scaled
+from nbnumba.kernels.formulas.vec import norm, row_vector
 from nbnumba.kernels.jit.cpu import STRICT, device
 
 # columns of a trace's record; row 0 counts the terms and holds the rest of the pixel
@@ -36,18 +38,24 @@ def F_cell(Fhkl, cell, h, k, l, interpolating):
 
 
 @device(fastmath=STRICT)
-def note_ray(record, layer, subS, subF, source, airpath, diffracted, scattering, capture, omega):
-    """Write down where the next terms belong, for :func:`note_term`; their polarization comes later."""
+def note_ray(record, layer, subS, subF, airpath, diffracted, capture, omega):
+    """Write down where the next terms belong, for :func:`note_term`."""
     record[0, LAYER] = layer
     record[0, SUB_S] = subS
     record[0, SUB_F] = subF
-    record[0, SOURCE] = source
     record[0, AIRPATH] = airpath
     for i in range(3):
         record[0, DIFFRACTED + i] = diffracted[i]
-        record[0, SCATTERING + i] = scattering[i]
     record[0, CAPTURE] = capture
     record[0, OMEGA] = omega
+
+
+@device(fastmath=STRICT)
+def note_source(record, source, scattering):
+    """The same of the source; its polarization comes later."""
+    record[0, SOURCE] = source
+    for i in range(3):
+        record[0, SCATTERING + i] = scattering[i]
 
 
 @device(fastmath=STRICT)
@@ -70,17 +78,15 @@ def note_term(record, orientation, h, k, l, latt, F, total):
 
 @device(fastmath=STRICT)
 def add_orientations(
-    total, weight, factor, scattering, crystal, cell, cells, Fhkl, has_water, interpolating, record=None
+    total, weight, factor, scattering, crystal, cell, orientations, Fhkl, has_water, interpolating, record=None
 ):
     """Add the terms of all orientations to the running sum ``total``.
 
     Each term is F_cell^2 F_latt^2 times ``weight``; after each, the sum is multiplied by ``factor``. A term without
     lattice factor is passed over (factor included) unless there is water, as in nanoBragg.c.
     """
-    for m in range(cells.shape[0]):
-        h = dot((cells[m, 0], cells[m, 1], cells[m, 2]), scattering)
-        k = dot((cells[m, 3], cells[m, 4], cells[m, 5]), scattering)
-        l = dot((cells[m, 6], cells[m, 7], cells[m, 8]), scattering)
+    for m in range(orientations.shape[0]):
+        h, k, l = fractional_indices(cell_axes(orientations, m), scattering)
         latt = F_latt(crystal, h, k, l)
         if latt == 0.0 and not has_water:
             if record is not None:
@@ -95,19 +101,37 @@ def add_orientations(
 
 
 @device(fastmath=STRICT)
-def subpixel_ray(panel, s, f, layer, subS, subF):
-    """Distance (m) and direction from the crystal to a sub-pixel of a sensor layer."""
-    Fdet = subpixel_coordinate(f, subF, panel.oversample, panel.pixel_size)
-    Sdet = subpixel_coordinate(s, subS, panel.oversample, panel.pixel_size)
-    position = pixel_position(panel, Fdet, Sdet, panel.first_depth + layer * panel.layer_step)
-    if panel.curved:
-        position = bend(panel, position)
-    airpath = norm(position)
-    return airpath, scaled(position, 1.0 / airpath)
+def add_sources(total, held, diffracted, crystal, cell, beam, sources, orientations, Fhkl, interpolating, record=None):
+    """Add the terms of all sources along one ray to the running sum ``total``.
+
+    ``held``: capture fraction, polarization and solid angle. Returns the sum, the polarization held afterwards, and
+    whether the run still interpolates.
+    """
+    capture, polar, omega = held
+    for i in range(sources.shape[0]):
+        scattering = scattering_vector(diffracted, row_vector(sources, i, 0), 1.0 / sources[i, 3])
+        if record is not None:
+            note_source(record, i, scattering)
+        cut = is_cut_by_length(norm(scattering), beam.dmin)
+        if cut and not beam.per_term:
+            continue
+        if takes_polarization(beam, polar):
+            polar = source_polarization(beam, sources, i, 0, diffracted)
+        weight, factor = weight_and_factor(beam, capture, polar, omega, sources[i, 4])
+        if beam.per_term:
+            total += beam.I_bg * weight
+            if cut:
+                continue
+        if record is not None:
+            record[0, POLAR] = polar
+        total, interpolating = add_orientations(
+            total, weight, factor, scattering, crystal, cell, orientations, Fhkl, beam.has_water, interpolating, record
+        )
+    return total, polar, interpolating
 
 
 @device(fastmath=STRICT)
-def pixel_value(s, f, panel, crystal, cell, beam, sources, cells, Fhkl, interpolating, record=None):
+def pixel_value(s, f, panel, crystal, cell, beam, sources, orientations, Fhkl, interpolating, record=None):
     """Photons in pixel (s, f).
 
     Parameters
@@ -117,7 +141,7 @@ def pixel_value(s, f, panel, crystal, cell, beam, sources, cells, Fhkl, interpol
     panel, crystal, cell, beam : PanelBlock, CrystalBlock, CellBlock, BeamBlock
     sources : (S, 5) float64
         Incident unit vector, wavelength (m), relative weight.
-    cells : (M, 9) float64
+    orientations : (M, 9) float64
         a, b, c (m) of every orientation, phi step by phi step, domains within.
     Fhkl : (h_range, k_range, l_range) float64
     interpolating : int
@@ -137,67 +161,21 @@ def pixel_value(s, f, panel, crystal, cell, beam, sources, cells, Fhkl, interpol
     polar = 1.0 if beam.nopolar else 0.0
     omega = 0.0
     capture = 1.0
-    axis = (beam.polar_x, beam.polar_y, beam.polar_z)
-    odet = (panel.odet_x, panel.odet_y, panel.odet_z)
     for layer in range(panel.layers):
         capture = 0.0 if panel.has_thickness else 1.0
         for subS in range(panel.oversample):
             for subF in range(panel.oversample):
-                airpath, diffracted = subpixel_ray(panel, s, f, layer, subS, subF)
+                airpath, diffracted = subpixel_ray(panel, panel.curved, s, f, layer, subS, subF)
                 if omega == 0.0 or beam.oversample_omega or beam.per_term:
-                    omega = omega_pixel(panel.pixel_size, airpath, panel.close_distance, panel.point_pixel)
+                    omega = omega_pixel(panel, airpath)
                 if panel.has_thickness and (capture == 0.0 or beam.oversample_thick or beam.per_term):
-                    capture = capture_fraction(layer, panel.layer_step, panel.mu, dot(diffracted, odet))
-                for i in range(sources.shape[0]):
-                    incident = (sources[i, 0], sources[i, 1], sources[i, 2])
-                    inverse = 1.0 / sources[i, 3]
-                    scattering = (
-                        (diffracted[0] - incident[0]) * inverse,
-                        (diffracted[1] - incident[1]) * inverse,
-                        (diffracted[2] - incident[2]) * inverse,
-                    )
-                    if record is not None:
-                        note_ray(record, layer, subS, subF, i, airpath, diffracted, scattering, capture, omega)
-                    stol = 0.5 * norm(scattering)
-                    cut = beam.dmin > 0.0 and stol > 0.0 and beam.dmin > 0.5 / stol
-                    if cut and not beam.per_term:
-                        continue
-                    if (polar == 0.0 or beam.per_term or beam.oversample_polar) and not (
-                        beam.per_term and beam.nopolar
-                    ):
-                        E_in, B_in = beam_frame(incident, axis)
-                        polar = polarization_factor(beam.kahn_factor, incident, diffracted, E_in, B_in)
-                    weight = 1.0
-                    factor = 1.0
-                    if beam.per_term:
-                        weight = capture * polar * omega * sources[i, 4]
-                        total += beam.I_bg * weight
-                        if cut:
-                            continue
-                    else:
-                        factor *= capture if beam.oversample_thick else 1.0
-                        factor *= polar if beam.oversample_polar else 1.0
-                        factor *= omega if beam.oversample_omega else 1.0
-                    if record is not None:
-                        record[0, POLAR] = polar
-                    total, interpolating = add_orientations(
-                        total,
-                        weight,
-                        factor,
-                        scattering,
-                        crystal,
-                        cell,
-                        cells,
-                        Fhkl,
-                        beam.has_water,
-                        interpolating,
-                        record,
-                    )
+                    capture = capture_fraction(panel, layer, diffracted)
+                if record is not None:
+                    note_ray(record, layer, subS, subF, airpath, diffracted, capture, omega)
+                held = (capture, polar, omega)
+                total, polar, interpolating = add_sources(
+                    total, held, diffracted, crystal, cell, beam, sources, orientations, Fhkl, interpolating, record
+                )
     if record is not None:
         record[0, CAPTURE], record[0, POLAR], record[0, OMEGA], record[0, TOTAL] = capture, polar, omega, total
-    value = beam.scale * total
-    if not beam.per_term:
-        value *= 1.0 if beam.oversample_thick else capture
-        value *= 1.0 if beam.oversample_polar else polar
-        value *= 1.0 if beam.oversample_omega else omega
-    return value, interpolating
+    return photons(beam, total, capture, polar, omega), interpolating

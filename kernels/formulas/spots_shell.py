@@ -1,7 +1,7 @@
 """Reflections near the Ewald sphere and where they fall on a flat panel: what CPU and CUDA share of compact spots.
 
 A pair is a source and an orientation. The lattice points within the spot's radius of the sphere are found line by line:
-two indices number the lines, and the third one is solved for (:func:`shell_lines`, :func:`walk_line`). Each point has a
+two indices number the lines, and the third one is solved for (:func:`shell_lines`, :func:`line_ends`). Each point has a
 footprint on the panel, a box of pixels around the place where its ray meets it (:func:`footprint`). Nothing is dropped
 that lies within the radius: the box holds the cone of all rays that come so close.
 """
@@ -14,10 +14,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from nbnumba.kernels.formulas.blocks import GAUSS, TOPHAT
-from nbnumba.kernels.formulas.lattice import GAUSS_WIDTH, TOPHAT_EDGE, spot_metric
+from nbnumba.kernels.formulas.lattice import GAUSS_WIDTH, TOPHAT_EDGE, metric_sqr, spot_metric
+from nbnumba.kernels.formulas.scattering import cell_axes, fractional_indices
 from nbnumba.kernels.formulas.structure import F2_at
-from nbnumba.kernels.formulas.vec import dot, norm
-from nbnumba.kernels.jit.cpu import device, plain
+from nbnumba.kernels.formulas.vec import dot, norm, row_vector
+from nbnumba.kernels.jit.cpu import device
 
 #: largest radius of a spot, in h, k or l: beyond, tiles are as fast, and at 1/2 neighbours meet
 WIDEST = 0.3
@@ -32,7 +33,7 @@ class Shell(NamedTuple):
 
     Attributes
     ----------
-    stars : (M, 9) float64
+    reciprocal : (M, 9) float64
         Reciprocal vectors (1/m) of every orientation.
     cone : (4,) float64
         Middle direction and cosine of the half angle of a cone that holds the panel.
@@ -42,39 +43,32 @@ class Shell(NamedTuple):
         Lattice points near the sphere for a pair, about.
     """
 
-    stars: Any
+    reciprocal: Any
     cone: Any
     radius: float
     points: float
 
 
-def prepare_shell(panel, crystal, sources, cells):
+def prepare_shell(panel, crystal, sources, orientations):
     """The :class:`Shell` of the rendered part of a panel."""
-    stars = np.ascontiguousarray(np.linalg.inv(cells.reshape(-1, 3, 3)).transpose(0, 2, 1).reshape(-1, 9))
-    radius = 1.000001 * spot_radius(crystal, cells)[0]
+    reciprocal = np.ascontiguousarray(np.linalg.inv(orientations.reshape(-1, 3, 3)).transpose(0, 2, 1).reshape(-1, 9))
+    radius = 1.000001 * spot_radius(crystal, orientations)[0]
     cone = viewing_cone(panel)
     # volume of the shell seen over that of a reciprocal cell
     points = 4 * math.pi * radius / sources[:, 3].min() ** 2 * (1 - cone[3])
-    return Shell(stars, cone, radius, points * abs(np.linalg.det(cells[0].reshape(3, 3))))
+    return Shell(reciprocal, cone, radius, points * abs(np.linalg.det(orientations[0].reshape(3, 3))))
 
 
-def spot_form(crystal):
-    """The first two of ``lattice.spot_metric``, (3,) float64 each."""
-    with np.errstate(all="ignore"):  # as compiled: cells and sizes beyond all measure make infinities
-        squares, products, _ = plain(spot_metric)(crystal._make(map(np.float64, crystal)))
-    return np.array(squares), np.array(products)
-
-
-def spot_radius(crystal, cells):
+def spot_radius(crystal, orientations):
     """Radius in reciprocal space (1/m) within which a spot is rendered, and the largest of it in h, k, l."""
-    squares, products = spot_form(crystal)
-    form = np.diag(squares)
-    form[[0, 0, 1], [1, 2, 2]] = form[[1, 2, 2], [0, 0, 1]] = products / 2
-    vectors = cells[0].reshape(3, 3)
-    least = np.linalg.eigvalsh(vectors.T @ form @ vectors)[0]
+    metric = spot_metric(crystal)
+    form = np.diag(metric[:3])
+    form[[0, 0, 1], [1, 2, 2]] = form[[1, 2, 2], [0, 0, 1]] = np.array(metric[3:6]) / 2
+    orientations = orientations[0].reshape(3, 3)
+    least = np.linalg.eigvalsh(orientations.T @ form @ orientations)[0]
     end = SPOT_END if crystal.shape == GAUSS else TOPHAT_EDGE
     radius = math.sqrt(end / least) if least > 0 else math.inf
-    return radius, radius * float(np.linalg.norm(vectors, axis=1).max())
+    return radius, radius * float(np.linalg.norm(orientations, axis=1).max())
 
 
 def is_for(inputs) -> bool:
@@ -172,7 +166,7 @@ def list_spot(found, at, n, room, pair, index, box, cell, F2):
 
 
 @device
-def shell_lines(source, vectors, m, cone, radius):
+def shell_lines(source, orientations, m, cone, radius):
     """Lattice lines of an orientation that can come near the sphere.
 
     Returns
@@ -183,9 +177,10 @@ def shell_lines(source, vectors, m, cone, radius):
     """
     R, incident = 1.0 / source[3], (source[0], source[1], source[2])
     middle, cosine = (cone[0], cone[1], cone[2]), cone[3]
-    low_h, high_h = index_range((vectors[m, 0], vectors[m, 1], vectors[m, 2]), middle, cosine, incident, R, radius)
-    low_k, high_k = index_range((vectors[m, 3], vectors[m, 4], vectors[m, 5]), middle, cosine, incident, R, radius)
-    low_l, high_l = index_range((vectors[m, 6], vectors[m, 7], vectors[m, 8]), middle, cosine, incident, R, radius)
+    a, b, c = cell_axes(orientations, m)
+    low_h, high_h = index_range(a, middle, cosine, incident, R, radius)
+    low_k, high_k = index_range(b, middle, cosine, incident, R, radius)
+    low_l, high_l = index_range(c, middle, cosine, incident, R, radius)
     if high_h - low_h > max(high_k - low_k, high_l - low_l):
         return low_l, high_l, low_k, high_k, low_h, high_h, 6, 3, 0
     if high_k - low_k > high_l - low_l:
@@ -194,14 +189,9 @@ def shell_lines(source, vectors, m, cone, radius):
 
 
 @device(forceinline=True)
-def line_axes(stars, m, lines):
+def line_axes(reciprocal, m, lines):
     """Reciprocal vectors of o, p and q: read once for a pair, for a compiler cannot know that they stay as they are."""
-    o, p, q = lines[6], lines[7], lines[8]
-    return (
-        (stars[m, o], stars[m, o + 1], stars[m, o + 2]),
-        (stars[m, p], stars[m, p + 1], stars[m, p + 2]),
-        (stars[m, q], stars[m, q + 1], stars[m, q + 2]),
-    )
+    return row_vector(reciprocal, m, lines[6]), row_vector(reciprocal, m, lines[7]), row_vector(reciprocal, m, lines[8])
 
 
 @device(forceinline=True)
@@ -255,18 +245,11 @@ def indices(lines, u, w, t):
 
 
 @device(forceinline=True)
-def metric_sqr(dh, dk, dl, form):
-    """Squared distance from a reflection, in the units in which spots end; ``form`` as of :func:`radius_sqr`."""
-    r = form[0] * dh * dh + form[1] * dk * dk + form[2] * dl * dl
-    return r + (form[3] * dh * dk + form[4] * dh * dl + form[5] * dk * dl)
-
-
-@device(forceinline=True)
-def radius_sqr(a, b, c, index, q, form):
+def radius_sqr(axes, index, q, metric):
     """Squared distance of a ray from a reflection, in the units in which spots end.
 
-    ``a``, ``b``, ``c``: cell vectors over the wavelength; ``q``: direction of the ray less that of the beam; ``index``:
-    h, k, l of the reflection; ``form``: the first two of :func:`nbnumba.kernels.cpu.tiles.spot_metric`.
+    ``axes``: cell vectors over the wavelength; ``q``: direction of the ray less that of the beam; ``index``:
+    h, k, l of the reflection.
     """
-    dh, dk, dl = dot(a, q) - index[0], dot(b, q) - index[1], dot(c, q) - index[2]
-    return metric_sqr(dh, dk, dl, form)
+    h, k, l = fractional_indices(axes, q)
+    return metric_sqr(h - index[0], k - index[1], l - index[2], metric)

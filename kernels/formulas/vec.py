@@ -13,6 +13,18 @@ def dot(a, b):
     return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
 
 
+@device(forceinline=True)
+def difference(a, b):
+    """A 3-tuple less another."""
+    return (a[0] - b[0], a[1] - b[1], a[2] - b[2])
+
+
+@device(forceinline=True)
+def row_vector(rows, i, first):
+    """Three numbers of row ``i`` of a table, from column ``first`` on."""
+    return (rows[i, first], rows[i, first + 1], rows[i, first + 2])
+
+
 @device
 def cross(a, b):
     """Vector product of two 3-tuples."""

@@ -22,18 +22,17 @@ or FIXED where the error bound is large.
 
 from __future__ import annotations
 
-import math
 from functools import cache
 from typing import Any
 
-from nbnumba.kernels.formulas.absorption import capture_fraction
-from nbnumba.kernels.formulas.geometry import bend, pixel_position, subpixel_coordinate
-from nbnumba.kernels.formulas.polarization import polarization_factor
+from nbnumba.kernels.formulas.corrections import last_capture, last_polarization, source_polarization, term_weight
+from nbnumba.kernels.formulas.geometry import bend, pixel_position, ray_to, subpixel_ray
+from nbnumba.kernels.formulas.resolution import cut_limit, is_cut
 from nbnumba.kernels.formulas.solid_angle import omega_pixel
-from nbnumba.kernels.formulas.vec import dot
+from nbnumba.kernels.formulas.vec import difference, dot, row_vector
 from nbnumba.kernels.gpu.fixed import add_fixed, to_fixed
 from nbnumba.kernels.gpu.ops import is_stopped, quotient, remainder, tell_progress
-from nbnumba.kernels.gpu.stage import stage
+from nbnumba.kernels.gpu.stage import stage_term
 from nbnumba.kernels.gpu.terms import FIXED, SQUARE32, SQUARE64, add_square32, peak_of, terms64
 from nbnumba.kernels.jit.cuda import SIMULATED, cuda, cuda_device, cuda_kernel, float32, float64, int32
 
@@ -49,23 +48,10 @@ LOOK = 256
 
 
 @cuda_device
-def ray(panel, curved, s, f, layer, subS, subF):
-    """Distance (m) and direction from the crystal to a sub-pixel of a sensor layer."""
-    Fdet = subpixel_coordinate(f, subF, panel.oversample, panel.pixel_size)
-    Sdet = subpixel_coordinate(s, subS, panel.oversample, panel.pixel_size)
-    position = pixel_position(panel, Fdet, Sdet, panel.first_depth + layer * panel.layer_step)
-    if curved:
-        position = bend(panel, position)
-    airpath = math.sqrt(dot(position, position))
-    inverse = 1.0 / airpath
-    return airpath, (position[0] * inverse, position[1] * inverse, position[2] * inverse)
-
-
-@cuda_device
 def offset(panel, curved, s, f, layer, subS, subF, origin):
     """Direction of a sub-pixel relative to the tile's middle."""
-    _, d = ray(panel, curved, s, f, layer, subS, subF)
-    return d[0] - origin[0], d[1] - origin[1], d[2] - origin[2]
+    _, d = subpixel_ray(panel, curved, s, f, layer, subS, subF)
+    return difference(d, origin)
 
 
 @cuda_device
@@ -100,50 +86,28 @@ def middle(panel, curved, s, f, origin):
         position = bend(panel, position)
         radius *= 1.5
     radius += panel.layers * panel.layer_step
-    airpath = math.sqrt(dot(position, position))
-    origin[0], origin[1], origin[2] = position[0] / airpath, position[1] / airpath, position[2] / airpath
+    airpath, direction = ray_to(position)
+    origin[0], origin[1], origin[2] = direction
     origin[3] = radius / max(airpath - radius, 1e-3 * radius)
 
 
 @cuda_device
-def is_cut(beam, diffracted, incident, wavelength):
-    """Whether the resolution limit leaves out this source for this pixel."""
+def is_beyond(beam, sources, i, diffracted):
+    """Whether the resolution limit leaves out source ``i`` for a ray; without a limit nothing is computed."""
     if beam.dmin == 0.0:
         return False
-    x, y, z = diffracted[0] - incident[0], diffracted[1] - incident[1], diffracted[2] - incident[2]
-    return x * x + y * y + z * z > (wavelength / beam.dmin) * (wavelength / beam.dmin)
-
-
-@cuda_device
-def polarized(beam, sources, i, diffracted):
-    """Polarization factor of source ``i``."""
-    incident = (sources[i, 0], sources[i, 1], sources[i, 2])
-    E_in = (sources[i, 5], sources[i, 6], sources[i, 7])
-    B_in = (sources[i, 8], sources[i, 9], sources[i, 10])
-    return polarization_factor(beam.kahn_factor, incident, diffracted, E_in, B_in)
-
-
-@cuda_device
-def capture_of(panel, diffracted, layer):
-    """Share of the photons that a layer captures; 1 without a sensor."""
-    if panel.has_thickness == 0:
-        return 1.0
-    parallax = dot(diffracted, (panel.odet_x, panel.odet_y, panel.odet_z))
-    return capture_fraction(layer, panel.layer_step, panel.mu, parallax)
+    change = difference(diffracted, row_vector(sources, i, 0))
+    return is_cut(dot(change, change), cut_limit(sources[i, 3], beam.dmin))
 
 
 @cuda_device
 def weigh(panel, curved, beam, sources, i, s, f, layer, subS, subF):
     """Weight of a source's terms and of its share of the background for one pixel, where either is its own."""
-    airpath, diffracted = ray(panel, curved, s, f, layer, subS, subF)
-    incident = (sources[i, 0], sources[i, 1], sources[i, 2])
-    kept = 0.0 if is_cut(beam, diffracted, incident, sources[i, 3]) else 1.0
+    airpath, diffracted = subpixel_ray(panel, curved, s, f, layer, subS, subF)
+    kept = 0.0 if is_beyond(beam, sources, i, diffracted) else 1.0
     if beam.per_term == 0:
         return kept, 0.0
-    weight = omega_pixel(panel.pixel_size, airpath, panel.close_distance, panel.point_pixel) * sources[i, 4]
-    weight *= capture_of(panel, diffracted, layer)
-    if beam.nopolar == 0:
-        weight *= polarized(beam, sources, i, diffracted)
+    weight = term_weight(panel, beam, sources, i, 1, layer, airpath, diffracted)
     return kept * weight, weight
 
 
@@ -156,26 +120,14 @@ def correction(panel, curved, separate, beam, sources, s, f):
     """
     if beam.per_term:
         return 1.0
-    last = int32(panel.layers - 1)
-    _, diffracted = ray(panel, curved, s, f, last, int32(0), int32(0))
-    factor = capture_of(panel, diffracted, last)
-    airpath, diffracted = ray(panel, curved, s, f, int32(0), int32(0), int32(0))
-    factor *= omega_pixel(panel.pixel_size, airpath, panel.close_distance, panel.point_pixel)
+    factor = last_capture(panel, curved, s, f)
+    airpath, diffracted = subpixel_ray(panel, curved, s, f, int32(0), int32(0), int32(0))
+    factor *= omega_pixel(panel, airpath)
     if beam.nopolar:
         return factor
-    if not separate:
-        return factor * polarized(beam, sources, 0, diffracted)
-    n, n_sources = int32(panel.oversample), int32(sources.shape[0])
-    for number in range(int32(panel.layers * n * n * n_sources)):
-        step, i = quotient(number, n_sources), remainder(number, n_sources)
-        subF, subS, layer = remainder(step, n), remainder(quotient(step, n), n), quotient(step, n * n)
-        _, diffracted = ray(panel, curved, s, f, layer, subS, subF)
-        incident = (sources[i, 0], sources[i, 1], sources[i, 2])
-        if not is_cut(beam, diffracted, incident, sources[i, 3]):
-            polar = polarized(beam, sources, i, diffracted)
-            if polar != 0.0:
-                return factor * polar
-    return 0.0
+    if separate:
+        return factor * last_polarization(panel, curved, beam, sources, 1, s, f)
+    return factor * source_polarization(beam, sources, 0, 1, diffracted)
 
 
 @cuda_device
@@ -205,6 +157,78 @@ def is_rendered(window, mask, s, f):
 
 
 @cuda_device
+def begin_tile(window, panel, curved, corner, origin):
+    """Row and column of a block's tile, and the direction of its middle; by one thread."""
+    s = int32(int32(window[0] // TILE * TILE) + cuda.blockIdx.y * TILE)
+    f = int32(int32(window[2] // TILE * TILE) + cuda.blockIdx.x * TILE)
+    corner[0], corner[1] = s, f
+    middle(panel, curved, s + TILE // 2, f + TILE // 2, origin)
+
+
+@cuda_device
+def sub_pixel(panel, step):
+    """Layer, and row and column in a pixel, of a step."""
+    n = int32(panel.oversample)
+    return quotient(step, n * n), remainder(quotient(step, n), n), remainder(step, n)
+
+
+@cuda_device
+def extent(split, panel, n_terms, chapter):
+    """First and last step of a block, and first and last term of each; with ``split`` one step and one chapter."""
+    step, end_step = int32(0), int32(panel.layers * panel.oversample * panel.oversample)
+    if not split:
+        return step, end_step, int32(0), n_terms
+    chapters = quotient(int32(n_terms + chapter - 1), chapter)
+    step, first = quotient(cuda.blockIdx.z, chapters), int32(remainder(cuda.blockIdx.z, chapters) * chapter)
+    return step, int32(step + 1), first, min(n_terms, int32(first + chapter))
+
+
+@cuda_device
+def weigh_pair(kind, panel, curved, crystal, beam, sources, place, fresh, total, tid):
+    """Weights of a source's terms for both pixels of a thread; ``total`` gets its shares of the background.
+
+    ``place``: number of the source, a thread's first pixel and sub-pixel.
+    ``fresh``: whether these are its first terms: a source in two chapters adds to the background in the first of them.
+    """
+    i, s, f, layer, subS, subF = place
+    background = beam.I_bg / peak_of(kind, crystal) if fresh else 0.0
+    kept_a, share = weigh(panel, curved, beam, sources, i, s, f, layer, subS, subF)
+    total[0, tid] += background * share
+    kept_b, share = weigh(panel, curved, beam, sources, i, s, int32(f + TILE // 2), layer, subS, subF)
+    total[1, tid] += background * share
+    return float32(kept_a), float32(kept_b)
+
+
+@cuda_device
+def is_wanted(live, weights, tid):
+    """Whether a thread of the block has a pixel with a weight; all meet here."""
+    wanted = (live[0, tid] and weights[0] != float32(0)) or (live[1, tid] and weights[1] != float32(0))
+    return cuda.syncthreads_or(int32(1) if wanted else int32(0)) != 0
+
+
+@cuda_device
+def take_over(total, grand, tid):
+    """Add a thread's sums to those of the chapters before, and begin new ones."""
+    grand[0, tid] += total[0, tid]
+    grand[1, tid] += total[1, tid]
+    total[0, tid], total[1, tid] = 0.0, 0.0
+
+
+@cuda_device
+def chapter_end(start, chapter):
+    """Number behind the last term of the chapter that term ``start`` is in."""
+    return int32((quotient(start, chapter) + 1) * chapter)
+
+
+@cuda_device
+def tell_end(done, tid):
+    """Tell the host that a block is done; blocks start in the order of their numbers, about."""
+    if tid == 0:
+        number = (cuda.blockIdx.z * cuda.gridDim.y + cuda.blockIdx.y) * cuda.gridDim.x + cuda.blockIdx.x
+        tell_progress(done, number)
+
+
+@cuda_device
 def all_stop(halt, looks):
     """Whether a block is to stop, for all of its threads, which meet here; one of them ``looks``, or none."""
     return cuda.syncthreads_or(is_stopped(halt) if looks else int32(0)) != 0
@@ -225,7 +249,7 @@ def fast_kernel(kind: int, curved: int, separate: int, split: int = 0) -> Any:
         window : tuple of 4 int; row0, row1, f0, f1: the rendered rows and columns
         panel, crystal, cell, beam : PanelBlock, CrystalBlock, CellBlock, BeamBlock
         sources : (S, 11) float64; incident unit vector, wavelength (m), relative weight, E and B vector of the beam
-        cells : (M, 9) float64; a, b, c (m) of every orientation
+        orientations : (M, 9) float64; a, b, c (m) of every orientation
         F2 : float32; the padded box of squared structure factors, l fastest
         mask : (row1 - row0, f1 - f0) or (0, 0) uint8
         units : SquareUnits
@@ -242,8 +266,31 @@ def fast_kernel(kind: int, curved: int, separate: int, split: int = 0) -> Any:
 
     blocks = 4 if separate else min(BLOCKS.get(kind, 4), 7 if curved else 8)
 
+    @cuda_device
+    def load(real, whole, origin, tid, first, n, crystal, cell, sources, orientations, units):
+        """Stage ``n`` terms from ``first`` on, by all threads of a block, which meet here."""
+        if tid < n:
+            stage_term(kind, real, whole, tid, int32(first + tid), origin, crystal, cell, sources, orientations, units)
+        cuda.syncthreads()
+
+    @cuda_device
+    def write_pixels(image, window, panel, crystal, beam, sources, corner, live, grand, tid):
+        """A thread's sums into the image, as photons unless terms are shared by blocks."""
+        s, f = first_pixel(corner, tid)
+        row0, f0 = window[0], window[2]
+        for p in range(2):
+            if live[p, tid]:
+                if split:
+                    image[cuda.blockIdx.z, s - row0, f - f0] = grand[p, tid]
+                else:
+                    value = finished(kind, panel, curved, separate, crystal, beam, sources, s, f, grand[p, tid])
+                    image[s - row0, f - f0] = value
+            f = int32(f + TILE // 2)
+
     @cuda_kernel(threads=THREADS, blocks=blocks)
-    def render_fast(image, window, panel, crystal, cell, beam, sources, cells, F2, mask, units, chapter, halt, done):
+    def render_fast(
+        image, window, panel, crystal, cell, beam, sources, orientations, F2, mask, units, chapter, halt, done
+    ):
         if SIMULATED:  # which knows no alignment, and tells arrays apart by their lines
             real = cuda.shared.array((STAGED, columns), real_type)
             whole = cuda.shared.array((STAGED, 4), int32)
@@ -257,90 +304,49 @@ def fast_kernel(kind: int, curved: int, separate: int, split: int = 0) -> Any:
         total = cuda.shared.array((2, THREADS), float64)
         grand = cuda.shared.array((2, THREADS), float64)
         tid = int32(cuda.threadIdx.x)
-        row0, f0 = window[0], window[2]
         if tid == 0:
-            s = int32(int32(row0 // TILE * TILE) + cuda.blockIdx.y * TILE)
-            f = int32(int32(f0 // TILE * TILE) + cuda.blockIdx.x * TILE)
-            corner[0], corner[1] = s, f
-            middle(panel, curved, s + TILE // 2, f + TILE // 2, origin)
+            begin_tile(window, panel, curved, corner, origin)
         if all_stop(halt, tid == 0):
             return
-        # two pixels a thread, half a tile apart
         s, f = first_pixel(corner, tid)
-        live[0, tid] = is_rendered(window, mask, s, f)
-        live[1, tid] = is_rendered(window, mask, s, f + TILE // 2)
-        n_terms = int32(sources.shape[0] * cells.shape[0])
-        size = int32(cells.shape[0]) if separate else n_terms
+        live[0, tid], live[1, tid] = is_rendered(window, mask, s, f), is_rendered(window, mask, s, f + TILE // 2)
+        n_terms, size = int32(sources.shape[0] * orientations.shape[0]), int32(orientations.shape[0])
         if n_terms <= STAGED:
-            if tid < n_terms:
-                stage(kind, real, whole, tid, tid, origin, crystal, cell, sources, cells, units)
-            cuda.syncthreads()
-        total[0, tid], total[1, tid] = 0.0, 0.0
-        grand[0, tid], grand[1, tid] = 0.0, 0.0
-        n = int32(panel.oversample)
-        step, end_step, first, last = int32(0), int32(panel.layers * n * n), int32(0), n_terms
-        if split:  # one step and one chapter
-            chapters = quotient(int32(n_terms + chapter - 1), chapter)
-            step, first = quotient(cuda.blockIdx.z, chapters), int32(remainder(cuda.blockIdx.z, chapters) * chapter)
-            end_step, last = int32(step + 1), min(n_terms, int32(first + chapter))
+            load(real, whole, origin, tid, int32(0), n_terms, crystal, cell, sources, orientations, units)
+        total[0, tid], total[1, tid], grand[0, tid], grand[1, tid] = 0.0, 0.0, 0.0, 0.0
+        step, end_step, first, last = extent(split, panel, n_terms, chapter)
         while step < end_step:
             if n_terms <= STAGED and step % LOOK == LOOK - 1 and all_stop(halt, tid == 0):
                 return
-            s, f = first_pixel(corner, tid)
-            subF, subS, layer = remainder(step, n), remainder(quotient(step, n), n), quotient(step, n * n)
+            (s, f), (layer, subS, subF) = first_pixel(corner, tid), sub_pixel(panel, step)
             da = converted(offset(panel, curved, s, f, layer, subS, subF, origin), units)
             db = converted(offset(panel, curved, s, int32(f + TILE // 2), layer, subS, subF, origin), units)
             start = first
             while start < last:
-                # to the end of the chapter, or of the source's terms in it
-                end = min(last, int32((quotient(start, chapter) + 1) * chapter))
-                weight_a, weight_b = float32(1), float32(1)
+                end = min(last, chapter_end(start, chapter))
+                weights = float32(1), float32(1)
                 if separate:
-                    i = quotient(start, size)
-                    end = min(end, int32((i + 1) * size))
-                    # a source in two chapters adds to the background in the first of them
-                    background = beam.I_bg / peak_of(kind, crystal) if start == i * size else 0.0
-                    kept, share = weigh(panel, curved, beam, sources, i, s, f, layer, subS, subF)
-                    total[0, tid] += background * share
-                    weight_a = float32(kept)
-                    kept, share = weigh(panel, curved, beam, sources, i, s, int32(f + TILE // 2), layer, subS, subF)
-                    total[1, tid] += background * share
-                    weight_b = float32(kept)
-                    wanted = (live[0, tid] and weight_a != float32(0)) or (live[1, tid] and weight_b != float32(0))
-                    if cuda.syncthreads_or(int32(1) if wanted else int32(0)) == 0:
-                        start = end
+                    place = (quotient(start, size), s, f, layer, subS, subF)
+                    end, fresh = min(end, int32((place[0] + 1) * size)), start == place[0] * size
+                    weights = weigh_pair(kind, panel, curved, crystal, beam, sources, place, fresh, total, tid)
+                    start = start if is_wanted(live, weights, tid) else end
                 while start < end:
                     low, high = start, end
+                    if n_terms > STAGED and all_stop(halt, tid == 0 and start % (LOOK * STAGED) == 0):
+                        return
                     if n_terms > STAGED:
                         low, high = int32(0), int32(min(STAGED, end - start))
-                        if all_stop(halt, tid == 0 and start % (LOOK * STAGED) == 0):
-                            return
-                        if tid < high:
-                            term = int32(start + tid)
-                            stage(kind, real, whole, tid, term, origin, crystal, cell, sources, cells, units)
-                        cuda.syncthreads()
+                        load(real, whole, origin, tid, start, high, crystal, cell, sources, orientations, units)
                     if live[0, tid] | live[1, tid]:
                         sum_a, sum_b = add_terms(real, whole, low, high, da, db, crystal, units, F2)
-                        total[0, tid] += weight_a * sum_a
-                        total[1, tid] += weight_b * sum_b
+                        total[0, tid] += weights[0] * sum_a
+                        total[1, tid] += weights[1] * sum_b
                     start = int32(start + STAGED)
                 start = end
                 if not separate or start == last or remainder(start, chapter) == 0:
-                    grand[0, tid] += total[0, tid]
-                    grand[1, tid] += total[1, tid]
-                    total[0, tid], total[1, tid] = 0.0, 0.0
+                    take_over(total, grand, tid)
             step = int32(step + 1)
-        s, f = first_pixel(corner, tid)
-        for p in range(2):
-            if live[p, tid]:
-                if split:
-                    image[cuda.blockIdx.z, s - row0, f - f0] = grand[p, tid]
-                else:
-                    value = finished(kind, panel, curved, separate, crystal, beam, sources, s, f, grand[p, tid])
-                    image[s - row0, f - f0] = value
-            f = int32(f + TILE // 2)
-        if tid == 0:
-            number = (cuda.blockIdx.z * cuda.gridDim.y + cuda.blockIdx.y) * cuda.gridDim.x + cuda.blockIdx.x
-            tell_progress(done, number)
+        write_pixels(image, window, panel, crystal, beam, sources, corner, live, grand, tid)
+        tell_end(done, tid)
 
     return render_fast

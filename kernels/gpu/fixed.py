@@ -26,7 +26,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from nbnumba.kernels.gpu.ops import MAGIC64, clamped_index, joined, lower_word, place, rounded64, upper_word
+from nbnumba.kernels.gpu.ops import MAGIC64, clamped_index, entry_of, joined, lower_word, rounded64, upper_word
 from nbnumba.kernels.gpu.terms import COLUMN, grating, in_twos, staged_term
 from nbnumba.kernels.jit.cuda import (
     add_wide,
@@ -81,7 +81,7 @@ def fixed_term(a, b, c, start, whole, d, units, F2):
         clamped_index(whole[1] + j, units.nk),
         clamped_index(whole[2] + m, units.nl),
     )
-    return grating(uh, uk, ul, yh, yk, yl, units) * read_only(F2, place(i, j, m, units.wide_k, units.wide_l))
+    return grating(uh, uk, ul, yh, yk, yl, units) * read_only(F2, entry_of(i, j, m, units.wide_k, units.wide_l))
 
 
 @cuda_device

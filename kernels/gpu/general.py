@@ -25,7 +25,7 @@ def general_kernel(interpolate: int) -> Any:
 
         image : (row1 - row0, f1 - f0) float32, photons; masked pixels are left as they are
         window : tuple of 4 int; row0, row1, f0, f1: the rendered rows and columns
-        panel, crystal, cell, beam, sources, cells, Fhkl : as nbnumba.kernels.formulas.pixel.pixel_value takes them
+        panel, crystal, cell, beam, sources, orientations, Fhkl : as nbnumba.kernels.formulas.pixel.pixel_value takes them
         mask : (row1 - row0, f1 - f0) or (0, 0) uint8
         fell_out : (1,) int64; lowered to the number s * fpixels + f of the first pixel in which interpolation ended. Each
             pixel is rendered as if interpolation were still on when it begins; the caller renders again what comes after
@@ -34,14 +34,16 @@ def general_kernel(interpolate: int) -> Any:
     """
 
     @cuda_kernel(threads=THREADS, blocks=BLOCKS_INTERPOLATING if interpolate else BLOCKS)
-    def render_general(image, window, panel, crystal, cell, beam, sources, cells, Fhkl, mask, fell_out, halt, done):
+    def render_general(
+        image, window, panel, crystal, cell, beam, sources, orientations, Fhkl, mask, fell_out, halt, done
+    ):
         tid = cuda.threadIdx.x
         row0, f0 = window[0], window[2]
         s = row0 + cuda.blockIdx.y * ROWS + tid // TILE
         f = f0 + cuda.blockIdx.x * TILE + tid % TILE
         begin = cell.interpolate if interpolate else 0
         if is_rendered(window, mask, s, f) and not is_stopped(halt):
-            value, interpolating = pixel_value(s, f, panel, crystal, cell, beam, sources, cells, Fhkl, begin)
+            value, interpolating = pixel_value(s, f, panel, crystal, cell, beam, sources, orientations, Fhkl, begin)
             image[s - row0, f - f0] = value
             if interpolating != begin:
                 cuda.atomic.min(fell_out, 0, s * panel.fpixels + f)

@@ -82,7 +82,7 @@ if SIMULATED:
         """``i`` if in 0 .. n, else ``n``."""
         return int(i) if 0 <= i < n else int(n)
 
-    def place(i, j, m, nj, nm):
+    def entry_of(i, j, m, nj, nm):
         """Number of (i, j, m) in a box of nj by nm entries a plane."""
         return (i * int(nj) + j) * int(nm) + m
 
@@ -147,7 +147,7 @@ else:
         return whole if whole < end else end
 
     @cuda_device
-    def place(i, j, m, nj, nm):
+    def entry_of(i, j, m, nj, nm):
         """Number of (i, j, m) in a box of nj by nm entries a plane."""
         return int32((i * uint32(nj) + j) * uint32(nm) + m)
 

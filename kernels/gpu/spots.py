@@ -28,13 +28,16 @@ fullest tile where all footprints fall into a few. Misuse: as of ``cpu.spots``.
 
 from __future__ import annotations
 
-import math
 from functools import cache
 from typing import Any
 
 from nbnumba.kernels.formulas.blocks import GAUSS
 from nbnumba.kernels.formulas.corrections import background
-from nbnumba.kernels.formulas.lattice import GAUSS_WIDTH, TOPHAT_EDGE
+from nbnumba.kernels.formulas.geometry import subpixel_ray
+from nbnumba.kernels.formulas.lattice import TOPHAT_EDGE
+from nbnumba.kernels.formulas.profiles import compact_profile
+from nbnumba.kernels.formulas.resolution import cut_limit, is_cut
+from nbnumba.kernels.formulas.scattering import cell_axes
 from nbnumba.kernels.formulas.spots_shell import (
     F0,
     F1,
@@ -55,8 +58,8 @@ from nbnumba.kernels.formulas.spots_shell import (
     shell_lines,
 )
 from nbnumba.kernels.formulas.structure import F2_at
-from nbnumba.kernels.formulas.vec import dot
-from nbnumba.kernels.gpu.fast import TILE, correction, is_rendered, ray, weigh
+from nbnumba.kernels.formulas.vec import difference, dot, row_vector
+from nbnumba.kernels.gpu.fast import TILE, correction, is_rendered, weigh
 from nbnumba.kernels.gpu.ops import quotient, remainder
 from nbnumba.kernels.jit.cuda import cuda, cuda_device, cuda_kernel, float64, int32, int64
 
@@ -75,12 +78,14 @@ INCIDENT, INDEX, VALUE, LIMIT, NUMBERS = 9, 12, 15, 16, 17
 
 
 @cuda_device
-def walk_line(found, at, n, room, pair, u, w, lines, axes, panel, cell, source, radius, F2):
+def walk_line(listed, n, u, w, shell, panel, cell, F2):
     """Footprints on line (u, w) of a pair: ``n`` and their number; up to ``room`` of all are written from ``at`` on.
 
-    ``source``: incident unit vector and wavelength; ``lines``, ``axes``: from ``spots_shell.shell_lines`` and
-    ``line_axes``.
+    ``listed``: the list, ``at``, ``room`` and the number of the pair; ``shell``: lines and axes, from
+    ``spots_shell.shell_lines`` and ``line_axes``, the source's unit vector and wavelength, and the radius.
     """
+    found, at, room, pair = listed
+    lines, axes, source, radius = shell
     start, v = line_start(source, axes, u, w), axes[2]
     ends = line_ends(source, axes, u, w, lines[4], lines[5], radius)
     for side in range(2):
@@ -100,7 +105,22 @@ def first_tile(panel, still):
 
 @cuda_kernel(threads=FINDERS, blocks=3)
 def find_spots(
-    found, counts, tallies, first, n_pairs, parts, room, domains, panel, cell, sources, cells, stars, cone, radius, F2
+    found,
+    counts,
+    tallies,
+    first,
+    n_pairs,
+    parts,
+    room,
+    domains,
+    panel,
+    cell,
+    sources,
+    orientations,
+    reciprocal,
+    cone,
+    radius,
+    F2,
 ):
     """List the footprints of ``n_pairs`` pairs from ``first`` on, a thread for each of the ``parts`` of a pair.
 
@@ -124,15 +144,16 @@ def find_spots(
     if thread >= n_pairs * parts:
         return
     pair = int32(first + thread // parts)
-    i, m = quotient(pair, cells.shape[0]), remainder(pair, cells.shape[0])
+    i, m = quotient(pair, orientations.shape[0]), remainder(pair, orientations.shape[0])
     source = (sources[i, 0], sources[i, 1], sources[i, 2], sources[i, 3])
-    lines = shell_lines(source, cells, m, cone, radius)
-    axes = line_axes(stars, m, lines)
+    lines = shell_lines(source, orientations, m, cone, radius)
+    axes = line_axes(reciprocal, m, lines)
     wide = int32(max(lines[3] - lines[2] + 1, 0))
     at, n = thread * room, 0
+    listed, shell = (found, at, room, pair), (lines, axes, source, radius)
     for number in range(int32(thread % parts), int32(max(lines[1] - lines[0] + 1, 0) * wide), int32(parts)):
         u, w = lines[0] + quotient(number, wide), lines[2] + remainder(number, wide)
-        n = walk_line(found, at, n, room, pair, u, w, lines, axes, panel, cell, source, radius, F2)
+        n = walk_line(listed, n, u, w, shell, panel, cell, F2)
     if n > room:
         cuda.atomic.max(tallies, tallies.shape[0] - 1, int32(n))
     counts[thread] = min(n, room)
@@ -206,7 +227,7 @@ def place_tiles(places, tallies, word, room, capacity):
 
 
 @cuda_kernel(threads=FINDERS, blocks=8)
-def fill_lists(lists, places, found, counts, n_threads, room, orientations, domains, panel):
+def fill_lists(lists, places, found, counts, n_threads, room, n_orientations, domains, panel):
     """Write the rows of ``found`` that touch each tile into its part of the list, in any order.
 
     Parameters
@@ -214,14 +235,14 @@ def fill_lists(lists, places, found, counts, n_threads, room, orientations, doma
     lists : (>= sum of all counts,) int32
     places : (stills * tiles + 1,) int32
         Where each tile's part begins; in the end, where the next one does. The last one: whether nothing is to be done.
-    orientations, domains : int32
+    n_orientations, domains : int32
         Of all stills together, and of each.
     """
     thread = cuda.blockIdx.x * FINDERS + cuda.threadIdx.x
     if thread >= n_threads or places[places.shape[0] - 1] != 0:
         return
     for row in range(thread * room, thread * room + counts[thread]):
-        tiles_f, start = first_tile(panel, quotient(remainder(found[row, PAIR], orientations), domains))
+        tiles_f, start = first_tile(panel, quotient(remainder(found[row, PAIR], n_orientations), domains))
         for tile_s in range((found[row, S0] - panel.s0) // TILE, (found[row, S1] - 1 - panel.s0) // TILE + 1):
             for tile_f in range((found[row, F0] - panel.f0) // TILE, (found[row, F1] - 1 - panel.f0) // TILE + 1):
                 lists[cuda.atomic.add(places, start + tile_s * tiles_f + tile_f, 1)] = row
@@ -240,6 +261,14 @@ def comes_later(found, one, other, per_pair):
 
 
 @cuda_device
+def exchange(lists, one, other, found, per_pair):
+    """Put two rows of the list into the order in which they are added."""
+    a, b = lists[one], lists[other]
+    if comes_later(found, a, b, per_pair):
+        lists[one], lists[other] = b, a
+
+
+@cuda_device
 def sort_rows(lists, begin, n, found, per_pair, tid):
     """Sort ``n`` rows of the list from ``begin`` on, by all threads of a block.
 
@@ -254,9 +283,7 @@ def sort_rows(lists, begin, n, found, per_pair, tid):
             while i < n:
                 j = i ^ flip
                 if i < j and j < n:
-                    one, other = lists[begin + i], lists[begin + j]
-                    if comes_later(found, one, other, per_pair):
-                        lists[begin + i], lists[begin + j] = other, one
+                    exchange(lists, begin + i, begin + j, found, per_pair)
                 i = int32(i + PAINTERS)
             cuda.syncthreads()
             step >>= 1
@@ -264,36 +291,31 @@ def sort_rows(lists, begin, n, found, per_pair, tid):
 
 
 @cuda_device
-def stage(real, whole, j, row, found, crystal, cell, beam, sources, cells, F2):
+def stage_spot(real, whole, j, row, found, crystal, cell, beam, sources, orientations, F2):
     """What a block needs of a footprint: into row ``j`` of ``real`` (STAGED, NUMBERS) and ``whole`` (STAGED, 5)."""
     pair, h, k, l = found[row, PAIR], found[row, H], found[row, K], found[row, L]
-    i, m = quotient(pair, cells.shape[0]), remainder(pair, cells.shape[0])
+    i, m = quotient(pair, orientations.shape[0]), remainder(pair, orientations.shape[0])
     inverse = 1.0 / sources[i, 3]
     for n in range(9):
-        real[j, n] = cells[m, n] * inverse
+        real[j, n] = orientations[m, n] * inverse
     for n in range(3):
         real[j, INCIDENT + n] = sources[i, n]
     real[j, INDEX], real[j, INDEX + 1], real[j, INDEX + 2] = float64(h), float64(k), float64(l)
     peak = crystal.Na * crystal.Nb * crystal.Nc
     real[j, VALUE] = peak * peak * F2_at(F2, cell, h - cell.h_min, k - cell.k_min, l - cell.l_min)
-    real[j, LIMIT] = (sources[i, 3] / beam.dmin) ** 2 if beam.dmin > 0.0 else math.inf
+    real[j, LIMIT] = cut_limit(sources[i, 3], beam.dmin)
     whole[j, 0], whole[j, 1] = found[row, F0], found[row, F1]
     whole[j, 2], whole[j, 3], whole[j, 4] = found[row, S0], found[row, S1], i
 
 
 @cuda_device
-def spot_term(real, j, d, form, gauss):
+def spot_term(real, j, d, metric, gauss):
     """Term of a staged footprint for a ray, without weights."""
-    q = (d[0] - real[j, INCIDENT], d[1] - real[j, INCIDENT + 1], d[2] - real[j, INCIDENT + 2])
-    a, b, c = (
-        (real[j, 0], real[j, 1], real[j, 2]),
-        (real[j, 3], real[j, 4], real[j, 5]),
-        (real[j, 6], real[j, 7], real[j, 8]),
-    )
-    r = radius_sqr(a, b, c, (real[j, INDEX], real[j, INDEX + 1], real[j, INDEX + 2]), q, form)
-    if r >= (SPOT_END if gauss else TOPHAT_EDGE) or dot(q, q) > real[j, LIMIT]:
+    q = difference(d, row_vector(real, j, INCIDENT))
+    r = radius_sqr(cell_axes(real, j), row_vector(real, j, INDEX), q, metric)
+    if r >= (SPOT_END if gauss else TOPHAT_EDGE) or is_cut(dot(q, q), real[j, LIMIT]):
         return 0.0
-    return real[j, VALUE] * math.exp(-2.0 / GAUSS_WIDTH * r) if gauss else real[j, VALUE]
+    return real[j, VALUE] * compact_profile(gauss, r)
 
 
 @cache
@@ -308,9 +330,9 @@ def paint_kernel(per_term: int, single: int) -> Any:
         lists, places : as fill_lists leaves them
         found : (rows, 8) int32; each pair has per_pair of them
         panel, crystal, cell, beam : parameter blocks; the panel's rows and columns are the region
-        form : tuple of 6 float, of spots_shell.radius_sqr
+        metric : MetricBlock
         sources : (S, 11) float64, as of gpu.fast
-        cells : (M, 9) float64
+        orientations : (M, 9) float64
         F2 : (n,) float32, KernelInputs.F2_table
         mask : (s1 - s0, f1 - f0) or (0, 0) uint8
         first : int; whether this is the first batch
@@ -320,7 +342,7 @@ def paint_kernel(per_term: int, single: int) -> Any:
 
     @cuda_kernel(threads=PAINTERS, blocks=2 if per_term else (4 if single else 3))
     def paint_spots(
-        sums, lists, places, found, per_pair, panel, crystal, cell, beam, form, sources, cells, F2, mask, first
+        sums, lists, places, found, per_pair, panel, crystal, cell, beam, metric, sources, orientations, F2, mask, first
     ):
         real = cuda.shared.array((STAGED, NUMBERS), float64)
         whole = cuda.shared.array((STAGED, 5), int32)
@@ -340,12 +362,12 @@ def paint_kernel(per_term: int, single: int) -> Any:
         steps = int32(1) if single else int32(panel.layers * n * n)
         d = (0.0, 0.0, 0.0)
         if single:
-            _, d = ray(panel, 0, s, f, int32(0), int32(0), int32(0))
+            _, d = subpixel_ray(panel, 0, s, f, int32(0), int32(0), int32(0))
         while begin < end:
             staged = int32(min(STAGED, end - begin))
             cuda.syncthreads()
             if tid < staged:
-                stage(real, whole, tid, lists[begin + tid], found, crystal, cell, beam, sources, cells, F2)
+                stage_spot(real, whole, tid, lists[begin + tid], found, crystal, cell, beam, sources, orientations, F2)
             cuda.syncthreads()
             for j in range(staged if inside else 0):
                 if f < whole[j, 0] or f >= whole[j, 1] or s < whole[j, 2] or s >= whole[j, 3]:
@@ -353,8 +375,8 @@ def paint_kernel(per_term: int, single: int) -> Any:
                 for step in range(steps):
                     subF, subS, layer = remainder(step, n), remainder(quotient(step, n), n), quotient(step, n * n)
                     if not single:
-                        _, d = ray(panel, 0, s, f, layer, subS, subF)
-                    term = spot_term(real, j, d, form, gauss)
+                        _, d = subpixel_ray(panel, 0, s, f, layer, subS, subF)
+                    term = spot_term(real, j, d, metric, gauss)
                     if per_term and term != 0.0:
                         term *= weigh(panel, 0, beam, sources, whole[j, 4], s, f, layer, subS, subF)[0]
                     total += term
@@ -376,7 +398,7 @@ def close_pixels(image, sums, panel, beam, sources, mask):
     total = sums[still, s - panel.s0, f - panel.f0]
     if beam.per_term:
         if beam.I_bg != 0.0:
-            total += background(panel, beam, sources, s, f)
+            total += background(panel, beam, sources, 1, s, f)
     elif total != 0.0:
         total *= correction(panel, 0, int32(beam.dmin > 0.0), beam, sources, s, f)
     image[still, s - panel.s0, f - panel.f0] = beam.scale * total

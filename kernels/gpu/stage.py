@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 
+from nbnumba.kernels.formulas.vec import difference, dot, norm, row_vector
 from nbnumba.kernels.gpu.fixed import to_fixed, write_anchor
 from nbnumba.kernels.gpu.ops import MAGIC_BITS, quotient, remainder
 from nbnumba.kernels.gpu.terms import COMPACT64, FIXED, SQUARE32
@@ -25,20 +26,24 @@ def anchor(index, low):
 
 
 @cuda_device
-def stage(kind, real, whole, j, term, origin, crystal, cell, sources, cells, units):
+def stage_term(kind, real, whole, j, term, origin, crystal, cell, sources, orientations, units):
     """Anchor one term: into row ``j`` of ``real`` (STAGED, 12 or 16) and ``whole`` (STAGED, 4).
 
     ``origin`` (4,): direction of the tile's middle, and the largest difference of another one in the tile; a term whose
     spots are all further away is marked.
     """
-    i, m = quotient(term, cells.shape[0]), remainder(term, cells.shape[0])
+    i, m = quotient(term, orientations.shape[0]), remainder(term, orientations.shape[0])
     inverse = 1.0 / sources[i, 3]
-    x, y, z = origin[0] - sources[i, 0], origin[1] - sources[i, 1], origin[2] - sources[i, 2]
+    change = difference(origin, row_vector(sources, i, 0))
     outside = 0
     for axis in range(3):
-        a, b, c = cells[m, 3 * axis] * inverse, cells[m, 3 * axis + 1] * inverse, cells[m, 3 * axis + 2] * inverse
+        a, b, c = (
+            orientations[m, 3 * axis] * inverse,
+            orientations[m, 3 * axis + 1] * inverse,
+            orientations[m, 3 * axis + 2] * inverse,
+        )
         low = cell.h_min if axis == 0 else (cell.k_min if axis == 1 else cell.l_min)
-        fraction, nearest = anchor(a * x + b * y + c * z, low)
+        fraction, nearest = anchor(dot((a, b, c), change), low)
         if kind == SQUARE32:
             N = crystal.Na if axis == 0 else (crystal.Nb if axis == 1 else crystal.Nc)
             scale = max(N, 1.0)
@@ -56,8 +61,8 @@ def stage(kind, real, whole, j, term, origin, crystal, cell, sources, cells, uni
         real[j, 3 * axis], real[j, 3 * axis + 1], real[j, 3 * axis + 2] = a, b, c
         real[j, 9 + axis] = fraction - LOWER_HALF
         if kind == COMPACT64:
-            off = abs(fraction) - origin[3] * math.sqrt(a * a + b * b + c * c)
-            least = units.least_a if axis == 0 else (units.least_b if axis == 1 else units.least_c)
+            off = abs(fraction) - origin[3] * norm((a, b, c))
+            least = units.least_h if axis == 0 else (units.least_k if axis == 1 else units.least_l)
             if off > 0.0 and off * off * least > units.end:
                 outside = 1
     whole[j, 3] = outside

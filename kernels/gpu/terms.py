@@ -9,22 +9,22 @@ a NaN stays one.
 
 from __future__ import annotations
 
-import math
 from typing import NamedTuple
 
 import numpy as np
 
 from nbnumba.kernels.formulas.blocks import GAUSS
 from nbnumba.kernels.formulas.fast_math import SMALLEST_SQR
-from nbnumba.kernels.formulas.lattice import GAUSS_WIDTH, SPHERE, sinc3, spot_radius_sqr
+from nbnumba.kernels.formulas.lattice import SPHERE, axes_sqr, metric_sqr
+from nbnumba.kernels.formulas.profiles import compact_profile, round_profile
 from nbnumba.kernels.gpu.ops import (
     MAGIC,
     MAGIC64,
     clamped,
     clamped_index,
+    entry_of,
     fused,
     nearest32,
-    place,
     rounded64,
     small_float,
 )
@@ -76,9 +76,15 @@ class SquareUnits(NamedTuple):
     nl: int
     wide_k: int  # the same with that plane
     wide_l: int
-    least_a: float  # gauss and tophat, float64: squared radius of a spot that an offset of 1 along h leaves at least
-    least_b: float
-    least_c: float
+    hh: float  # all but square, float64: the fields of a MetricBlock
+    kk: float
+    ll: float
+    hk: float
+    hl: float
+    kl: float
+    least_h: float
+    least_k: float
+    least_l: float
     end: float  # squared radius at which spots end
     vector_scale: float  # fixed point, float64: units in 1 of cell vectors over lambda,
     direction_scale: float  # of differences of direction,
@@ -141,7 +147,7 @@ def square32_term(a, b, c, start, whole, d, units, F2):
     ul = fused(MAGIC - tl, units.Nc, l)
     latt = grating(uh, uk, ul, uh - nearest32(uh), uk - nearest32(uk), ul - nearest32(ul), units)
     i, j, m = clamped(th, whole[0], units.nh), clamped(tk, whole[1], units.nk), clamped(tl, whole[2], units.nl)
-    return latt * read_only(F2, place(i, j, m, units.wide_k, units.wide_l))
+    return latt * read_only(F2, entry_of(i, j, m, units.wide_k, units.wide_l))
 
 
 @cuda_device
@@ -215,7 +221,7 @@ def nearest_of(real, whole, j, d, units):
     m = clamped_index(base[1] + rounded64(tk), units.nk)
     n = clamped_index(base[2] + rounded64(tl), units.nl)
     offset = (h - (th - MAGIC64), k - (tk - MAGIC64), l - (tl - MAGIC64))
-    return offset, place(i, m, n, units.wide_k, units.wide_l)
+    return offset, entry_of(i, m, n, units.wide_k, units.wide_l)
 
 
 @cuda_device
@@ -237,24 +243,20 @@ def square64_term(real, whole, j, d, units, F2):
 
 
 @cuda_device
-def round64_term(real, whole, j, d, crystal, units, F2):
+def round64_term(real, whole, j, d, units, F2):
     """F_cell^2 times the squared transform of an ellipsoid, 1 at its peak, for one term and pixel."""
     (h, k, l), entry = nearest_of(real, whole, j, d, units)
-    dh, dk, dl = crystal.Na * h, crystal.Nb * k, crystal.Nc * l
-    radius = math.sqrt((dh * dh + dk * dk + dl * dl) * crystal.fudge)
-    factor = sinc3(math.pi * radius)
-    return factor * factor * read_only(F2, entry)
+    return round_profile(axes_sqr(h, k, l, units)) * read_only(F2, entry)
 
 
 @cuda_device
 def compact64_term(real, whole, j, d, crystal, units, F2):
     """F_cell^2 times a gauss or tophat spot, 1 at its peak, for one term and pixel."""
     (h, k, l), entry = nearest_of(real, whole, j, d, units)
-    radius_sqr = spot_radius_sqr(crystal, h, k, l) * crystal.fudge
+    radius_sqr = metric_sqr(h, k, l, units)
     if radius_sqr >= units.end:
         return 0.0
-    value = math.exp(-2.0 / GAUSS_WIDTH * radius_sqr) if crystal.shape == GAUSS else 1.0
-    return value * read_only(F2, entry)
+    return compact_profile(crystal.shape == GAUSS, radius_sqr) * read_only(F2, entry)
 
 
 def terms64(kind):
@@ -269,8 +271,8 @@ def terms64(kind):
                 sum_a += square64_term(real, whole, j, da, units, F2)
                 sum_b += square64_term(real, whole, j, db, units, F2)
             elif kind == ROUND64:
-                sum_a += round64_term(real, whole, j, da, crystal, units, F2)
-                sum_b += round64_term(real, whole, j, db, crystal, units, F2)
+                sum_a += round64_term(real, whole, j, da, units, F2)
+                sum_b += round64_term(real, whole, j, db, units, F2)
             elif whole[j, COLUMN[3]] == 0:
                 sum_a += compact64_term(real, whole, j, da, crystal, units, F2)
                 sum_b += compact64_term(real, whole, j, db, crystal, units, F2)

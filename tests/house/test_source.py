@@ -1,4 +1,4 @@
-"""What the code must not do: run what a user gives it as a program, or load objects that run by being loaded."""
+"""What the code must not do: run what a user gives it, load objects that run by being loaded; kernels that nobody can read."""
 
 from __future__ import annotations
 
@@ -142,3 +142,74 @@ def test_coverage_leaves_out_compiled_functions_only():
         assert matched <= decorators & imported, path
         left_out += len(matched)
     assert left_out > 20
+
+
+#: Of a function in ``kernels/``; a nested function counts by itself.
+MOST_PARAMETERS, MOST_LINES, MOST_NESTING = 12, 60, 4
+#: Through the launch of a CUDA kernel go only arrays, numbers and flat tuples of numbers: nothing that bundles arrays.
+LAUNCHED = "cuda_kernel"
+
+
+def functions(node: ast.AST) -> Iterator[ast.FunctionDef]:
+    """All functions below a node, nested ones too."""
+    return (found for found in ast.walk(node) if isinstance(found, ast.FunctionDef))
+
+
+def decorator(function: ast.FunctionDef) -> str:
+    """Name of a function's decorator, or nothing."""
+    names = [dotted(node.func if isinstance(node, ast.Call) else node) for node in function.decorator_list]
+    return names[0] if names else ""
+
+
+def length(function: ast.FunctionDef) -> int:
+    """Lines of a function without those of functions in it."""
+    spans = [set(range(found.lineno, (found.end_lineno or 0) + 1)) for found in functions(function)]
+    return len(spans[0].difference(*spans[1:]))
+
+
+def nesting(body: list[ast.stmt]) -> int:
+    """How deep blocks lie in blocks; an ``elif`` is as deep as its ``if``, and functions count by themselves."""
+    deepest = 0
+    for node in body:
+        if not isinstance(node, ast.For | ast.While | ast.If | ast.With | ast.Try):
+            continue
+        other = getattr(node, "orelse", [])
+        again = isinstance(node, ast.If) and len(other) == 1 and isinstance(other[0], ast.If)
+        deepest = max(deepest, 1 + nesting(node.body), nesting(other) + (0 if again else 1 if other else 0))
+    return deepest
+
+
+def too_much(tree: ast.AST) -> Iterator[str]:
+    """What of a module's functions is beyond the limits."""
+    for function in functions(tree):
+        arguments = function.args
+        count = len(arguments.posonlyargs + arguments.args + arguments.kwonlyargs)
+        if count > MOST_PARAMETERS and decorator(function) != LAUNCHED:
+            yield f"{function.name} has {count} parameters"
+        if length(function) > MOST_LINES:
+            yield f"{function.name} has {length(function)} lines"
+        if nesting(function.body) > MOST_NESTING:
+            yield f"{function.name} is nested {nesting(function.body)} deep"
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "kernels").rglob("*.py")), ids=lambda path: str(path.relative_to(ROOT)))
+def test_kernels_can_be_read(path):
+    assert not list(too_much(ast.parse(path.read_text("utf-8"))))
+
+
+@pytest.mark.parametrize(
+    ("code", "found"),
+    [
+        (f"def f({', '.join(f'a{i}' for i in range(13))}):\n    pass", ["f has 13 parameters"]),
+        (f"@cuda_kernel(threads=1)\ndef f({', '.join(f'a{i}' for i in range(13))}):\n    pass", []),
+        ("def f():\n" + "    x = 1\n" * 60, ["f has 61 lines"]),
+        ("def f():\n" + "    x = 1\n" * 30 + "    def g():\n" + "        x = 1\n" * 40, []),
+        (
+            "def f():\n" + "".join("    " * i + "while x:\n" for i in range(1, 6)) + "    " * 6 + "x = 1",
+            ["f is nested 5 deep"],
+        ),
+        ("def f():\n    if a:\n        x = 1\n" + "    elif b:\n        x = 2\n" * 8, []),
+    ],
+)
+def test_what_cannot_be_read_is_found(code, found):
+    assert list(too_much(ast.parse(code))) == found

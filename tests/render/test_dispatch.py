@@ -18,7 +18,7 @@ import pytest
 
 from nbnumba.cli.main import main
 from nbnumba.errors import ConfigError, DeviceError
-from nbnumba.kernels.formulas.lattice import spot_metric
+from nbnumba.kernels.formulas.lattice import metric_sqr, spot_metric, spot_radius_sqr
 from nbnumba.kernels.jit import cuda_choice
 from nbnumba.model.config import Crystal, Detector, Sampling, Simulation, StructureFactors
 from nbnumba.model.experiment import resolve
@@ -225,10 +225,14 @@ def test_table_with_a_plane_of_defaults():
 
 
 @pytest.mark.parametrize("physics", [0, 1])
-def test_least_radius_is_the_cpu_kernels(physics):
+def test_metric_of_a_spot(physics):
     crystal = build_inputs(resolve(small(shape="gauss"))).crystal._replace(per_axis=physics, fudge=0.7)
-    inputs = replace(build_inputs(resolve(small())), crystal=crystal)
-    np.testing.assert_allclose(gpu_inputs.least_radius_sqr(inputs), from_python(spot_metric)(crystal)[2], rtol=1e-12)
+    metric, offset = spot_metric(crystal), np.array([0.1, -0.2, 0.05])
+    radius_sqr = 0.7 * from_python(spot_radius_sqr)(crystal, *offset)
+    assert from_python(metric_sqr)(*offset, metric) == pytest.approx(radius_sqr, rel=1e-12)
+    form = np.diag(metric[:3])
+    form[[0, 0, 1], [1, 2, 2]] = form[[1, 2, 2], [0, 0, 1]] = np.array(metric[3:6]) / 2
+    np.testing.assert_allclose(metric[6:], 1 / np.diag(np.linalg.inv(form)), rtol=1e-12)
 
 
 def test_info_tells_what_is_there_or_missing(found, monkeypatch):

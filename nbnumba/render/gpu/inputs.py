@@ -8,7 +8,7 @@ import numpy as np
 
 from nbnumba.kernels.cpu.tiles import GAUSS_END
 from nbnumba.kernels.formulas.blocks import GAUSS
-from nbnumba.kernels.formulas.lattice import GAUSS_WIDTH, TOPHAT_EDGE
+from nbnumba.kernels.formulas.lattice import GAUSS_WIDTH, TOPHAT_EDGE, spot_metric
 from nbnumba.kernels.formulas.polarization import beam_frame
 from nbnumba.kernels.jit.cpu import plain
 from nbnumba.render.gpu.case import box_of, fixed_point
@@ -48,20 +48,7 @@ def square_units(inputs: KernelInputs) -> Any:
     bits = (fixed.whole_bits, 32 - fixed.whole_bits, 2 ** (31 - fixed.whole_bits) - LEFT_OFF)
     whole = [np.int32(n) for n in (*map(int, N), *bits, nh, nk, nl, nk + 1, nl + 1)]
     end = 0.5 * GAUSS_END * GAUSS_WIDTH if crystal.shape == GAUSS else TOPHAT_EDGE
-    values: list[Any] = [*map(np.float32, fields), *whole, *least_radius_sqr(inputs), float(end)]
+    values: list[Any] = [*map(np.float32, fields), *whole, *spot_metric(crystal), float(end)]
     values += [fixed.vector_scale, fixed.direction_scale]
     values += [2.0 ** (64 - fixed.whole_bits), 2.0 ** (31 - fixed.whole_bits)]
     return SquareUnits._make(values)
-
-
-def least_radius_sqr(inputs: KernelInputs) -> list[float]:
-    """Squared radius of a gauss or tophat spot, with ``fudge``, that an offset of 1 along h, k or l leaves at least.
-
-    An offset d from a lattice plane i is at least d^2 / (G^-1)_ii away in reciprocal space.
-    """
-    g = inputs.crystal
-    if g.per_axis:
-        return [n * n * g.fudge for n in (g.Na, g.Nb, g.Nc)]
-    metric = np.array([[g.G11, g.G12, g.G13], [g.G12, g.G22, g.G23], [g.G13, g.G23, g.G33]])
-    scale = (g.Na * g.Nb * g.Nc) ** 2 * g.fudge
-    return [float(scale / x) for x in np.diag(np.linalg.inv(metric))]

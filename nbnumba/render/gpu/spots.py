@@ -22,7 +22,8 @@ import numpy as np
 
 from nbnumba.errors import DeviceError
 from nbnumba.kernels.formulas.blocks import CellBlock, PanelBlock
-from nbnumba.kernels.formulas.spots_shell import prepare_shell, spot_form, viewing_cone
+from nbnumba.kernels.formulas.lattice import spot_metric
+from nbnumba.kernels.formulas.spots_shell import prepare_shell, viewing_cone
 from nbnumba.kernels.gpu import spots as gpu_spots
 from nbnumba.kernels.gpu.spots import MOST, TOTAL
 from nbnumba.kernels.jit.cuda import cuda
@@ -162,7 +163,7 @@ class SpotsPainter:
     ) -> None:
         self.stills, self.device = stills, device
         self.lists = _lists.get(device.index) or _lists.setdefault(device.index, Lists())
-        self.stars: Any = None
+        self.reciprocal: Any = None
         self._layouts: dict[Window, Layout] = {}
         self._last: WeakKeyDictionary[Lane, Batch] = WeakKeyDictionary()
         self.update(inputs, sources, cells, table)
@@ -179,12 +180,11 @@ class SpotsPainter:
         self.inputs, self.sources, self.cells, self.table = inputs, sources, cells, table
         self.shell = prepare_shell(inputs.panel, inputs.crystal, inputs.sources, inputs.cells)
         self.radius = float(self.shell.radius)
-        if self.stars is not None and self.stars.shape == self.shell.stars.shape:
-            self.stars.copy_to_device(self.shell.stars)
+        if self.reciprocal is not None and self.reciprocal.shape == self.shell.reciprocal.shape:
+            self.reciprocal.copy_to_device(self.shell.reciprocal)
         else:
-            self.stars = cuda.to_device(self.shell.stars)
-        squares, products = spot_form(inputs.crystal)
-        self.form = (*map(float, squares), *map(float, products))
+            self.reciprocal = cuda.to_device(self.shell.reciprocal)
+        self.metric = spot_metric(inputs.crystal)
         self.n_pairs = len(inputs.sources) * len(inputs.cells)
         # pairs of a batch, as far as the lists of the tiles are concerned; numbers in these; rows of a thread, by parts
         self.limit, self.capacity, self.rooms = self.n_pairs, 0, dict[int, int]()
@@ -269,7 +269,7 @@ class SpotsPainter:
         tallies = lists.tallies(n_tiles, stream)
         self.find(
             blocks, stream, found, counts, tallies, first, n, parts, room, self.domains, panel, cell, self.sources,
-            self.cells, self.stars, cone, self.radius, self.table,
+            self.cells, self.reciprocal, cone, self.radius, self.table,
         )  # fmt: skip
         self.place((1,), stream, places, tallies, lane.needed, room, capacity)
         lists.are_zero()
@@ -278,7 +278,7 @@ class SpotsPainter:
         )
         self.paint(
             grid, stream, sums, numbers, places, found, parts * room, panel, self.inputs.crystal, cell, self.inputs.beam,
-            self.form, self.sources, self.cells, self.table, mask, int(first == 0),
+            self.metric, self.sources, self.cells, self.table, mask, int(first == 0),
         )  # fmt: skip
         return n, room, capacity
 
