@@ -9,7 +9,7 @@ import numpy as np
 from nbnumba.kernels.formulas.blocks import CellBlock
 from nbnumba.render.backend import Backend, OnRows, PanelRenderer, Plan, Progress
 from nbnumba.render.cpu.case import CpuCase
-from nbnumba.render.cpu.launchers import LAUNCHERS
+from nbnumba.render.cpu.launchers import LAUNCHERS, Rows
 from nbnumba.render.inputs import KernelInputs
 from nbnumba.render.threads import answering
 
@@ -57,18 +57,8 @@ class CpuRenderer(PanelRenderer):
         progress: Progress | None = None,
     ) -> None:
         x = self.inputs
-        call = partial(
-            self._launcher.run,
-            image,
-            x,
-            cell,
-            self._table,
-            row0,
-            row1,
-            self.plan.tile,
-            fell_out=fell_out,
-            progress=progress,
-        )
+        rows = Rows(image, cell, row0, row1, self.plan.tile, fell_out, progress)
+        call = partial(self._launcher.run, x, self._table, rows)
         if (row1 - row0) * (x.panel.f1 - x.panel.f0) * x.steps_per_pixel > self.plan.row.cost.long_call:
             answering(call)
         else:

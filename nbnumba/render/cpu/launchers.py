@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -17,6 +17,31 @@ from nbnumba.render.backend import Progress
 from nbnumba.render.cpu.case import ROWS_TOGETHER
 from nbnumba.render.inputs import KernelInputs
 from nbnumba.render.kernel_table import FAST32, FAST64, GENERAL, SPOTS
+
+
+class Rows(NamedTuple):
+    """Rows ``row0 <= s < row1`` of an image that are to be rendered.
+
+    Attributes
+    ----------
+    image : (spixels, fpixels) float32
+    cell : CellBlock
+        In place of that of the inputs: with or without interpolation.
+    tile : tuple of int
+        Columns and rows of a tile.
+    fell_out : (spixels,) uint8
+        Set to 1 for rows in which interpolation ended, by kernels that interpolate.
+    progress : callable, optional
+        Called with the share that is done, by kernels that tell it.
+    """
+
+    image: np.ndarray
+    cell: CellBlock
+    row0: int
+    row1: int
+    tile: tuple[int, int]
+    fell_out: np.ndarray
+    progress: Progress | None = None
 
 
 class Launcher(ABC):
@@ -48,24 +73,14 @@ class Launcher(ABC):
         return table
 
     @abstractmethod
-    def run(
-        self,
-        image: np.ndarray,
-        inputs: KernelInputs,
-        cell: CellBlock,
-        table: np.ndarray,
-        row0: int,
-        row1: int,
-        tile: tuple[int, int],
-        *,
-        fell_out: np.ndarray,
-        progress: Progress | None,
-    ) -> None:
-        """Render rows ``row0 <= s < row1``; see the kernels' modules for what the arguments are."""
+    def run(self, inputs: KernelInputs, table: np.ndarray, rows: Rows) -> None:
+        """Render rows; ``table`` as of :meth:`table`."""
 
 
-def _blocks(x: KernelInputs, cell: CellBlock, table: np.ndarray) -> tuple[Any, ...]:
-    return x.panel, x.crystal, cell, x.beam, x.sources, x.cells, table, x.mask
+def _arguments(x: KernelInputs, table: np.ndarray, rows: Rows) -> tuple[Any, ...]:
+    """The arguments that all kernels begin with."""
+    blocks = (x.panel, x.crystal, rows.cell, x.beam)
+    return rows.image, *blocks, x.sources, x.cells, table, x.mask, rows.row0, rows.row1
 
 
 class GeneralLauncher(Launcher):
@@ -82,21 +97,9 @@ class GeneralLauncher(Launcher):
         """F itself."""
         return inputs.Fhkl
 
-    def run(
-        self,
-        image: np.ndarray,
-        inputs: KernelInputs,
-        cell: CellBlock,
-        table: np.ndarray,
-        row0: int,
-        row1: int,
-        tile: tuple[int, int],
-        *,
-        fell_out: np.ndarray,
-        progress: Progress | None,
-    ) -> None:
+    def run(self, inputs: KernelInputs, table: np.ndarray, rows: Rows) -> None:
         """Render rows; ``fell_out`` is set where interpolation ended."""
-        self._kernel(image, *_blocks(inputs, cell, table), row0, row1, fell_out)
+        self._kernel(*_arguments(inputs, table, rows), rows.fell_out)
 
 
 class FastLauncher(Launcher):
@@ -107,21 +110,9 @@ class FastLauncher(Launcher):
 
         return render_fast64
 
-    def run(
-        self,
-        image: np.ndarray,
-        inputs: KernelInputs,
-        cell: CellBlock,
-        table: np.ndarray,
-        row0: int,
-        row1: int,
-        tile: tuple[int, int],
-        *,
-        fell_out: np.ndarray,
-        progress: Progress | None,
-    ) -> None:
+    def run(self, inputs: KernelInputs, table: np.ndarray, rows: Rows) -> None:
         """Render rows tile by tile."""
-        self._kernel(image, *_blocks(inputs, cell, table), row0, row1, tile)
+        self._kernel(*_arguments(inputs, table, rows), rows.tile)
 
 
 class Fast32Launcher(FastLauncher):
@@ -144,21 +135,9 @@ class SpotsLauncher(Launcher):
 
         return render_spots
 
-    def run(
-        self,
-        image: np.ndarray,
-        inputs: KernelInputs,
-        cell: CellBlock,
-        table: np.ndarray,
-        row0: int,
-        row1: int,
-        tile: tuple[int, int],
-        *,
-        fell_out: np.ndarray,
-        progress: Progress | None,
-    ) -> None:
+    def run(self, inputs: KernelInputs, table: np.ndarray, rows: Rows) -> None:
         """Render all rows, pair by pair of a source and an orientation."""
-        self._kernel(image, *_blocks(inputs, cell, table), row0, row1, progress)
+        self._kernel(*_arguments(inputs, table, rows), rows.progress)
 
 
 #: Rows of the plan table and what calls them.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -29,6 +29,41 @@ Window = tuple[int, int, int, int]
 Tell = Callable[[float], None]
 
 NEVER = np.iinfo(np.int64).max
+
+
+class Job(NamedTuple):
+    """A window that is to be rendered.
+
+    Attributes
+    ----------
+    grid : tuple of int
+        Blocks along f and s.
+    lane : Lane
+        Stream and memory.
+    window : tuple of int
+        row0, row1, f0, f1.
+    cell : CellBlock
+        In place of that of the inputs: with or without interpolation.
+    mask
+        On the device: (row1 - row0, f1 - f0) or (0, 0) uint8.
+    tell : callable, optional
+        Called with the share that is done, by kernels that know of one.
+    portions : int, optional
+        In place of those of the launcher.
+    """
+
+    grid: tuple[int, int]
+    lane: Lane
+    window: Window
+    cell: CellBlock
+    mask: Any
+    tell: Tell | None = None
+    portions: int | None = None
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns."""
+        return self.window[1] - self.window[0], self.window[3] - self.window[2]
 
 
 class Launcher(ABC):
@@ -80,17 +115,8 @@ class Launcher(ABC):
         """Make the starters of the kernels."""
 
     @abstractmethod
-    def start(
-        self,
-        grid: tuple[int, int],
-        lane: Lane,
-        window: Window,
-        cell: CellBlock,
-        mask: Any,
-        tell: Tell | None = None,
-        portions: int | None = None,
-    ) -> Any:
-        """Start the kernel on a window; see :meth:`nbnumba.render.gpu.state.DeviceState.start`."""
+    def start(self, job: Job) -> Any:
+        """Start the kernel on a window, without waiting for it; returns the band on the device, (rows, columns)."""
 
     def grid(self, window: Window) -> tuple[int, int]:
         """Blocks along f and s."""
@@ -105,9 +131,9 @@ class Launcher(ABC):
         steps = (window[1] - window[0]) * (window[3] - window[2]) * self.inputs.steps_per_pixel
         return steps > self.kernel.cost.long_launch
 
-    def _words(self, lane: Lane, window: Window) -> tuple[Any, Any]:
+    def _words(self, job: Job) -> tuple[Any, Any]:
         """The words by which host and kernel speak to each other, empty ones where it is not worth it."""
-        return (lane.halt, lane.done) if self.is_long(window) else (self._silence, self._silence)
+        return (job.lane.halt, job.lane.done) if self.is_long(job.window) else (self._silence, self._silence)
 
     def again(self, lane: Lane, tell: Tell | None = None) -> bool:
         """Whether a window that is done had too little memory, and is rendered again."""
@@ -147,20 +173,11 @@ class GeneralLauncher(Launcher):
         )
         self.starter = Starter(kernel, threads_of(self.kernel.name))
 
-    def start(
-        self,
-        grid: tuple[int, int],
-        lane: Lane,
-        window: Window,
-        cell: CellBlock,
-        mask: Any,
-        tell: Tell | None = None,
-        portions: int | None = None,
-    ) -> Any:
+    def start(self, job: Job) -> Any:
         """Start the kernel on a window, without waiting for it; returns the band, (rows, columns)."""
-        x, band = self.inputs, lane.band((window[1] - window[0], window[3] - window[2]))
-        blocks = (x.panel, x.crystal, cell, x.beam, self.sources, self.cells, self.table)
-        self.starter(grid, lane.stream, band, window, *blocks, mask, self.last, *self._words(lane, window))
+        x, lane, band = self.inputs, job.lane, job.lane.band(job.shape)
+        blocks = (x.panel, x.crystal, job.cell, x.beam, self.sources, self.cells, self.table)
+        self.starter(job.grid, lane.stream, band, job.window, *blocks, job.mask, self.last, *self._words(job))
         return band
 
     def first_fallen(self) -> int:
@@ -191,28 +208,19 @@ class FastLauncher(Launcher):
         steps = x.panel.layers * x.panel.oversample**2
         return portions_of(across * down, steps, len(x.sources) * len(x.cells), self.device.processors)
 
-    def start(
-        self,
-        grid: tuple[int, int],
-        lane: Lane,
-        window: Window,
-        cell: CellBlock,
-        mask: Any,
-        tell: Tell | None = None,
-        portions: int | None = None,
-    ) -> Any:
+    def start(self, job: Job) -> Any:
         """Start the kernel on a window, without waiting for it; returns the band, (rows, columns)."""
-        x, band = self.inputs, lane.band((window[1] - window[0], window[3] - window[2]))
-        blocks = (x.panel, x.crystal, cell, x.beam, self.sources, self.cells, self.table)
-        rest = (window, *blocks, mask, self.units, self.chapter, *self._words(lane, window))
-        portions = self.portions(window) if portions is None else portions
+        x, lane, band = self.inputs, job.lane, job.lane.band(job.shape)
+        blocks = (x.panel, x.crystal, job.cell, x.beam, self.sources, self.cells, self.table)
+        rest = (job.window, *blocks, job.mask, self.units, self.chapter, *self._words(job))
+        portions = self.portions(job.window) if job.portions is None else job.portions
         if portions == 1:
-            self.starter(grid, lane.stream, band, *rest)
+            self.starter(job.grid, lane.stream, band, *rest)
             return band
         sums = lane.sums((portions, *band.shape))
-        self.splitting((*grid, portions), lane.stream, sums, *rest)
-        end = (window, x.panel, x.crystal, x.beam, self.sources, mask, sums)
-        self.ending(find_grid(GENERAL.name, window), lane.stream, band, *end)
+        self.splitting((*job.grid, portions), lane.stream, sums, *rest)
+        end = (job.window, x.panel, x.crystal, x.beam, self.sources, job.mask, sums)
+        self.ending(find_grid(GENERAL.name, job.window), lane.stream, band, *end)
         return band
 
 
@@ -235,20 +243,11 @@ class SpotsLauncher(Launcher):
     def _kernels(self) -> None:
         """The painter has them."""
 
-    def start(
-        self,
-        grid: tuple[int, int],
-        lane: Lane,
-        window: Window,
-        cell: CellBlock,
-        mask: Any,
-        tell: Tell | None = None,
-        portions: int | None = None,
-    ) -> Any:
+    def start(self, job: Job) -> Any:
         """Start the kernels on a window, waiting for all but their end if there are batches; returns the band."""
         assert self.painter is not None
-        band = lane.band((self.stills, window[1] - window[0], window[3] - window[2]))
-        self.painter.render(grid, lane, band, cell, mask, window, tell)
+        band = job.lane.band((self.stills, *job.shape))
+        self.painter.render(job.grid, job.lane, band, job.cell, job.mask, job.window, job.tell)
         return band
 
     def again(self, lane: Lane, tell: Tell | None = None) -> bool:

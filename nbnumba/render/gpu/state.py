@@ -19,7 +19,7 @@ import numpy as np
 from nbnumba.kernels.formulas.blocks import CellBlock
 from nbnumba.kernels.jit.cuda import cuda, is_done
 from nbnumba.render.devices import Device
-from nbnumba.render.gpu.launchers import Tell, Window, make_launcher
+from nbnumba.render.gpu.launchers import Job, Tell, Window, make_launcher
 from nbnumba.render.gpu.memory import Lane, lanes_of, release, stay_current
 from nbnumba.render.gpu.targets import Target
 from nbnumba.render.inputs import KernelInputs
@@ -102,7 +102,7 @@ class DeviceState:
         ``tell`` is called with the share that is done, by kernels that know of one. ``portions``: instead of those of the
         launcher. Returns the band on the device, (rows, columns), of ``spots`` (stills, rows, columns).
         """
-        return self.launcher.start(grid, lane, window, cell, mask, tell, portions)
+        return self.launcher.start(Job(grid, lane, window, cell, mask, tell, portions))
 
     def first_fallen(self) -> int:
         """Number of the first pixel in which interpolation ended; :data:`NEVER` if there is none."""
