@@ -110,6 +110,7 @@ def kernel_of(kernel: str, *variant: int) -> tuple[Any, int]:
     """A kernel and the threads of its blocks."""
     from nbnumba.kernels.gpu import close as gpu_close
     from nbnumba.kernels.gpu import spots as gpu_spots
+    from nbnumba.kernels.gpu import spots_lists
     from nbnumba.kernels.gpu import table as gpu
 
     if kernel == "end":
@@ -117,9 +118,9 @@ def kernel_of(kernel: str, *variant: int) -> tuple[Any, int]:
     if kernel not in SPOTS:
         return gpu.find_kernel(kernel, *variant), gpu.threads_of(kernel)
     alone = {
-        "find": (gpu_spots.find_spots, gpu_spots.FINDERS),
-        "place": (gpu_spots.place_tiles, gpu_spots.PLACERS),
-        "fill": (gpu_spots.fill_lists, gpu_spots.FINDERS),
+        "find": (spots_lists.find_spots, spots_lists.FINDERS),
+        "place": (spots_lists.place_tiles, spots_lists.PLACERS),
+        "fill": (spots_lists.fill_lists, spots_lists.FINDERS),
         "close": (gpu_spots.close_pixels, gpu_spots.PAINTERS),
     }
     if kernel in alone:

@@ -264,14 +264,14 @@ def _sort(n: int) -> tuple[np.ndarray, np.ndarray]:
 
 def _place(n: int) -> dict[str, np.ndarray]:
     """What is placed with room enough, with too short a list, and with too few rows for a thread; what the counts become."""
-    from nbnumba.kernels.gpu import spots as gpu_spots
+    from nbnumba.kernels.gpu import spots_lists
 
     counts = np.random.default_rng(n).integers(0, 9, n).astype(np.int32)
     places, words, left = np.full((3, n + 1), -1, np.int32), np.zeros((3, 2), np.int64), []
     total = int(counts.sum())
     for i, (most, capacity) in enumerate(((9, total), (9, total - 1), (11, total))):
         tallies = np.append(counts, np.int32(most))
-        gpu_spots.place_tiles[1, gpu_spots.PLACERS](places[i], tallies, words[i], 10, capacity)
+        spots_lists.place_tiles[1, spots_lists.PLACERS](places[i], tallies, words[i], 10, capacity)
         left.append(tallies)
     return {f"counts {n}": counts, f"places {n}": places, f"words {n}": words, f"left {n}": np.array(left)}
 

@@ -40,7 +40,7 @@ class Lane:
     done : (1,) int32
         In memory of the host that the device sees: the number of a block that is done.
     needed : (2,) int64
-        The same, of compact spots: the rows and numbers that their lists take, ``kernels.gpu.spots.MOST`` and ``TOTAL``.
+        The same, of compact spots: the rows and numbers that their lists take, ``kernels.gpu.spots_lists.MOST`` and ``TOTAL``.
     """
 
     def __init__(self) -> None:

@@ -24,8 +24,8 @@ from nbnumba.errors import DeviceError
 from nbnumba.kernels.formulas.blocks import CellBlock, PanelBlock
 from nbnumba.kernels.formulas.lattice import spot_metric
 from nbnumba.kernels.formulas.spots_shell import prepare_shell, viewing_cone
-from nbnumba.kernels.gpu import spots as gpu_spots
-from nbnumba.kernels.gpu.spots import MOST, TOTAL
+from nbnumba.kernels.gpu.spots import PAINTERS, close_pixels, paint_kernel
+from nbnumba.kernels.gpu.spots_lists import FINDERS, MOST, PLACERS, TOTAL, fill_lists, find_spots, place_tiles
 from nbnumba.kernels.jit.cuda import cuda
 from nbnumba.render.devices import Device
 from nbnumba.render.gpu.launch import Starter
@@ -168,11 +168,11 @@ class SpotsPainter:
         self._last: WeakKeyDictionary[Lane, Batch] = WeakKeyDictionary()
         self.update(inputs, sources, cells, table)
         self.variant = (int(inputs.beam.per_term), int(inputs.panel.layers * inputs.panel.oversample**2 == 1))
-        self.paint = Starter(gpu_spots.paint_kernel(*self.variant), gpu_spots.PAINTERS)
-        self.find = Starter(gpu_spots.find_spots, gpu_spots.FINDERS)
-        self.place = Starter(gpu_spots.place_tiles, gpu_spots.PLACERS)
-        self.fill = Starter(gpu_spots.fill_lists, gpu_spots.FINDERS)
-        self.close = Starter(gpu_spots.close_pixels, gpu_spots.PAINTERS)
+        self.paint = Starter(paint_kernel(*self.variant), PAINTERS)
+        self.find = Starter(find_spots, FINDERS)
+        self.place = Starter(place_tiles, PLACERS)
+        self.fill = Starter(fill_lists, FINDERS)
+        self.close = Starter(close_pixels, PAINTERS)
 
     def update(self, inputs: KernelInputs, sources: Any, cells: Any, table: Any) -> None:
         """Take other inputs that the same compiled kernels render; arguments as those of the class."""
@@ -262,7 +262,7 @@ class SpotsPainter:
         n = max(min(SLOTS // (parts * room), self.limit, n_pairs - first), 1 if n_pairs else 0)
         capacity = max(ENTRIES, self.capacity)
         stream, lists, n_tiles, n_threads = lane.stream, self.lists, math.prod(grid), n * parts
-        blocks = (max(1, -(-n_threads // gpu_spots.FINDERS)),)
+        blocks = (max(1, -(-n_threads // FINDERS)),)
         rows = max(LEAST, 1 << (max(n_threads * room, 1) - 1).bit_length())
         found, counts = lists.take("found", (rows, 8), np.int32), lists.take("counts", (rows,), np.int32)
         places, numbers = lists.take("places", (n_tiles + 1,), np.int32), lists.take("lists", (capacity,), np.int32)
