@@ -49,7 +49,7 @@ def save_comparison(
     Raises
     ------
     FileError
-        It cannot be written.
+        The file cannot be written.
     """
     from matplotlib.figure import Figure
 

@@ -24,7 +24,7 @@ def save_contact_sheet(path: Path, pictures: np.ndarray, numbers: np.ndarray, ti
     Raises
     ------
     FileError
-        It cannot be written.
+        The file cannot be written.
     """
     from matplotlib.figure import Figure  # slow to load
 

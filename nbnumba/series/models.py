@@ -31,7 +31,7 @@ def write_models(path: Path, series: Series, experiments: Iterator[tuple[int, Ex
     Raises
     ------
     FileError
-        It cannot be written.
+        The file cannot be written.
     """
     content = experiment_list(series, experiments)
     with atomic_write(path) as handle:

@@ -360,7 +360,7 @@ def read_truth(path: Path | str) -> dict[str, dict[str, np.ndarray]]:
     Raises
     ------
     FileError
-        It cannot be read.
+        The file cannot be read.
     """
     import h5py
 
