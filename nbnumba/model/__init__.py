@@ -1,1 +1,1 @@
-"""What is simulated: the configuration that users write, and what follows from it before a pixel is computed."""
+"""Configuration of a simulation, and its resolution into an experiment: every value known before a pixel is computed."""

@@ -21,7 +21,7 @@ SATURATION_16 = 65535
 
 @dataclass(frozen=True, kw_only=True)
 class Readout(Checked):
-    """How photons become counts. As it stands by default, every photon is one count.
+    """How photons become counts. By default every photon is one count.
 
     Attributes
     ----------
@@ -62,7 +62,7 @@ class Readout(Checked):
 
     @property
     def is_ideal(self) -> bool:
-        """Whether the counts are the photons, and the reference's noise says all."""
+        """Whether counts equal photons, so that the reference's noise is all there is."""
         noisy = self.read_noise or self.flicker_percent or self.calibration_percent
         return not noisy and self.gain == 1 and self.saturation is None and not self.psf_fwhm_um
 
@@ -74,7 +74,7 @@ class Readout(Checked):
 
 @dataclass(frozen=True, kw_only=True)
 class Outputs(Readout):
-    """The files of a run, whose names are the reference's unless given, and how its detector reads out.
+    """Output files of a run, with the reference's names unless given, and the readout of its detector.
 
     Attributes
     ----------
@@ -83,13 +83,13 @@ class Outputs(Readout):
     pgmfile, noisefile : Path or None
         8-bit greymap; photon counts with noise as SMV. None: not written.
     scale, pgmscale : float
-        What the image is multiplied by in ``intfile`` and ``pgmfile``; not above 0: chosen from the image.
+        Factors on the image in ``intfile`` and ``pgmfile``; 0 or below: chosen from the image.
     adc_offset : float
         Counts added to every pixel of the SMV files.
     seed : int or None
         Seed of the noise; None: from the time.
     preview : Path or None
-        A picture for the eye (PNG).
+        Picture with resolution rings (PNG).
     json : Path or None
         All facts of the run.
     rng : str
@@ -100,7 +100,7 @@ class Outputs(Readout):
     cbf, nexus, npy : Path or None
         Counts without the offset as miniCBF, NXmx (HDF5) and NumPy array: with noise where there is a ``noisefile``.
     truth : Path or None
-        What made each pixel (HDF5): indices, wavelength, Bragg light and background apart, list of spots.
+        Origin of each pixel (HDF5): indices, wavelength, Bragg photons and background separately, list of spots.
     """
 
     floatfile: Path = Path("floatimage.bin")
@@ -129,7 +129,7 @@ class Outputs(Readout):
         super()._validate()
         self._not_negative("seed")
         if self.preview is not None and self.preview.suffix.lower() in _OTHER_PICTURES:
-            raise ConfigError(f"outputs.preview is a PNG file and must be called so, got {self.preview}")
+            raise ConfigError(f"outputs.preview is a PNG file: its name must end in .png, got {self.preview}")
         taken: dict[str, str] = {}
         for key in _FILES:
             path = getattr(self, key)

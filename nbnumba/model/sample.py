@@ -1,4 +1,4 @@
-"""The sample: the crystal, its structure factors, and what else is in the beam."""
+"""The sample: the crystal, its structure factors, and other material in the beam."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from nbnumba.model.instrument import Vector
 
 Shape = Literal["square", "round", "gauss", "tophat"]
 
-#: Unit cells along an axis: a crystal of kilometres.
+#: Most unit cells along an axis: a crystal of kilometres.
 MOST_CELLS = 10**12
-#: Lengths (Å) of a cell's edges.
+#: Shortest and longest edge of a cell (Å).
 SHORTEST_EDGE, LONGEST_EDGE = 1e-3, 1e6
 
 
@@ -86,15 +86,15 @@ class Crystal(Checked):
 
 @dataclass(frozen=True, kw_only=True)
 class StructureFactors(Checked):
-    """Where F_cell comes from.
+    """Origin of F_cell: a list of reflections, an atomic model, an earlier run's dump, or one value for all.
 
     Attributes
     ----------
     hkl : Path or None
-        Text file, h k l F per line, for the whole P1 sphere; or MTZ or structure-factor mmCIF, known by their content
-        and expanded to P1 by the file's space group.
+        Text file, h k l F per line, for the whole P1 sphere; or MTZ or structure-factor mmCIF, recognized by content and
+        expanded to P1 by the file's space group.
     hkl_label : str or None
-        Column of an MTZ or mmCIF file: its label, or its type (G, F, K, J); None: the best one.
+        Column of an MTZ or mmCIF file: its label, or its type (G, F, K, J); None: the first of these types.
     model : Path or None
         Atomic model (mmCIF or PDB) that F is calculated from, to ``model_dmin_A``; instead of ``hkl``.
     model_dmin_A : float or None
@@ -134,12 +134,12 @@ class StructureFactors(Checked):
 
 @dataclass(frozen=True, kw_only=True)
 class Background(Checked):
-    """What is in the beam beside the crystal.
+    """Material in the beam besides the crystal.
 
     Attributes
     ----------
     water_um : float
-        The reference's water: edge of a cube of it, scattering alike in all directions.
+        The reference's water: edge of a cube, which scatters equally in all directions.
     thickness_mm : float
         Amorphous material along the beam, as wide as the beam (``nbnumba.render.background``).
     stol : Path or None

@@ -29,7 +29,7 @@ class FhklGrid:
     n_reflections : int
         Reflections in the text file, or indices in the box of a dump.
     default_F : float
-        F outside the box and, where it comes from a text file, of its holes.
+        F outside the box, and of its holes where the box comes from a text file.
     source : str
         File it was read from.
     """
@@ -56,13 +56,13 @@ def build_grid(indices: np.ndarray, F: np.ndarray, default_F: float, source: str
     Raises
     ------
     ResourceError
-        The box does not fit in memory, as one stray index can cause.
+        The box does not fit in memory; one wrong index can be the cause.
     """
     mins, maxs = indices.min(axis=0), indices.max(axis=0)
     shape = tuple(int(high) - int(low) + 1 for low, high in zip(mins, maxs, strict=True))
     limits = ", ".join(f"{name} {low} to {high}" for name, low, high in zip("hkl", mins, maxs, strict=True))
     what = f"the box of structure factors{f' of {source}' if source else ''} ({limits})"
-    memory.require(8 * math.prod(shape), what, "look for an index that is a slip")
+    memory.require(8 * math.prod(shape), what, "check the list for a wrong index")
     grid = np.full(shape, default_F, dtype=np.float64)
     h, k, l = (indices - mins).T
     grid[h, k, l] = F
@@ -77,14 +77,14 @@ def resolve_structure_factors(config: StructureFactors) -> tuple[FhklGrid | None
     grid : FhklGrid or None
         None: every reflection has ``default_F``.
     notes : list of str
-        What the user may not expect, one sentence each.
+        One sentence for each choice that the user may not expect.
 
     Raises
     ------
     FileError
         A file cannot be read.
     ConfigError
-        There is nothing to take F from.
+        Neither a file nor ``default_F`` gives F.
     ResourceError
         The box does not fit in memory.
     """
@@ -133,7 +133,7 @@ def _from_model(config: StructureFactors) -> tuple[FhklGrid, list[str]]:
 
 
 def _extinguish(box: FhklGrid, spacegroup: Any) -> None:
-    """Zero for what the space group extinguishes and the file does not list: default_F is not for these."""
+    """Set systematic absences that the file does not list to 0, instead of ``default_F``."""
     if box.default_F == 0:
         return
     from nbnumba.io.reflections import absent
@@ -146,7 +146,7 @@ def _extinguish(box: FhklGrid, spacegroup: Any) -> None:
 
 def content_kind(path: Path) -> str:
     """``text`` for a list of h k l F; else the format that gemmi reads, which is loaded only then."""
-    # a pipe can be read only once, and nothing but text comes through one; what cannot be read is said by the reader
+    # a pipe can be read only once and is taken for text; the reader reports a file that cannot be read
     if not os.path.isfile(path) or not os.access(path, os.R_OK):
         return "text"
     with open(path, "rb") as handle:
