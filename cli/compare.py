@@ -14,7 +14,7 @@ from nbnumba.cli.against import run_both
 from nbnumba.cli.compare_flags import CompareOptions
 from nbnumba.cli.run import write_json
 from nbnumba.errors import ConfigError, FileError, UsageError
-from nbnumba.inspect.compare import BARE_SUFFIXES, Bars, Comparison, compare_images, read_image
+from nbnumba.inspect.compare import BARE_SUFFIXES, Comparison, Limits, compare_images, read_image
 from nbnumba.inspect.compare_picture import save_comparison, summary_rows
 from nbnumba.io.files import cause, together
 
@@ -32,7 +32,7 @@ class Pair:
 
 
 def compare_files(a: Path, b: Path, options: CompareOptions) -> bool:
-    """Compare two files; returns whether they are the same within the bars.
+    """Compare two files; returns whether they are the same within the limits.
 
     Raises
     ------
@@ -106,7 +106,7 @@ def _report(pair: Pair, options: CompareOptions, extra: dict | None = None) -> b
         rtol=options.rtol,
         atol=options.atol,
         radius=options.radius,
-        bars=Bars(options.min_correlation, _bounds(options.sum_ratio), options.max_rel),
+        limits=Limits(options.min_correlation, _bounds(options.sum_ratio), options.max_rel),
     )
     _print(pair, comparison)
     _make_folder(options.out)

@@ -1,4 +1,4 @@
-"""Refuse what cannot fit in memory before it is allocated."""
+"""Check, before an allocation, that it fits in memory."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from nbnumba.errors import ResourceError
 
 
 def available_bytes() -> int:
-    """Memory that a process may still take, as far as the system tells; a limit set with ``ulimit -v`` counts."""
+    """Memory (bytes) that this process can still allocate, as the system reports it, within ``ulimit -v``."""
     amounts = []
     try:
         with open("/proc/meminfo") as meminfo:

@@ -1,7 +1,7 @@
 """A data set as a list of shots: a rotation series, or stills of many crystals.
 
-A :class:`Series` is a recipe. Shot ``n`` follows from it alone, so that shots can be made in any order, by any process
-or machine, and again: seeds are derived from the series' seed and the shot's number.
+A :class:`Series` is a recipe. Shot ``n`` depends on nothing else, so that shots can be made in any order, by any process
+or machine, and be repeated: seeds are derived from the series' seed and the shot's number.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ from nbnumba.series.variation import Variation, stream, vary
 Kind = Literal["rotation", "stills"]
 Orientations = Literal["random", "fixed"]
 
-#: Seeds that the reference's generator tells apart.
+#: Number of different seeds of the reference's generator.
 SEEDS = 2**31 - 2
 NOWHERE = Path(os.devnull)
-#: Fields of the outputs in the order in which one is taken for *the* image of a shot.
+#: Fields of the outputs; the first one that is written is the main image of a shot.
 _IMAGES = ("noisefile", "cbf", "nexus", "intfile")
 
 
 def series_outputs(**given: object) -> Outputs:
-    """What a series writes unless told otherwise: one image with noise for each shot, a count for each photon."""
+    """Default outputs of a series, changed by ``given``: one image with noise for each shot, one count per photon."""
     kept: dict[str, object] = {
         "floatfile": NOWHERE,
         "intfile": NOWHERE,
@@ -69,7 +69,7 @@ class Shot(Checked):
         return (main, *(path for path in paths if path != main))
 
     def outputs_in(self, folder: Path) -> Outputs:
-        """Outputs with their folder."""
+        """Outputs with ``folder`` in front of each file name."""
         return _renamed(self.outputs, lambda path: folder / path)
 
 
@@ -80,19 +80,19 @@ class Series(Checked):
     Attributes
     ----------
     simulation : Simulation
-        What all shots share; a rotation series starts at its ``scan.phi_deg`` and turns by ``scan.osc_deg`` an image.
+        Simulation of all shots; a rotation series starts at its ``scan.phi_deg`` and turns by ``scan.osc_deg`` an image.
     images : int
         Number of shots.
     kind : {"rotation", "stills"}
-        Stills have an orientation, a mosaic block and a draw of ``variations`` each.
+        Each still has an orientation, mosaic blocks and values drawn from ``variations`` of its own.
     orientations : {"random", "fixed"}
-        Of stills: uniform over all rotations, or the simulation's own.
+        Orientations of stills: uniform over all rotations, or the simulation's.
     variations : tuple of Variation
         Fields that differ from shot to shot (:mod:`nbnumba.series.variation`).
     outputs : Outputs
         Names get the number of the shot: ``lysozyme.img`` becomes ``lysozyme_0001.img``.
     seed : int
-        Everything random follows from it.
+        Seed of all random numbers of the series.
     device, precision : str
         As :func:`nbnumba.render.simulate.simulate` takes them.
     """
@@ -120,7 +120,7 @@ class Series(Checked):
         Raises
         ------
         ConfigError
-            There is no such number, or a value drawn for it is refused by the configuration.
+            There is no such number, or a value drawn for it is not allowed.
         """
         if not 1 <= number <= self.images:
             raise ConfigError(f"the series has shots 1 to {self.images}, got {number}")
@@ -147,19 +147,19 @@ class Series(Checked):
 
     @property
     def template(self) -> str:
-        """Name of the images with ``#`` for digits, as data processing programs take it; of NXmx that of the master."""
+        """Name of the images with ``#`` for digits, as data processing programs read it; for NXmx that of the master."""
         if self.has_master:
             return main_image(self.outputs).name
         return numbered(main_image(self.outputs).name, "#" * max(4, len(str(self.images))))
 
     @property
     def has_master(self) -> bool:
-        """Whether data processing reads one NXmx file that shows all images."""
+        """Whether the series has one NXmx file that presents all images."""
         return self.kind == "rotation" and main_image(self.outputs) == self.outputs.nexus
 
     @property
     def name(self) -> str:
-        """What the files of the whole series are called: the image's name without its ending."""
+        """Stem of the files of the whole series: the image's name without its ending."""
         return _split(main_image(self.outputs).name)[0]
 
 
