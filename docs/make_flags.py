@@ -105,9 +105,9 @@ def make_text() -> str:
 
 
 def _bench() -> list[str]:
-    from nbnumba.cli.bench_flags import OWN
+    from nbnumba.cli.bench_flags import BENCH_OPTIONS
 
-    rows = [(f"nbnumba bench {row.name} {row.metavar}".rstrip(), row.help, row.default) for row in OWN]
+    rows = [(f"nbnumba bench {row.name} {row.metavar}".rstrip(), row.help, row.default) for row in BENCH_OPTIONS]
     return [
         BENCH,
         "| option | meaning | default |",

@@ -123,7 +123,7 @@ def make_text() -> str:
     """The whole page, with a line end."""
     from nbnumba.cli.flag_table import FLAGS
 
-    flags = [flag for flag in FLAGS if not flag.own]
+    flags = [flag for flag in FLAGS if not flag.is_extension]
     lines = [HEAD.rstrip("\n")]
     for panel in dict.fromkeys(flag.panel for flag in flags):
         members = [flag for flag in flags if flag.panel == panel]

@@ -200,7 +200,7 @@ def test_arrays_that_are_no_image(tmp_path: Path, image: np.ndarray) -> None:
         (["--against", "x"], 2, "needs flags to run with"),
         (["--against", "--", "-N", "3"], 2, "set NB_C_BIN"),
         (["--", "-N", "3"], 2, "set NB_C_BIN"),
-        (["--against", "no-such-program", "--", "-N", "3"], 1, "is no program that can be run"),
+        (["--against", "no-such-program", "--", "-N", "3"], 1, "cannot be run"),
     ],
 )
 def test_wrong_usage(tmp_path, image, capsys, monkeypatch, words, code, message) -> None:

@@ -16,7 +16,7 @@ import pytest
 import nbnumba
 from nbnumba.cli.flag_table import TABLE
 from nbnumba.cli.main import main
-from nbnumba.cli.series_flags import OWN as SERIES_OPTIONS
+from nbnumba.cli.series_flags import SERIES_OPTIONS
 from nbnumba.model.config import Background, Beam, Crystal, Detector, Sampling, Scan, Simulation, StructureFactors
 from nbnumba.model.conventions import CONVENTIONS
 from nbnumba.model.experiment import resolve
@@ -72,7 +72,7 @@ def test_made_pages_are_in_step(name: str) -> None:
 
 def test_moving_names_every_flag_of_the_reference_once() -> None:
     differs = script("make_moving").DIFFERS
-    flags = [flag.name for flag in TABLE.flags if not flag.own]
+    flags = [flag.name for flag in TABLE.flags if not flag.is_extension]
     assert differs.keys() <= set(flags)
     _, _, by_flag = read("moving.md").partition("\n## Flag by flag")
     rows = re.findall(r"(?m)^\| `(-[^`]+)` \|", by_flag)

@@ -45,7 +45,7 @@ def test_other_files_in_the_folder_are_no_hindrance(tmp_path: Path) -> None:
 
 def test_two_names_for_the_images_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([*FLAGS, "--out", str(tmp_path / "a"), "--name", "lyso", "--npy", "still.npy"]) == 2
-    assert "--name and --npy both say what the images are called" in capsys.readouterr().err
+    assert "--name and --npy both name the images" in capsys.readouterr().err
 
 
 def test_no_note_is_about_an_image_that_goes_nowhere(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
