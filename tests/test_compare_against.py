@@ -105,7 +105,7 @@ def test_against_a_file_that_is_no_program(clean: Path) -> None:
     program.chmod(0o755)
     with pytest.raises(FileError, match="cannot run"):
         run_both(str(program), FLAGS)
-    with pytest.raises(ConfigError, match="no program"):
+    with pytest.raises(ConfigError, match="cannot be run"):
         run_both(str(clean), FLAGS)
 
 
