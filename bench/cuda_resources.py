@@ -1,9 +1,9 @@
 """Resources of each CUDA kernel on each architecture, without a GPU: ``python -m bench.cuda_resources [-o FILE.json]``.
 
-Compiles the kernels to PTX and to machine code and prints registers, stack, spills, shared memory, occupancy, and of the
-inner loop the instructions per step and pixel, the conversions for two steps and the float64 instructions. ``--linked`` uses
-the linker of a run instead, which optimizes again. Needs ``nbnumba[cuda]`` or ``nbnumba[cuda-mlir]`` (``--package``) and the
-packages nvidia-cuda-nvcc (ptxas) and nvidia-cuda-nvdisasm.
+Compiles the kernels to PTX and to machine code and prints registers, stack, spills, shared memory, occupancy, and of
+the inner loop the instructions per step and pixel, the conversions for two steps and the float64 instructions.
+``--linked`` uses the linker of a run instead, which optimizes again. Needs ``nbnumba[cuda]`` or ``nbnumba[cuda-mlir]``
+(``--package``) and the packages nvidia-cuda-nvcc (ptxas) and nvidia-cuda-nvdisasm.
 """
 
 from __future__ import annotations

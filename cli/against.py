@@ -53,7 +53,7 @@ class BothRuns:
 
     @property
     def passes_phi_0(self) -> bool:
-        """Whether the scan has a step at phi = 0 among others, where the C program keeps the cell of the step before."""
+        """Whether the scan has a step at phi = 0 among others: there the C program uses the cell of the step before."""
         phi = self.record["facts"]["phi_list_deg"]
         return len(phi) > 1 and 0.0 in phi
 

@@ -1,4 +1,4 @@
-"""The table of all flags of ``nbnumba run``, continued in ``flag_table_output``: the reference's and nbnumba's extensions.
+"""The table of all flags of ``nbnumba run``, the reference's and the extensions; continued in ``flag_table_output``.
 
 A row gives the name, the field that gets the value, the unit of a number and the help; then what only some flags have.
 """

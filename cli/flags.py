@@ -3,8 +3,8 @@
 The reference finds a flag when its name occurs anywhere in the word, so ``-matrix`` and ``-mat`` mean the same to it.
 Here a flag has one name, further spellings, and stems: beginnings after which any ending is accepted.
 
-Nothing here imports NumPy, so that the help appears at once; the table therefore repeats the defaults as text, and a test
-compares them with the dataclasses of ``nbnumba.model.config``.
+Nothing here imports NumPy, so that the help appears at once; the table therefore repeats the defaults as text, and a
+test compares them with the dataclasses of ``nbnumba.model.config``.
 """
 
 from __future__ import annotations
@@ -82,7 +82,8 @@ class Flag:
         return " ".join(parts)
 
 
-# Constructors of rows. ``dest``, ``also`` and ``stems`` are words in one string; a name with two dashes is an extension.
+# Constructors of rows. ``dest``, ``also`` and ``stems`` are words in one string; a name with two dashes is an
+# extension.
 
 
 def flag(name: str, kind: Kind, dest: str, help: str, *, also: str = "", stems: str = "", **more: Any) -> Flag:

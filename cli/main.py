@@ -58,8 +58,8 @@ def _app(
 _RUN_HELP = (
     "Simulate an image from nanoBragg's flags and write nanoBragg's files.\n\n"
     "A crystal (-mat or -cell) and structure factors (-hkl, -default_F or an earlier Fdump.bin) are needed, all else has "
-    "a default. Flags take one dash or two (-distance 100, --distance 100); options shown with two dashes only are nbnumba's "
-    "extensions. Of flags that contradict one another the last one counts."
+    "a default. Flags take one dash or two (-distance 100, --distance 100); options shown with two dashes are extensions "
+    "of nbnumba. Of flags that contradict one another the last one counts."
 )
 
 
@@ -99,8 +99,8 @@ def _trace(request: TraceRequest) -> None:
 
 _SERIES_HELP = (
     "Make a data set in one command: a rotation series (--images) or stills (--stills), with a table of the truth.\n\n"
-    "All other flags are those of 'nbnumba run'. The same command continues a run that was stopped: it makes the images "
-    "that are missing. See docs/series.md."
+    "All other flags are those of 'nbnumba run'. The same command continues a run that was stopped: it makes the "
+    "missing images. See docs/series.md."
 )
 
 
@@ -122,8 +122,8 @@ def _series(request: SeriesRequest) -> None:
 _COMPARE_HELP = (
     "Compare two images: numbers into metrics.json, a picture into comparison.png; exit code 1 if they differ.\n\n"
     "nbnumba compare A B compares files: SMV, CBF, npy, other formats that fabio reads, and bare floats (.bin).\n\n"
-    "nbnumba compare --against EXECUTABLE -- FLAGS runs another simulator (default: NB_C_BIN) and nbnumba with the same "
-    "flags in clean folders, times both, and compares their images."
+    "nbnumba compare --against EXECUTABLE -- FLAGS runs another simulator (default: NB_C_BIN) and nbnumba with the "
+    "same flags in clean folders, times both, and compares their images."
 )
 
 

@@ -79,7 +79,8 @@ def parse_series(argv: Sequence[str]) -> SeriesRequest:
     Raises
     ------
     UsageError
-        Neither --images nor --stills is given, options contradict one another, or ``nbnumba run`` would refuse the rest.
+        Neither --images nor --stills is given, options contradict one another, or ``nbnumba run`` would refuse the
+        rest.
     """
     words, rest = list(argv), []
     given: dict[str, str] = {}

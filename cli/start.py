@@ -1,7 +1,7 @@
 """Start of the process: prepare signals and standard streams before large modules are imported.
 
-Before the command's handlers are set (:mod:`nbnumba.cli.interrupt`), and after they are removed, Ctrl-C ends the process
-at once, without a traceback.
+Before the command's handlers are set (:mod:`nbnumba.cli.interrupt`), and after they are removed, Ctrl-C ends the
+process at once, without a traceback.
 """
 
 from __future__ import annotations
@@ -45,7 +45,8 @@ def prepare() -> None:
 def flush_output() -> OSError | None:
     """Flush stdout; returns the error, if there is one.
 
-    After an error stdout is redirected to the null device: the interpreter would flush it again at its end, and complain.
+    After an error stdout is redirected to the null device: the interpreter would flush it again at its end, and
+    complain.
     """
     try:
         sys.stdout.flush()

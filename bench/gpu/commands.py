@@ -47,7 +47,8 @@ def timed() -> dict[str, str]:
 class Subject:
     """A command that uses a given kernel.
 
-    ``launches``: kernel launches for an image; ``long``: flags that make it take some ten seconds, without large tables.
+    ``launches``: kernel launches for an image; ``long``: flags that make it take some ten seconds, without large
+    tables.
     """
 
     flags: str

@@ -22,7 +22,7 @@ from nbnumba.io.smv import read_smv
 
 #: Largest remaining difference, relative to B, for a change of A to count as the explanation of the difference.
 EXPLAINED = 1e-3
-#: Largest shift that is tried, in pixels each way, and side (pixels) of the square around the brightest pixel used for it.
+#: Largest shift that is tried, in pixels each way, and side (pixels) of the square around the brightest pixel.
 MAX_SHIFT, SHIFT_WINDOW = 5, 256
 #: Endings of files that hold float32 pixels and nothing else.
 BARE_SUFFIXES = (".bin", ".raw", ".float")
@@ -215,8 +215,8 @@ def _best_guess(x: np.ndarray, y: np.ndarray, size: float) -> str:
 def read_image(path: Path, shape: tuple[int, int] | None = None) -> np.ndarray:
     """Read an image (slow, fast); the format is recognized by the ending and the content.
 
-    ``.npy`` by its ending; ``.bin``, ``.raw`` and ``.float``, which have no header, as little-endian float32 of ``shape``;
-    all others (SMV, CBF, PGM, and TIFF and more through fabio) by their first bytes.
+    ``.npy`` by its ending; ``.bin``, ``.raw`` and ``.float``, which have no header, as little-endian float32 of
+    ``shape``; all others (SMV, CBF, PGM, and TIFF and more through fabio) by their first bytes.
 
     Raises
     ------

@@ -53,9 +53,9 @@ class PixelTrace:
     slow, fast : int
         Indices of the pixel.
     factors : dict
-        Name (``nbnumba.inspect.trace_schema``) to text, number or vector, in the order of computation. Factors of a single
-        term (hkl, F_latt, ...) are those of the first one: first layer, sub-pixel, source that ``-dmin`` leaves, phi step
-        and mosaic domain.
+        Name (``nbnumba.inspect.trace_schema``) to text, number or vector, in the order of computation. Factors of a
+        single term (hkl, F_latt, ...) are those of the first one: first layer, sub-pixel, source that ``-dmin`` leaves,
+        phi step and mosaic domain.
     phi : tuple of dict
         The same ray at every phi step, in the first mosaic domain: phi_tic, phi_deg, h_frac, ...
     terms : dict of list
@@ -87,8 +87,8 @@ def trace(
     experiment : Experiment
     pixels : sequence of (slow, fast)
     device, precision, threads
-        As for :func:`nbnumba.render.simulate.simulate`: they choose the kernel whose pixel is compared with the trace; the
-        trace itself comes from the general kernel in float64.
+        As for :func:`nbnumba.render.simulate.simulate`: they choose the kernel whose pixel is compared with the trace;
+        the trace itself comes from the general kernel in float64.
 
     Raises
     ------
@@ -314,7 +314,7 @@ def _rendered(name: str, value: float, rendered: np.float32, plan: Plan) -> dict
 
 
 def _render_row(inputs: KernelInputs, plan: Plan, shape: tuple[int, int], slow: int) -> np.ndarray:
-    """An image in which only this row is rendered; its bits are those of the whole image, as tiles ignore the region."""
+    """An image in which only this row is rendered, with the bits of the whole image: tiles ignore the region."""
     panel = inputs.panel
     if not panel.s0 <= slow < panel.s1:
         return np.zeros(shape, np.float32)

@@ -1,8 +1,8 @@
 """miniCBF: counts compressed by byte offsets (fabio's compressor) under a header of ``# key value`` lines.
 
 The header convention is GENERIC_MINI, which DIALS keeps for simulated pixel detectors of any size. Such a header holds
-only a distance, a beam centre and an angle; :func:`nbnumba.model.frames.dials_import_words` gives the rest of a geometry
-as options of ``dials.import``.
+only a distance, a beam centre and an angle; :func:`nbnumba.model.frames.dials_import_words` gives the rest of a
+geometry as options of ``dials.import``.
 """
 
 from __future__ import annotations

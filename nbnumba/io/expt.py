@@ -41,7 +41,8 @@ def read_expt(path: Path | str, image: int | None = None, index: int = 0) -> Fil
     Parameters
     ----------
     image : int, optional
-        Number of the image in the scan; by default the first. A scan-varying crystal is evaluated in the image's middle.
+        Number of the image in the scan; by default the first. A scan-varying crystal is evaluated in the image's
+        middle.
     index : int
         Which experiment of the list.
 

@@ -184,7 +184,8 @@ def _discard(temporaries: Iterable[Path]) -> None:
 def _signals_wait() -> Iterator[None]:
     """Defer Ctrl-C and SIGTERM to the end of this block.
 
-    A signal mask is not enough: the system delivers the signal to another thread, and Python runs its handler in this one.
+    A signal mask is not enough: the system delivers the signal to another thread, and Python runs its handler in this
+    one.
     """
     if threading.current_thread() is not threading.main_thread():  # Python runs no handler here
         yield

@@ -71,7 +71,7 @@ class Reflections:
 
 @dataclass(frozen=True, eq=False)
 class _Table:
-    """Reflections as the file lists them; ``types``: name to type of each column; ``column`` returns one by its name."""
+    """Reflections as the file lists them; ``types``: name to type of each column; ``column``: returns one by name."""
 
     path: Path
     what: str

@@ -5,8 +5,8 @@ ends with its semicolon, ``ADC_OFFSET`` records the pedestal, and a header that 
 instead of running into the pixels.
 
 The ``adsc`` flavour is for programs that use the geometry of the header. ``BEAMLINE=fake`` makes DIALS read BEAM_CENTER
-as ADXV's, one pixel off; for the numbers of other conventions that is wrong by centimetres. Without it, and with DENZO's
-beam centre, DIALS (FormatSMVADSC) and others place the image exactly. Numbers have 10 digits there instead of 6.
+as ADXV's, one pixel off; for the numbers of other conventions that is wrong by centimetres. Without it, and with
+DENZO's beam centre, DIALS (FormatSMVADSC) and others place the image exactly. Numbers have 10 digits instead of 6.
 """
 
 from __future__ import annotations
@@ -89,7 +89,8 @@ def read_smv(path: Path | str, header_only: bool = False) -> SmvImage:
     Raises
     ------
     FileError
-        The file cannot be read, is no SMV file, has an impossible header or pixels that are not uint16, or is truncated.
+        The file cannot be read, is no SMV file, has an impossible header or pixels that are not uint16, or is
+        truncated.
     ResourceError
         The image does not fit in memory.
     """

@@ -142,7 +142,7 @@ def _unit(where: str, what: str, values: Numbers) -> np.ndarray:
 
 
 def _horizontal(beam: np.ndarray) -> np.ndarray:
-    """Direction of the E vector where the file gives none: the polarization plane has the normal 0 1 0, XDS' default."""
+    """Direction of the E vector where the file gives none, for XDS' default: the normal of the plane is 0 1 0."""
     side = np.cross((0, 1, 0), beam)
     return side / np.linalg.norm(side) if np.linalg.norm(side) > 1e-6 else np.array([1.0, 0.0, 0.0])
 

@@ -1,1 +1,1 @@
-"""Configuration of a simulation, and its resolution into an experiment: every value known before a pixel is computed."""
+"""Configuration of a simulation, and the experiment: all values that follow from it before a pixel is computed."""

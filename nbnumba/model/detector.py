@@ -201,7 +201,7 @@ def _single_panel(detector: Detector, frame: Frame, pivot: Pivot, notes: list[st
     if close_distance <= 0:
         raise ConfigError(
             f"the detector plane lies {-1000 * close_distance:g} mm behind the crystal as seen along its odet axis: "
-            "reverse -odet_vector, or check -pix0_vector and the detector's rotations"
+            "turn -odet_vector round, or check -pix0_vector and the detector's rotations"
         )
     spot = close_distance / ratio * beam - pix0
     return ResolvedPanel(

@@ -75,7 +75,7 @@ class Experiment:
         return WATER_F**2 * edge**3 * WATER_DENSITY * AVOGADRO / WATER_MW
 
     def facts(self) -> dict[str, Any]:
-        """Values that the reference prints about a run; each key ends with its unit (``_m``, ``_mm``, ``_deg``, ...)."""
+        """Values that the reference prints about a run; keys end with the unit (``_m``, ``_mm``, ``_deg``, ...)."""
         panel, frame = self.panel, self.detector.frame
         crystal, scan, sources, sampling = self.crystal, self.scan, self.sources, self.sampling
         in_detector = [float(frame.beam @ axis) for axis in (panel.fdet, panel.sdet, panel.odet)]
@@ -246,7 +246,7 @@ def _fluence(simulation: Simulation) -> float:
 
 
 def _interpolation(simulation: Simulation, grid: FhklGrid | None) -> tuple[bool, str]:
-    """Whether to interpolate and who chose; the automatic choice uses N as given, even where a size in mm replaces it."""
+    """Whether to interpolate and who chose; the automatic choice uses N as given, even if a size in mm replaces it."""
     wanted = simulation.structure_factors.interpolate
     if wanted is not None:
         return wanted and grid is not None, "user"

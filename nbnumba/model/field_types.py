@@ -1,8 +1,8 @@
 """Convert values, among them NumPy's numbers and lists, to the types that dataclass fields declare, or refuse them.
 
 ``float`` accepts every real number, ``int`` whole ones (``10.0``, ``np.int32(10)``), ``bool`` Python's and NumPy's,
-``Path`` strings and paths, a tuple every sequence of the right length, ``np.ndarray`` whatever NumPy converts to numbers.
-A number is never converted to a bool, nor a bool to a number.
+``Path`` strings and paths, a tuple every sequence of the right length, ``np.ndarray`` whatever NumPy converts to
+numbers. A number is never converted to a bool, nor a bool to a number.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Geometry in the frame that image files use: that of imgCIF, as in DIALS; NeXus turns it by 180 degrees about y.
 
-Each convention of nbnumba has laboratory axes of its own; this module transforms all of them to one frame: z points from
-the crystal to the source, x is the fast axis of the first panel without its part along the beam, and y completes a
+Each convention of nbnumba has laboratory axes of its own; this module transforms all of them to one frame: z points
+from the crystal to the source, x is the fast axis of the first panel without its part along the beam, and y completes a
 right-handed set. The change is a rotation: it keeps the handedness of the image and the sense of the spindle.
 """
 

@@ -91,8 +91,8 @@ class StructureFactors(Checked):
     Attributes
     ----------
     hkl : Path or None
-        Text file, h k l F per line, for the whole P1 sphere; or MTZ or structure-factor mmCIF, recognized by content and
-        expanded to P1 by the file's space group.
+        Text file, h k l F per line, for the whole P1 sphere; or MTZ or structure-factor mmCIF, recognized by content
+        and expanded to P1 by the file's space group.
     hkl_label : str or None
         Column of an MTZ or mmCIF file: its label, or its type (G, F, K, J); None: the first of these types.
     model : Path or None

@@ -1,4 +1,4 @@
-"""The reference's rules for values that are not given: phi steps, divergence and dispersion steps, oversampling, ROI."""
+"""The reference's rules for values that are not given: steps of phi, divergence and dispersion, oversampling, ROI."""
 
 from __future__ import annotations
 
@@ -128,8 +128,8 @@ def resolve_scan(scan: Scan, physics: str) -> tuple[ResolvedScan, list[str]]:
 class ResolvedSampling:
     """Sub-pixels a side, whether the number was chosen automatically, and the region of each panel.
 
-    ``roi``: the reference's inclusive xmin, xmax, ymin, ymax as it prints them; ``slices``: the half-open s0, s1, f0, f1
-    of every panel.
+    ``roi``: the reference's inclusive xmin, xmax, ymin, ymax as it prints them; ``slices``: the half-open s0, s1, f0,
+    f1 of every panel.
     """
 
     oversample: int

@@ -1,8 +1,8 @@
 """The true models of a series for DIALS: an experiment list (``.expt``) in the frame of its images.
 
-A rotation series is one experiment with a scan; each still is an experiment with a crystal of its own. Vectors are in the
-frame of :mod:`nbnumba.model.frames`, so that the file can be compared with the result of ``dials.import``. It expects the
-images in its own folder.
+A rotation series is one experiment with a scan; each still is an experiment with a crystal of its own. Vectors are in
+the frame of :mod:`nbnumba.model.frames`, so that the file can be compared with the result of ``dials.import``. It
+expects the images in its own folder.
 """
 
 from __future__ import annotations

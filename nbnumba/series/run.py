@@ -65,8 +65,8 @@ class SeriesReport:
     Attributes
     ----------
     folder, truth, models, sheet, master : Path
-        Folder of the images, and the files of the whole series; ``sheet`` and ``master`` (NXmx) are None where they were
-        not requested.
+        Folder of the images, and the files of the whole series; ``sheet`` and ``master`` (NXmx) are None where they
+        were not requested.
     images, made : int
         Number of shots in the series, and of those made by this run.
     seconds : float
@@ -283,7 +283,7 @@ def _here(recipe: Recipe, missing: list[int]) -> Iterator[Made]:
 
 
 def _in_pool(recipe: Recipe, missing: list[int], workers: int) -> Iterator[Made]:
-    """Numbers of the shots in the order in which they finish; a worker that dies is replaced, its shots are repeated."""
+    """Numbers of the shots in the order in which they finish; workers that die are replaced, and shots repeated."""
     if recipe.threads is None:
         recipe = replace(recipe, threads=max(1, usable_cores() // workers))
     left, deaths = dict.fromkeys(missing), 0

@@ -1,7 +1,7 @@
 """A data set as a list of shots: a rotation series, or stills of many crystals.
 
-A :class:`Series` is a recipe. Shot ``n`` depends on nothing else, so that shots can be made in any order, by any process
-or machine, and be repeated: seeds are derived from the series' seed and the shot's number.
+A :class:`Series` is a recipe. Shot ``n`` depends on nothing else, so that shots can be made in any order, by any
+process or machine, and be repeated: seeds are derived from the series' seed and the shot's number.
 """
 
 from __future__ import annotations
@@ -80,7 +80,8 @@ class Series(Checked):
     Attributes
     ----------
     simulation : Simulation
-        Simulation of all shots; a rotation series starts at its ``scan.phi_deg`` and turns by ``scan.osc_deg`` an image.
+        Simulation of all shots; a rotation series starts at its ``scan.phi_deg`` and turns by ``scan.osc_deg`` an
+        image.
     images : int
         Number of shots.
     kind : {"rotation", "stills"}
@@ -147,7 +148,7 @@ class Series(Checked):
 
     @property
     def template(self) -> str:
-        """Name of the images with ``#`` for digits, as data processing programs read it; for NXmx that of the master."""
+        """Name of the images with ``#`` for digits, for data processing programs; for NXmx that of the master."""
         if self.has_master:
             return main_image(self.outputs).name
         return numbered(main_image(self.outputs).name, "#" * max(4, len(str(self.images))))

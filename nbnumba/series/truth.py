@@ -1,9 +1,9 @@
 """The truth of a series: one HDF5 file with every shot's crystal, and every spot's indices and photons.
 
 The photons of a pixel are assigned to the reflection nearest to the pixel's middle. Where h, k or l changes during the
-exposure by more than a quarter, several orientations and wavelengths are tried and the nearest reflection of all is used.
-The photons of a spot are the sum over its pixels in this panel, without noise and background: the result of a perfect
-integration of this image.
+exposure by more than a quarter, several orientations and wavelengths are tried and the nearest reflection of all is
+used. The photons of a spot are the sum over its pixels in this panel, without noise and background: the result of a
+perfect integration of this image.
 
 While a series runs, the rows of each shot are kept in a file of their own, so that a shot is either complete or absent.
 """
