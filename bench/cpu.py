@@ -1,4 +1,4 @@
-"""Time the CPU kernels and whole processes, beside the reference program where NB_C_BIN names it.
+"""Time the CPU kernels and whole processes, and the reference program if NB_C_BIN names it.
 
 ``python -m bench.cpu [W1 W2 ...] [--repeat 5] [--threads N] [--save]``. For each workload: the kernel's median over
 warm runs, ns per step and core, steps per second, the whole process with warm cache, peak memory, the error against
@@ -38,10 +38,10 @@ from nbnumba.render.timing import Timing, count_pixels, count_steps, render_seco
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "bench" / "results"
-#: Steps that the general kernel may take to check a result; beyond, a part of the rows is checked.
+#: Most steps of the general kernel for the check of a result; of a larger image only a part of the rows is checked.
 CHECKED_STEPS = 2e8
-#: Renderings that are timed between two runs of the reference, at least so many and so many seconds of them: virtual
-#: machines change their speed from one second to the next. One before them wakes threads and memory.
+#: Least number, and least total time (s), of the renderings that are timed between two runs of the reference: virtual
+#: machines change their speed from one second to the next. One rendering before them warms up threads and memory.
 BURST, BURST_SECONDS = 3, 0.5
 
 
@@ -76,7 +76,7 @@ def wall(command: list[str], folder: Path, **environment: str) -> tuple[float, i
 
 
 def reference_command(binary: str, workload: Workload) -> list[str]:
-    """The same command for the reference, which writes nothing but what it must."""
+    """The same command for the reference, with as few output files as possible."""
     quiet = "-nonoise -nopgm -noprogress -floatfile c.bin -intfile c.img"
     return [binary, *shlex.split(workload.flags), *quiet.split()]
 
@@ -137,7 +137,7 @@ def measure(
         row |= {"reference_seconds": statistics.median(theirs), "ratio": statistics.median(theirs) / seconds}
         if workload.comparable:
             reference = np.fromfile(folder / "c.bin", "<f4")
-            # the last command left its one-pixel image: render the whole again
+            # the last command wrote an image of one pixel: render the whole one again
             wall(reference_command(binary or "", workload), folder, OMP_NUM_THREADS=str(threads))
             reference = np.fromfile(folder / "c.bin", "<f4").reshape(image.shape).astype(float)
             row["max_error_against_reference"] = float(np.abs(image - reference).max() / reference.max())
@@ -156,7 +156,7 @@ def measure(
 def peak_memory(workload: Workload, folder: Path) -> float:
     """Peak memory (MiB) of a whole process, read by the process itself; Linux.
 
-    Not from getrusage, whose figure a process inherits from the one that started it.
+    getrusage is not used: a process inherits its figure from the process that started it.
     """
     script = (
         "import re, sys; from nbnumba.cli.main import main; code = main(sys.argv[1:]);"

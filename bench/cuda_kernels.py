@@ -34,14 +34,14 @@ KERNELS: dict[str, tuple[Any, ...]] = {
     "spots, paint, term by term": ("paint all", 2, 0, 1),
     "spots, close": ("close", 2, 0, 0),
 }
-#: Parts of the reflection-by-reflection way, which have no loop over terms.
+#: Kernels of compact spots (reflection by reflection), which have no loop over terms.
 SPOTS = ("find", "place", "fill", "paint", "paint all", "close")
 #: Fields of ``gpu.terms.SquareUnits`` that are float64.
 DOUBLES = (*MetricBlock._fields, "end", "vector_scale", "direction_scale", "anchor_scale", "last_half")
 
 
 def _types() -> Any:
-    """Types of arguments, as the package that is taken knows them."""
+    """Module of the argument types of the CUDA package in use."""
     from nbnumba.kernels.jit.cuda import PACKAGE
     from nbnumba.kernels.jit.cuda_choice import MLIR
 
@@ -57,7 +57,7 @@ def _block(cls: Any, whole: Any, real: Any) -> Any:
 
 
 def signature_of(kernel: str, split: bool = False) -> tuple[Any, ...]:
-    """Types of a kernel's arguments; ``split``: of a fast kernel that leaves sums to be closed."""
+    """Types of a kernel's arguments; ``split``: of a fast kernel that writes partial sums (``kernels.gpu.close``)."""
     from nbnumba.kernels.formulas import blocks
     from nbnumba.kernels.gpu.terms import SquareUnits
 
@@ -129,7 +129,7 @@ def kernel_of(kernel: str, *variant: int) -> tuple[Any, int]:
 
 
 def compile_kernel(kernel: str, *variant: int, capability: str, output: str = "ptx") -> Any:
-    """A kernel as PTX (str), or as what is linked at run time (``ltoir``, bytes); no driver is asked."""
+    """A kernel as PTX (str), or as code that is linked at run time (``ltoir``, bytes); needs no driver."""
     from nbnumba.kernels.jit.cuda import PACKAGE, cuda
     from nbnumba.kernels.jit.cuda_choice import MLIR
 
@@ -154,6 +154,6 @@ def compile_kernel(kernel: str, *variant: int, capability: str, output: str = "p
             output=output,
         )
     if output == "ptx":
-        return str(code).rstrip("\0")  # numba-cuda-mlir leaves one at the end, which ptxas trips over at times
+        return str(code).rstrip("\0")  # numba-cuda-mlir ends with one, at which ptxas sometimes fails
     first = code[0] if isinstance(code, list | tuple) else code
     return bytes(getattr(first, "code", first))

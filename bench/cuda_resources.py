@@ -1,9 +1,9 @@
-"""What each CUDA kernel costs on each architecture, without a GPU: ``python -m bench.cuda_resources [-o FILE.json]``.
+"""Resources of each CUDA kernel on each architecture, without a GPU: ``python -m bench.cuda_resources [-o FILE.json]``.
 
-Compiles the kernels to PTX and to machine code and prints registers, stack, spills, shared memory, occupancy, and of the
-inner loop the instructions per step and pixel, the conversions for two steps and the float64 instructions. ``--linked`` takes
-the way of a run instead, whose linker optimizes anew. Needs ``nbnumba[cuda]`` or ``nbnumba[cuda-mlir]`` (``--package``) and the
-packages nvidia-cuda-nvcc (ptxas) and nvidia-cuda-nvdisasm.
+Compiles the kernels to PTX and to machine code and prints registers, stack, spills, shared memory, occupancy, and of
+the inner loop the instructions per step and pixel, the conversions for two steps and the float64 instructions.
+``--linked`` uses the linker of a run instead, which optimizes again. Needs ``nbnumba[cuda]`` or ``nbnumba[cuda-mlir]``
+(``--package``) and the packages nvidia-cuda-nvcc (ptxas) and nvidia-cuda-nvdisasm.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ from nbnumba.kernels.jit.cuda_choice import PACKAGES, VARIABLE, find_package
 CAPABILITIES = ("7.5", "8.0", "8.6", "8.9", "9.0", "10.0", "12.0")
 #: Threads that a multiprocessor holds at most (CUDA programming guide, table of compute capabilities).
 MOST_THREADS = {"7.5": 1024, "8.0": 2048, "8.6": 1536, "8.9": 1536, "9.0": 2048, "10.0": 2048, "12.0": 1536}
-#: Shared memory of a multiprocessor (KiB), as the same table gives it, and what a block costs on top (bytes).
+#: Shared memory of a multiprocessor (KiB), from the same table, and the overhead of a block (bytes).
 MOST_SHARED = {"7.5": 64, "8.0": 164, "8.6": 100, "8.9": 100, "9.0": 228, "10.0": 228, "12.0": 100}
 BLOCK_SHARED = 1024
 REGISTERS = 65536
 _FLOAT64 = re.compile(r"^(D[A-Z]+|F2F\.F(32|64)\.F(32|64)|I2F\.F64.*|F2I\.F64.*|FRND\.F64.*|MUFU\.\w+64H?)\b")
 #: Conversions and roundings, which run at an eighth to a half of the speed of sums.
 _CONVERSION = re.compile(r"^(F2F|F2I|I2F|I2FP|FRND)\b")
-#: Reading a structure factor: one number. Tables of the sine are read by two and four.
+#: The load of a structure factor, one number; loads of two and four numbers are those of sine tables.
 _LOOK_UP = re.compile(r"^LDG\.E\.CONSTANT\b")
 
 
@@ -50,14 +50,14 @@ class Resources:
     shared_bytes: int
     threads: int
     occupancy: float
-    instructions: float | None  # None where no single loop tells
+    instructions: float | None  # None where there is no single loop over terms
     conversions: float | None  # for two steps: one term and both pixels of a thread
     float64_instructions: int
     memory_instructions: int
 
 
 def missing_tools() -> str:
-    """What this needs and is not installed; empty if all is there."""
+    """Sentence about the tools that are not installed; empty if none is missing."""
     if find_package() is None:
         return "neither numba-cuda nor numba-cuda-mlir is installed"
     missing = [tool for tool in ("ptxas", "nvdisasm") if find_tool(tool) is None]
@@ -65,7 +65,7 @@ def missing_tools() -> str:
 
 
 def find_tool(name: str) -> Path | None:
-    """A program of NVIDIA's Python packages."""
+    """Path of a program of NVIDIA's Python packages; None if it is not installed."""
     spec = importlib.util.find_spec("nvidia")
     roots = [Path(place) for place in (spec.submodule_search_locations or [])] if spec else []
     return next((path for root in roots for path in sorted(root.glob(f"*/bin/{name}"))), None)
@@ -83,7 +83,7 @@ def assemble(ptx: str, capability: str) -> tuple[str, str]:
 
 
 def link(ltoir: bytes, capability: str) -> tuple[str, str]:
-    """The linker's report and the machine code as text: what a GPU of this architecture is given."""
+    """The linker's report and the machine code as text, as loaded by a GPU of this architecture."""
     from cuda.bindings import nvjitlink
 
     options = [f"-arch=sm_{capability.replace('.', '')}", "-lto", "-verbose", "-O3"]
@@ -129,7 +129,7 @@ def innermost_loops(machine_code: str) -> list[list[str]]:
 
 
 class Loop(NamedTuple):
-    """What the loop over terms costs."""
+    """Instructions of the loop over terms."""
 
     instructions: float | None = None  # per step and pixel; None: no such loop was found
     conversions: float | None = None  # for two steps
@@ -140,8 +140,8 @@ class Loop(NamedTuple):
 def inner_loop(machine_code: str) -> Loop:
     """The loop over terms.
 
-    The loop over terms is the one that looks up structure factors, once for each step and pixel. The general kernel's
-    time goes into functions that its loops call: nothing is counted.
+    The loop over terms is the one that looks up structure factors, once for each step and pixel. In the general kernel
+    the loops call functions, so that nothing is counted.
     """
     found = [Loop()]
     for body in innermost_loops(machine_code):
@@ -156,7 +156,7 @@ def inner_loop(machine_code: str) -> Loop:
 
 
 def occupancy(capability: str, registers: int, shared: int, threads: int) -> float:
-    """Share of a multiprocessor's threads that can be there at once."""
+    """Fraction of a multiprocessor's threads that can be resident at once."""
     most = MOST_THREADS[capability] // threads
     by_registers = REGISTERS // (-(-registers // 8) * 8 * threads)
     by_shared = MOST_SHARED[capability] * 1024 // (shared + BLOCK_SHARED)
@@ -216,7 +216,7 @@ def main(words: list[str] | None = None) -> None:
     parser.add_argument("-o", "--output", type=Path, help="JSON file")
     parser.add_argument("-c", "--capability", action="append", choices=CAPABILITIES, help="default: all")
     parser.add_argument("-k", "--kernel", action="append", choices=KERNELS, metavar="ROW", help="default: all rows")
-    parser.add_argument("--package", choices=[package.key for package in PACKAGES], help="default: as a run takes it")
+    parser.add_argument("--package", choices=[package.key for package in PACKAGES], help="default: the one of a run")
     parser.add_argument("--linked", action="store_true", help="by the linker that runs use, not by ptxas")
     options = parser.parse_args(words)
     if options.package:  # before it is imported for the first time

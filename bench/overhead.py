@@ -1,7 +1,7 @@
-"""Time everything but the kernel, for one image more of a crystal that turns: one core, 256 x 256 pixels.
+"""Time of an image beside its kernel, for one image after another of a rotating crystal: one core, 256 x 256 pixels.
 
-``python -m bench.overhead [--images 300]``. A :class:`nbnumba.Renderer` takes another orientation and renders into the same
-array. The kernel's time (its function, from the call to the return) is taken off; what is left is checks, geometry, choice of
+``python -m bench.overhead [--images 300]``. For each image a :class:`nbnumba.Renderer` is updated with another orientation and
+renders into the same array. The time of the kernel's function is subtracted; the rest is checks, geometry, choice of the
 kernel and Python. Structure factors come from a file and from an atomic model, which are read when the renderer is made.
 """
 
@@ -20,7 +20,7 @@ import numpy as np
 import nbnumba as nb
 from nbnumba.data import lysozyme_text
 
-#: Milliseconds that an image may take beside its kernel.
+#: Most milliseconds of an image beside its kernel.
 LIMIT_MS = 1.0
 
 
@@ -55,11 +55,11 @@ def some_atoms() -> gemmi.Structure:
 def measure(renderer: nb.Renderer, images: int) -> tuple[float, float]:
     """Median milliseconds of an image beside its kernel, and of the kernel."""
     launcher = renderer._panels[0]._launcher  # type: ignore[attr-defined]
-    own, kernel = launcher.run, [0.0]
+    run, kernel = launcher.run, [0.0]
 
     def timed(*arguments: Any, **named: Any) -> None:
         start = time.perf_counter()
-        own(*arguments, **named)
+        run(*arguments, **named)
         kernel[0] += time.perf_counter() - start
 
     launcher.run = timed

@@ -1,4 +1,4 @@
-"""Hold every golden image of the reference program against ours and print the README's table of parity.
+"""Compare every golden image of the reference program with nbnumba's, and print the README's table of parity.
 
 ``python -m bench.parity``: for each group of cases the worst max|d| / max and 99th percentile of |d| / pixel, for
 ``--precision double`` and for the default.

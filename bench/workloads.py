@@ -1,4 +1,4 @@
-"""The commands that benchmarks time: ordinary flags of ``nbnumba run``, each for one kind of work."""
+"""The commands that the benchmarks time: flags of ``nbnumba run``, each for one kind of work."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SIX_MEGAPIXEL = """
 -fdet_vector 0.999982 -0.005998 -0.000118 -beam_vector 0.00051387949 0.0 -0.99999986 -Na 36 -Nb 47 -Nc 29
 -osc 0.1 -phi 0 -phisteps 10
 """
-#: Its crystal, where NB_REAL_DATA does not name the folder that holds A.mat and scaled.hkl.
+#: A similar crystal, used if NB_REAL_DATA does not name the folder with A.mat and scaled.hkl of the real one.
 LIKE_THE_REAL_CRYSTAL = "-hkl lysozyme.hkl -cell 26.7514 31.31 33.6734 88.687 71.5295 68.1375 -misset 61 -47 12"
 
 MEGAPIXEL = (
@@ -25,13 +25,13 @@ MEGAPIXEL = (
 FEW_DOMAINS = f"{MEGAPIXEL} -oversample 1 -N 30 -phi 5 -osc 1 -phisteps 2 -mosaic 0.5 -mosaic_domains 20"
 MANY_DOMAINS = f"{MEGAPIXEL} -oversample 1 -N 30 -phi 5 -osc 1 -phisteps 10 -mosaic 0.5 -mosaic_domains 200"
 SENSOR = "-detector_thick 450 -detector_abs 260 -detector_thicksteps 5 -polar 0.9"
-# in the reference the radius of gauss and tophat spots grows with Na*Nb*Nc: this gives back spots as wide as square ones
+# in the reference the radius of gauss and tophat spots is scaled by Na*Nb*Nc: this makes spots as wide as square ones
 FUDGE = "-fudge 7.5e-3"
 
 
 @dataclass(frozen=True)
 class Workload:
-    """A command, what it stands for, and whether the reference's own defect at phi = 0 keeps its image from being ours."""
+    """A command and its description; ``comparable``: no phi step is 0, where the reference's image has a defect."""
 
     name: str
     what: str
@@ -45,7 +45,7 @@ def _first() -> str:
 
 
 def workloads() -> dict[str, Workload]:
-    """All of them, by name."""
+    """All workloads by name."""
     rows = [
         Workload("W1", "6 Mpixel, 10 phi steps", _first(), comparable=False),
         Workload("W2", "20 mosaic domains x 2 phi steps", FEW_DOMAINS),
@@ -76,7 +76,7 @@ def workloads() -> dict[str, Workload]:
 
 
 def lay_out(folder: Path) -> None:
-    """Put the input files into ``folder``: the data of ``nbnumba.data``, and links to the real ones if there are any."""
+    """Write the input files into ``folder``: the data of ``nbnumba.data``, and links to the files of NB_REAL_DATA."""
     (folder / "lysozyme.hkl").write_text(lysozyme_text())
     if real := os.environ.get("NB_REAL_DATA"):
         for name in ("A.mat", "scaled.hkl"):

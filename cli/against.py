@@ -1,4 +1,4 @@
-"""Another simulator and ours with the same flags: run both in clean folders, time them, read their float images."""
+"""Run another simulator and nbnumba with the same flags in clean folders, time both, and read their float images."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ from nbnumba.errors import ConfigError, FileError
 from nbnumba.io.raw import read_float_image
 
 _FLOAT, _RECORD = "float.bin", "run.json"
-#: What both are told to write, and nothing else; before the user's flags, for the sake of the last of them.
+#: Output flags of both programs. They come before the user's flags, so that the user's last word stays the last: there
+#: nanoBragg.c ignores ``-curved_det``.
 _OUTPUT = ("-floatfile", _FLOAT, "-intfile", "int.img", "-nonoise", "-nopgm")
 _OURS = (
     "import sys; from nbnumba.cli.main import main; "  # installed or not, this interpreter's nbnumba
@@ -32,16 +33,16 @@ _OURS = (
 
 @dataclass(frozen=True)
 class BothRuns:
-    """What the two programs gave.
+    """Images and times of the two programs.
 
     Attributes
     ----------
     other, ours : (slow, fast) float32
         Images, photons.
     other_s, ours_s : float
-        Whole processes, seconds.
+        Seconds of the whole processes.
     record : dict
-        Ours, as ``nbnumba run --json`` writes it.
+        Record of nbnumba's run, as ``nbnumba run --json`` writes it.
     """
 
     other: np.ndarray
@@ -52,7 +53,7 @@ class BothRuns:
 
     @property
     def passes_phi_0(self) -> bool:
-        """Whether the scan has a step at exactly 0 among others: the C program does not turn the crystal back there."""
+        """Whether the scan has a step at phi = 0 among others: there the C program uses the cell of the step before."""
         phi = self.record["facts"]["phi_list_deg"]
         return len(phi) > 1 and 0.0 in phi
 
@@ -67,25 +68,25 @@ def run_both(executable: str, flags: Sequence[str], keep: Path | None = None) ->
     flags : sequence of str
         As for ``nbnumba run``. Names of output files are left out: both write only what is compared.
     keep : Path or None
-        Folder for both float images and what the programs said.
+        Folder for both float images and the output of the programs.
 
     Raises
     ------
     ConfigError
-        There is no such program.
+        The program does not exist.
     FileError
         A program fails, or writes no float image of the right size.
     """
     program = shutil.which(executable)
     if program is None:
-        raise ConfigError(f"{executable} is no program that can be run: give --against PATH, or set NB_C_BIN")
+        raise ConfigError(f"{executable} cannot be run: give --against PATH of a program, or set NB_C_BIN")
     program = os.path.abspath(program)
     plain = both_know(flags)
     with tempfile.TemporaryDirectory(prefix="nbnumba-") as folder:
         places = {name: Path(folder, name) for name in ("other", "nbnumba")}
         for place in places.values():
             place.mkdir()
-        # ours first: it checks the flags, and knows the image's size
+        # nbnumba first: it checks the flags, and its record has the image's size
         command = [sys.executable, "-c", _OURS, "run", *_OUTPUT, *for_ours(flags), "--json", _RECORD, "--quiet"]
         ours_s = _run(command, places["nbnumba"], "nbnumba", os.environ | {"PYTHONPATH": _python_path()})
         record = loads((places["nbnumba"] / _RECORD).read_text())
@@ -94,7 +95,7 @@ def run_both(executable: str, flags: Sequence[str], keep: Path | None = None) ->
         images = {}
         for name, place in places.items():
             if not (place / _FLOAT).exists():
-                raise FileError(f"{executable} wrote no float image; its last words: {_last_words(place)}")
+                raise FileError(f"{executable} wrote no float image; it printed last: {_last_words(place)}")
             images[name] = read_float_image(place / _FLOAT, shape)
             if keep is not None:
                 shutil.copy(place / _FLOAT, keep / f"{name}.bin")
@@ -103,16 +104,16 @@ def run_both(executable: str, flags: Sequence[str], keep: Path | None = None) ->
 
 
 def both_know(flags: Sequence[str]) -> list[str]:
-    """Flags for the other program: as :func:`for_ours`, without nbnumba's own options."""
-    return _rewritten(flags, own=False)
+    """Flags for the other program: as :func:`for_ours`, without nbnumba's extensions."""
+    return _rewritten(flags, extensions=False)
 
 
 def for_ours(flags: Sequence[str]) -> list[str]:
-    """Flags for nbnumba: without those of output files, and input files with their whole path."""
-    return _rewritten(flags, own=True)
+    """Flags for nbnumba: without those of output files, and with absolute names of input files."""
+    return _rewritten(flags, extensions=True)
 
 
-def _rewritten(flags: Sequence[str], own: bool) -> list[str]:
+def _rewritten(flags: Sequence[str], extensions: bool) -> list[str]:
     words, kept = list(flags), []
     has_hkl = any((f := TABLE.find(word)) is not None and f.name == "-hkl" for word in words)
     while words:
@@ -125,12 +126,12 @@ def _rewritten(flags: Sequence[str], own: bool) -> list[str]:
         if equals:
             words.insert(0, value)
         follows = 0 if flag.kind == "switch" else 1
-        # with -hkl the dump is written, and neither program shall write beside its own folder
+        # with -hkl the dump is written, and neither program may write outside its folder
         writes = flag.panel == "Output" and flag.kind in ("path", "switch")
         writes = writes or (flag.name == "-dump" and has_hkl)
         if (
             writes
-            or (flag.own and not own)
+            or (flag.is_extension and not extensions)
             or flag.name in ("--quiet", "--dry-run", "-trace_pixel", "-printout_pixel", "-printout")
         ):
             del words[: 2 if flag.kind == "ints" else follows]
@@ -142,14 +143,14 @@ def _rewritten(flags: Sequence[str], own: bool) -> list[str]:
 
 
 def _python_path() -> str:
-    """A path on which another Python process finds this nbnumba, also from a checkout that is not installed."""
+    """Value of PYTHONPATH with which another process imports this nbnumba, also from a checkout not installed."""
     root = str(Path(nbnumba.__file__).resolve().parent.parent)
     before = os.environ.get("PYTHONPATH")
     return root + (os.pathsep + before if before else "")
 
 
 def _run(command: list[str], folder: Path, name: str, environment: dict[str, str]) -> float:
-    """Run a program in its folder, its words into ``log.txt``; returns seconds."""
+    """Run a program in its folder, with its output in ``log.txt``; returns seconds."""
     start = time.perf_counter()
     with open(folder / "log.txt", "wb") as log:
         try:

@@ -1,4 +1,4 @@
-"""What ``nbnumba bench`` does: time the kernel that a command line would take, and nothing else."""
+"""``nbnumba bench``: time the kernel that ``nbnumba run`` would use for a command line."""
 
 from __future__ import annotations
 
@@ -27,20 +27,20 @@ from nbnumba.render.timing import DeviceTiming, Timing, time_images, time_on_dev
 
 @dataclass(frozen=True)
 class Measured:
-    """What a bench found.
+    """Times of a bench.
 
     Attributes
     ----------
     plan : Plan
-        Of the first panel.
+        Plan of the first panel.
     inputs_s, prepare_s : float
-        Making the kernels' arguments; compiling them, or fetching them from the disk.
+        Seconds to make the kernels' arguments; to compile the kernels, or to load them from the disk.
     whole : Timing
         From the call to the image on the host.
     scaling : tuple of Timing
-        The same on other numbers of threads.
+        The same with other numbers of threads.
     parts : DeviceTiming or None
-        Kernel and copy by a GPU's own clock; the first panel's.
+        Kernel and copy of the first panel, timed by events of the GPU.
     """
 
     experiment: Experiment
@@ -53,7 +53,7 @@ class Measured:
 
 
 def bench(request: BenchRequest) -> None:
-    """Time the kernel of a command line, print the figures, and write them as JSON where it says so.
+    """Time the kernel of a command line, print the figures, and write them as JSON if ``--json`` is given.
 
     Raises
     ------
@@ -72,14 +72,14 @@ def bench(request: BenchRequest) -> None:
 
 
 def _experiment(request: BenchRequest) -> tuple[Experiment, RunOptions, Path | None]:
-    """What is rendered and how, and the file for the figures."""
+    """The experiment, the options of the run, and the file for the figures."""
     if not request.is_demo:
         simulation, outputs, options = build(request.invocation)
         return resolve(simulation), options, outputs.json
     with tempfile.TemporaryDirectory() as folder:
         hkl = Path(folder, "lysozyme.hkl")
         hkl.write_text(lysozyme_text())
-        # the flags given come last, and win
+        # the user's flags come last and override the demo's
         simulation, outputs, options = build(parse(["-hkl", str(hkl), *DEMO_FLAGS, *request.invocation.argv]))
         return resolve(simulation), options, outputs.json
 
@@ -87,7 +87,7 @@ def _experiment(request: BenchRequest) -> tuple[Experiment, RunOptions, Path | N
 def measure(
     experiment: Experiment, options: RunOptions, repeat: int, scaling: bool, kernel: str | None = None
 ) -> Measured:
-    """Render every panel, again and again.
+    """Render every panel once to warm up and ``repeat`` times by the clock.
 
     Raises
     ------
@@ -123,15 +123,18 @@ def _numbers_of_threads(most: int) -> list[int]:
 
 
 def figures(measured: Measured, is_demo: bool) -> list[tuple[str, str]]:
-    """What is printed: labels and texts."""
+    """Lines of the report: labels and texts."""
     experiment, plan, whole = measured.experiment, measured.plan, measured.whole
     panels = len(experiment.detector.panels)
     tiles = f", tiles of {plan.tile[0]} x {plan.tile[1]} pixels" if plan.tile[0] else ""
     rows = [
-        ("experiment", "that of 'nbnumba demo', as no crystal was given" if is_demo else "as the flags say"),
+        ("experiment", "that of 'nbnumba demo', as no crystal was given" if is_demo else "as the flags give it"),
         ("kernel", f"{plan.kernel}{tiles}, {plan.precision} precision on {plan.device} ({plan.reason})"),
         ("work", f"{whole.pixels} pixels, {whole.steps:.6g} steps" + (f" in {panels} panels" if panels > 1 else "")),
-        ("before", f"{measured.inputs_s:.3g} s for tables, {measured.prepare_s:.3g} s to compile or fetch the kernel"),
+        (
+            "preparation",
+            f"{measured.inputs_s:.3g} s for tables, {measured.prepare_s:.3g} s to compile or load the kernel",
+        ),
         ("image", _seconds(whole)),
         ("speed", _speed(whole)),
     ]
@@ -144,11 +147,11 @@ def figures(measured: Measured, is_demo: bool) -> list[tuple[str, str]]:
 
 
 def _device_figures(parts: DeviceTiming) -> list[tuple[str, str]]:
-    """What a GPU's own clock says."""
-    alone = "" if parts.held else "; with what the host did meanwhile"
+    """Lines about kernel and copy, timed by events of the GPU."""
+    alone = "" if parts.held else "; includes host time"
     rows = [("kernel alone", _seconds(parts.kernel) + alone), ("its speed", _speed(parts.kernel))]
     readings = len(parts.clock.readings)
-    source = f"median of {readings} readings" if readings else "as rated: it could not be read"
+    source = f"median of {readings} readings" if readings else "rated value; the clock could not be read"
     rows.append(("clock", f"{parts.clock_hz / 1e6:.0f} MHz ({source})"))
     share = parts.of_issue_limit()
     if share is not None:
@@ -173,7 +176,7 @@ def _threads(number: int) -> str:
 
 
 def record(request: BenchRequest, measured: Measured) -> dict[str, Any]:
-    """All figures as data, with what is needed to repeat them."""
+    """All figures as data, with the command and the versions."""
     plan, whole = measured.plan, measured.whole
     return {
         "command": ["nbnumba", "bench", *request.words],

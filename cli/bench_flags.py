@@ -1,4 +1,7 @@
-"""The command line of ``nbnumba bench``: its own options before those of ``nbnumba run``. Light, for the help's sake."""
+"""The command line of ``nbnumba bench``: its options and those of ``nbnumba run``.
+
+Nothing here imports NumPy, so that the help appears at once.
+"""
 
 from __future__ import annotations
 
@@ -10,25 +13,28 @@ from nbnumba.cli.flags import Flag, count, flag, panel, switch
 from nbnumba.cli.parse import Invocation, parse
 from nbnumba.errors import UsageError
 
-#: Rows of the plan table; written out, as importing it takes longer than the help.
+#: Rows of the plan table, written out because its import takes longer than the help.
 KERNELS = ("spots", "fast32", "fixed", "fast64", "general")
-OWN: tuple[Flag, ...] = panel(
+BENCH_OPTIONS: tuple[Flag, ...] = panel(
     "Bench",
-    count("--repeat", "", "Renderings that are timed, after one to warm up.", default="5"),
-    flag("--kernel", "choice", "", "Kernel to time; default: the one that a run would take.", choices=KERNELS),
+    count("--repeat", "", "Number of timed renderings, after one to warm up.", default="5"),
+    flag("--kernel", "choice", "", "Kernel to time; default: the one that a run would use.", choices=KERNELS),
     switch("--scaling", "Time 1, 2, 4 ... threads, too."),
 )
-#: What the help of ``nbnumba bench`` lists: no file of a run is written, but for the record.
-BENCH_FLAGS: tuple[Flag, ...] = (*OWN, *(row for row in FLAGS if row.panel != "Output" or row.name == "--json"))
+#: Flags in the help of ``nbnumba bench``: no output file of a run but the JSON record.
+BENCH_FLAGS: tuple[Flag, ...] = (
+    *BENCH_OPTIONS,
+    *(row for row in FLAGS if row.panel != "Output" or row.name == "--json"),
+)
 
 
-#: What describes a crystal of the user's own; without any of them the demo's is taken, with the flags that were given.
+#: Flags that describe a crystal; without any of them the demo's crystal is used, with the flags that are given.
 _CRYSTALS = {"input.matrix", "input.geometry", "crystal.cell", "structure_factors.hkl", "structure_factors.model"}
 
 
 @dataclass(frozen=True)
 class BenchRequest:
-    """What ``nbnumba bench`` was asked for; ``is_demo``: the flags describe no crystal."""
+    """Parsed command line of ``nbnumba bench``; ``is_demo``: the flags describe no crystal."""
 
     repeat: int
     scaling: bool
@@ -39,12 +45,12 @@ class BenchRequest:
 
 
 def parse_bench(argv: Sequence[str]) -> BenchRequest:
-    """Take the bench's own options out of a command line, and parse the rest as that of a run.
+    """Take the options of ``nbnumba bench`` out of a command line, and parse the rest as that of a run.
 
     Raises
     ------
     UsageError
-        No such number of renderings, or what ``nbnumba run`` would refuse.
+        The number of renderings is not allowed, or ``nbnumba run`` would refuse the other words.
     """
     words, rest = list(argv), []
     repeat, scaling, kernel = 5, False, None
@@ -63,7 +69,7 @@ def parse_bench(argv: Sequence[str]) -> BenchRequest:
             scaling = True
         else:
             rest.append(word)
-    invocation = parse(rest, OWN)
+    invocation = parse(rest, BENCH_OPTIONS)
     if "trace.pixel" in invocation.values:
         raise UsageError("pixels are traced in a single run: use 'nbnumba trace' with the same flags")
     return BenchRequest(repeat, scaling, kernel, _CRYSTALS.isdisjoint(invocation.values), invocation, tuple(argv))

@@ -1,6 +1,6 @@
-"""From a parsed command line to the configuration: header images, the matrix, and only what was given.
+"""From a parsed command line, headers of images and the matrix file to the configuration.
 
-Whatever is not given is left to the dataclasses of ``nbnumba.model.config``, the one place where defaults are.
+Values that are not given keep the defaults of the dataclasses of ``nbnumba.model.config``.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ _READ = (
 
 @dataclass(frozen=True, kw_only=True)
 class RunOptions:
-    """How a run is done; none of it changes what is simulated.
+    """How a run is done; nothing here changes what is simulated.
 
     Attributes
     ----------
@@ -84,7 +84,7 @@ class RunOptions:
     progress : bool
         Show a bar on a terminal.
     dry_run, lenient, debug, quiet : bool
-        Print the facts only; warn about unknown flags; show tracebacks; log warnings and errors only.
+        Print the resolved experiment only; warn about unknown flags; show tracebacks; log warnings and errors only.
     """
 
     device: str = "auto"
@@ -104,15 +104,15 @@ class RunOptions:
 def build(invocation: Invocation) -> tuple[Simulation, Outputs, RunOptions]:
     """The configuration that a command line describes.
 
-    Files named by ``-mask``, ``-img`` and ``-mat`` are read here: the header of the mask counts first, then that of
-    the image, then the flags, wherever they stand on the line.
+    Files named by ``-mask``, ``-img`` and ``-mat`` are read here: the header of the mask is applied first, then that of
+    the image, then the flags, whatever their order on the line.
 
     Raises
     ------
     ConfigError
-        A value that no simulation can use; the message ends with the flag or file it came from.
+        A value is not allowed; the message ends with the flag or file that it came from.
     FileError
-        A file that cannot be read.
+        A file cannot be read.
     """
     values = _Values()
     mask = _headers(invocation, values)
@@ -131,7 +131,9 @@ def build(invocation: Invocation) -> tuple[Simulation, Outputs, RunOptions]:
         _file_crystal(geometry, values)
     _model_and_cell(values)
     if values.get("background.stol") is not None and not values.get("background.thickness_mm"):
-        log.warning(f"{values.source['background.stol']} counts with --background MM only; the reference never uses it")
+        log.warning(
+            f"{values.source['background.stol']} is used with --background MM only; the reference never uses it"
+        )
     simulation = Simulation(
         crystal=values.make(Crystal, "crystal"),
         beam=values.make(Beam, "beam"),
@@ -151,7 +153,7 @@ Part = TypeVar("Part")
 
 @dataclass
 class _Values:
-    """Field values by place, with where each came from."""
+    """Values by field (``part.field``), each with the flag or file that it came from."""
 
     known: dict[str, Any] = field(default_factory=dict)
     source: dict[str, str] = field(default_factory=dict)
@@ -183,14 +185,14 @@ class _Values:
             raise self.explained(error) from None
 
     def explained(self, error: ConfigError) -> ConfigError:
-        """The error with the flag or file that the refused value came from, where its field is named."""
+        """The error, with the flag or file of the refused value appended if the message names its field."""
         named = re.match(r"(\w+\.\w+)", str(error))
         source = self.source.get(named[1]) if named else None
         return type(error)(f"{error} (from {source})") if source else error
 
 
 def _headers(invocation: Invocation, values: _Values) -> SmvImage | None:
-    """Put in what the headers of ``-mask`` and ``-img`` say; return the mask."""
+    """Set the values of the headers of ``-mask`` and ``-img``; returns the mask."""
     mask = None
     for key in ("mask", "img"):
         name = invocation.values.get(f"input.{key}")
@@ -204,7 +206,7 @@ def _headers(invocation: Invocation, values: _Values) -> SmvImage | None:
 
 
 def _geometry(invocation: Invocation, values: _Values) -> FileGeometry | None:
-    """Put in what the file of ``--geometry`` says, but for what the flags say; its crystal comes later."""
+    """Set the values of the file of ``--geometry`` that no flag gives, except its crystal."""
     name, given = invocation.values.get("input.geometry"), invocation.values
     image = given.get("input.geometry_image")
     if name is None:
@@ -219,7 +221,7 @@ def _geometry(invocation: Invocation, values: _Values) -> FileGeometry | None:
         return None
     if given.get("detector.convention", "CUSTOM") != "CUSTOM":
         flag = invocation.spelled["detector.convention"]
-        raise UsageError(f"{flag} contradicts --geometry {name}, which brings its own axes: leave one of them out")
+        raise UsageError(f"{flag} contradicts --geometry {name}, which gives all axes: leave one of them out")
     found = geometry_files.read_geometry(
         path, image=image, distance_mm=given.get("detector.distance_mm"), wavelength_A=given.get("beam.wavelength_A")
     )
@@ -237,7 +239,7 @@ def _geometry(invocation: Invocation, values: _Values) -> FileGeometry | None:
 
 
 def _file_crystal(found: FileGeometry, values: _Values) -> None:
-    """The crystal of the geometry file: in its orientation, but with the cell of the flags, if any."""
+    """Set the crystal of the geometry file: its orientation, with the cell of the flags if they give one."""
     from nbnumba.model.geometry_files import orientation
 
     source = f"--geometry {found.path}"
@@ -252,7 +254,7 @@ def _file_crystal(found: FileGeometry, values: _Values) -> None:
 
 
 def _wavelength_of_spectrum(invocation: Invocation, values: _Values) -> None:
-    """The mean of the spectrum, where no flag gives a wavelength; that of a file is not the beam's then."""
+    """Set the wavelength to the mean of the spectrum, unless a flag gives it; a file's wavelength is not used then."""
     path = values.get("beam.spectrum")
     if path is not None and "beam.wavelength_A" not in invocation.values:
         from nbnumba.io.spectrum import read_spectrum
@@ -261,7 +263,7 @@ def _wavelength_of_spectrum(invocation: Invocation, values: _Values) -> None:
 
 
 def _model_and_cell(values: _Values) -> None:
-    """Resolution and wavelength of a model's F; the cell of the structure factors where no other is given."""
+    """Set resolution and wavelength of a model's F, and the cell of the structure factors where no other is given."""
     model, hkl = values.get("structure_factors.model"), values.get("structure_factors.hkl")
     if model is not None:
         source = values.source["structure_factors.model"]
@@ -301,7 +303,7 @@ def _apply_header(image: SmvImage, values: _Values, *, mirrored: bool, source: s
             pixel_mm = values.get("detector.pixel_mm")
             number = (Detector.pixel_mm if pixel_mm is None else pixel_mm) * spixels - number
         if keyword == "OSC_RANGE" and number < 0:
-            continue  # the reference takes a negative range for one that is not given
+            continue  # the reference treats a negative range as not given
         values.put(dest, float(number), f"{source}: {keyword}")
 
 
@@ -316,7 +318,7 @@ def _check_mask(mask: np.ndarray, values: _Values) -> None:
 
 
 def _spare_inputs(values: _Values, outputs: Outputs) -> None:
-    """Raise ConfigError if a file of the run would take the place of one that it reads."""
+    """Raise ConfigError if an output file of the run would replace an input file."""
     inputs = {os.path.abspath(path): key for key in _READ if (path := values.get(key)) is not None}
     written: dict[str, Any] = {f"outputs.{key}": path for key, path in vars(outputs).items()}
     if values.get("structure_factors.hkl") is not None:
@@ -329,7 +331,7 @@ def _spare_inputs(values: _Values, outputs: Outputs) -> None:
 
 
 def _no_sensor_without_absorption(values: _Values) -> None:
-    """An infinite attenuation depth means that there is no sensor, in whatever order the two flags stand."""
+    """Remove the sensor if the attenuation depth is infinite, whatever the order of the two flags."""
     if values.get("detector.attenuation_um") == math.inf:
         values.drop("detector.attenuation_um")
         values.put("detector.thickness_um", 0.0, values.source["detector.attenuation_um"])

@@ -1,7 +1,7 @@
 """The Typer command that takes the reference's flags.
 
-Typer knows the flags from a signature made of the table, which gives help, panels and shell completion. It does not
-parse them: single dashes, values of many words and rules of order are the business of ``nbnumba.cli.parse``.
+Typer gets a signature made from the table of flags, for help, panels and shell completion. It does not parse the flags:
+``nbnumba.cli.parse`` handles single dashes, values of several words and the rules of order.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ _REQUEST = "nbnumba.request"
 
 
 class FlagCommand(TyperCommand):
-    """A command that hands its words to ``read``; what that returns is in ``ctx.meta[_REQUEST]``."""
+    """A command whose words are parsed by ``read``; the result is in ``ctx.meta[_REQUEST]``."""
 
     read: Callable[[Sequence[str]], Any]
     needs_words: bool
 
     def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:  # type: ignore[override]
-        """Read the words, unless only completions are wanted, which must never fail, or the help."""
+        """Parse the words, except for the help and for completion, which must never fail."""
         if ctx.resilient_parsing:
             return []
         if "--help" in args or "-h" in args or (self.needs_words and not args):
@@ -49,20 +49,20 @@ def flag_command(
     panel: str,
     needs_words: bool = True,
 ) -> Callable[[Callable[[Request], None]], Callable[[Request], None]]:
-    """A decorator that makes a function of a request a command.
+    """Decorator that makes a command of a function that takes a request.
 
     Parameters
     ----------
     read : callable
-        Makes the request of the command's words.
+        Parses the command's words into the request.
     flags : sequence of Flag
-        What help, panels and completion show.
+        Flags in help, panels and completion.
     help, metavar : str
-        What the command does, and what stands behind its name.
+        Description of the command, and the words after its name in the usage line.
     panel : str
-        Under which heading ``nbnumba --help`` lists it.
+        Heading under which ``nbnumba --help`` lists it.
     needs_words : bool
-        Whether help is shown where there is no word.
+        Whether the help is shown if there are no words.
     """
     kind = type("FlagCommand", (FlagCommand,), {"read": staticmethod(read), "needs_words": needs_words})
 
@@ -82,14 +82,14 @@ def flag_command(
 
 def _parameter(index: int, flag: Flag) -> inspect.Parameter:
     option = typer.Option(
-        *(flag.spellings if flag.own else (flag.name,)),
+        *(flag.spellings if flag.is_extension else (flag.name,)),
         help=flag.text,
         rich_help_panel=flag.panel,
         metavar=flag.metavar,
         show_default=False,
     )
     kind: Any = {"switch": bool, "path": Path}.get(flag.kind, str)
-    # names are numbered because -N and -n, -Q and -q would be the same word to Typer
+    # names are numbered because Typer would not distinguish -N from -n, nor -Q from -q
     return inspect.Parameter(
         f"flag_{index}",
         inspect.Parameter.KEYWORD_ONLY,

@@ -1,4 +1,4 @@
-"""What ``nbnumba compare`` does: two images, or another simulator's image and ours."""
+"""``nbnumba compare``: compare two images, or the image of another simulator with nbnumba's."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from nbnumba.cli.against import run_both
 from nbnumba.cli.compare_flags import CompareOptions
 from nbnumba.cli.run import write_json
 from nbnumba.errors import ConfigError, FileError, UsageError
-from nbnumba.inspect.compare import BARE_SUFFIXES, Bars, Comparison, compare_images, read_image
+from nbnumba.inspect.compare import BARE_SUFFIXES, Comparison, Limits, compare_images, read_image
 from nbnumba.inspect.compare_picture import save_comparison, summary_rows
 from nbnumba.io.files import cause, together
 
@@ -32,24 +32,24 @@ class Pair:
 
 
 def compare_files(a: Path, b: Path, options: CompareOptions) -> bool:
-    """Compare two files; returns whether they are the same within the bars.
+    """Compare two files; returns whether they are the same within the limits.
 
     Raises
     ------
     NbnumbaError
-        A file cannot be read or written, shapes differ, an option makes no sense.
+        A file cannot be read or written, shapes differ, or an option is not allowed.
     """
     images = _read_both(a, b, options.shape)
     return _report(Pair(*images, str(a), str(b), "value as stored"), options)
 
 
 def compare_against(executable: str | None, flags: Sequence[str], options: CompareOptions) -> bool:
-    """Run another simulator (default: ``NB_C_BIN``) and ours, and compare their float images.
+    """Run another simulator (default: ``NB_C_BIN``) and nbnumba, and compare their float images.
 
     Raises
     ------
     NbnumbaError
-        As above; also when there is no such program, or it fails.
+        As :func:`compare_files`; also if the program does not exist or fails.
     """
     executable = executable or os.environ.get("NB_C_BIN")
     if not executable:
@@ -85,7 +85,7 @@ def compare_against(executable: str | None, flags: Sequence[str], options: Compa
 
 
 def _read_both(a: Path, b: Path, shape: tuple[int, int] | None) -> tuple[np.ndarray, np.ndarray]:
-    """Both images; a file without a header takes the other one's shape where none is given."""
+    """Both images; a file without a header has the shape of the other one if none is given."""
     if shape is None and (a.suffix.lower() in BARE_SUFFIXES) != (b.suffix.lower() in BARE_SUFFIXES):
         bare_first = a.suffix.lower() in BARE_SUFFIXES
         known = read_image(b if bare_first else a)
@@ -106,7 +106,7 @@ def _report(pair: Pair, options: CompareOptions, extra: dict | None = None) -> b
         rtol=options.rtol,
         atol=options.atol,
         radius=options.radius,
-        bars=Bars(options.min_correlation, _bounds(options.sum_ratio), options.max_rel),
+        limits=Limits(options.min_correlation, _bounds(options.sum_ratio), options.max_rel),
     )
     _print(pair, comparison)
     _make_folder(options.out)

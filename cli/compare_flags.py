@@ -1,4 +1,4 @@
-"""The command line of ``nbnumba compare``. Light, for the help's sake."""
+"""The command line of ``nbnumba compare``; nothing here imports NumPy, so that the help appears at once."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from nbnumba.cli.flag_table import TABLE
 from nbnumba.cli.parse import is_flag
 from nbnumba.errors import UsageError
 
-#: Where the words behind "--" are, which belong to the simulators.
+#: Key in ``ctx.meta`` of the words after "--", the flags of both simulators.
 FLAGS_KEY = "nbnumba.inspect.compare.flags"
 
 
 @dataclass(frozen=True, kw_only=True)
 class CompareOptions:
-    """What ``nbnumba compare`` was asked for; see its help."""
+    """Options of ``nbnumba compare``; see its help."""
 
     shape: tuple[int, int] | None = None
     roi: tuple[int, int, int, int] | None = None
@@ -37,15 +37,15 @@ class CompareOptions:
 
 
 class CompareCommand(TyperCommand):
-    """Keeps what stands behind ``--`` for the simulators; ``--against`` just before it means ``NB_C_BIN``."""
+    """Keeps the words after ``--`` for the simulators; ``--against`` just before it means ``NB_C_BIN``."""
 
     def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:  # type: ignore[override]
-        """Cut the words at the first ``--``; without any word the help is shown.
+        """Split the words at the first ``--``; without any word the help is shown.
 
         Raises
         ------
         UsageError
-            Flags of a simulation that do not stand behind ``--``.
+            A flag of a simulation stands before ``--``.
         """
         if not args and not ctx.resilient_parsing:
             args = ["--help"]

@@ -1,4 +1,4 @@
-"""What ``nbnumba compare-traces`` does."""
+"""``nbnumba compare-traces``: compare two traces and name the first factor that differs."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ def compare_trace_files(a: Path, b: Path, rtol: float, json: Path | None, csv: P
     Raises
     ------
     NbnumbaError
-        A file is no trace, or cannot be written; the traces have nothing in common.
+        A file is no trace, or cannot be written, or the traces have no factor in common.
     """
     comparisons = compare_traces(read_traces(a), read_traces(b), rtol)
     typer.echo(f"A: {a}\nB: {b}")
     typer.echo("\n\n".join("\n".join(comparison_lines(comparison)) for comparison in comparisons))
     if json is not None:
-        from nbnumba.cli.run import write_json  # with it comes all of the simulation
+        from nbnumba.cli.run import write_json  # imports the whole simulation
 
         content = {"A": a, "B": b, "rtol": rtol, "pixels": comparison_data(comparisons)}
         write_json(json, content)

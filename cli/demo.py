@@ -1,4 +1,4 @@
-"""What ``nbnumba demo`` does: one realistic still of the crystal in ``nbnumba.data``, and a picture of it."""
+"""``nbnumba demo``: simulate one realistic still of the crystal in ``nbnumba.data``, and draw it."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from nbnumba.output.sinks.picture import draw
 from nbnumba.output.writing import write_outputs
 from nbnumba.render.simulate import simulate
 
-#: A nanocrystal of 18 x 18 x 36 cells in a focused X-ray laser pulse: 1e12 photons in 0.1 micrometres. Water is the
-#: jet around it; mosaicity and bandwidth give the spots their shape.
+#: A nanocrystal of 18 x 18 x 36 cells in a focused X-ray laser pulse of 1e12 photons, 0.1 micrometres wide, in a water
+#: jet; mosaicity and bandwidth give the spots their shape.
 FLAGS = """
 -cell 79.1 79.1 37.9 90 90 90 -misset 12 34 56 -Na 18 -Nb 18 -Nc 36 -mosaic 0.5 -mosaic_domains 150
 -lambda 1.2 -dispersion 0.3 -dispsteps 3 -polar 0.95 -flux 1e12 -exposure 1 -beamsize 0.0001 -water 0.4

@@ -1,6 +1,6 @@
-"""The flags of ``nbnumba run``: the reference's, then nbnumba's own. Here and in ``flag_table_output``, nowhere else.
+"""The table of all flags of ``nbnumba run``, the reference's and the extensions; continued in ``flag_table_output``.
 
-A row gives the name, where the value goes, the unit of a number and the help; then what only some flags have.
+A row gives the name, the field that gets the value, the unit of a number and the help; then what only some flags have.
 """
 
 from __future__ import annotations
@@ -200,7 +200,7 @@ _DETECTOR = panel(
         "-close_distance",
         "detector.close_distance_mm",
         "mm",
-        "To the nearest point of the plane; beats -distance.",
+        "To the nearest point of the plane; overrides -distance.",
         sets=(_AT_SAMPLE,),
     ),
     number("-pixel", "detector.pixel_mm", "mm", "Size of a pixel.", default="0.1"),
@@ -211,7 +211,7 @@ _DETECTOR = panel(
         "-detsize",
         "detector.detsize_f_mm detector.detsize_s_mm",
         "mm",
-        "Width, where no pixels are counted.",
+        "Width; replaced by the number of pixels.",
         default="102.4",
     ),
     number("-detsize_f", "detector.detsize_f_mm", "mm", "Width along fast.", also="-detsize_x"),
@@ -256,7 +256,7 @@ _DETECTOR = panel(
     axis(
         "-pix0_vector", "detector.pix0_vector_mm", "Corner of the first pixel, in metres.", unit="m", convert=_m_to_mm
     ),
-    axis("-pix0_vector_mm", "detector.pix0_vector_mm", "The same in mm.", unit="mm"),
+    axis("-pix0_vector_mm", "detector.pix0_vector_mm", "Corner of the first pixel, in mm.", unit="mm"),
     switch("-curved_det", "All pixels at the same distance.", ("detector.curved", True)),
     switch("-point_pixel", "No solid angle correction.", ("detector.point_pixel", True)),
     flag(
@@ -310,23 +310,28 @@ _SAMPLING = panel(
         metavar="xmin xmax ymin ymax",
         count=4,
     ),
-    number("-dmin", "sampling.dmin_A", "Å", "Nothing beyond this resolution.", default="0"),
-    switch("-coherent", "Add amplitudes; without effect.", note=_UNUSED),
+    number("-dmin", "sampling.dmin_A", "Å", "Resolution limit; 0: none.", default="0"),
+    switch("-coherent", "Add amplitudes; no effect.", note=_UNUSED),
 )
 
 _WATER = panel(
     "Background",
     number("-water", "background.water_um", "µm", "Size of the water around the crystal.", default="0"),
-    number("--background", "background.thickness_mm", "mm", "Thickness of what -stol describes.", default="0"),
+    number("--background", "background.thickness_mm", "mm", "Thickness of the material of -stol.", default="0"),
     file(
         "-stol",
         "background.stol",
         "Structure factor for --background: lines 'sin(theta)/lambda F'.",
         sets=(("background.stol_scale", 1.0),),
     ),
-    file("-4stol", "background.stol", "The same, against 4 stol.", sets=(("background.stol_scale", 0.25),)),
-    file("-Q", "background.stol", "The same, against Q.", sets=(("background.stol_scale", 0.25 / math.pi),)),
-    file("-stolout", "", "Copy of the above; without effect.", stems="-stolout", note=_UNUSED),
+    file("-4stol", "background.stol", "As -stol, with 4 sin(theta)/lambda.", sets=(("background.stol_scale", 0.25),)),
+    file(
+        "-Q",
+        "background.stol",
+        "As -stol, with Q = 4 pi sin(theta)/lambda.",
+        sets=(("background.stol_scale", 0.25 / math.pi),),
+    ),
+    file("-stolout", "", "Copy of the -stol table; no effect.", stems="-stolout", note=_UNUSED),
     number(
         "-density",
         "background.density_g_cm3",
@@ -340,7 +345,7 @@ _WATER = panel(
         "-MW",
         "background.molar_mass_g",
         "g/mol",
-        "Its molecular weight.",
+        "Molecular weight of the --background.",
         also="-molecular_weight",
         stems="-molec",
         default="18",

@@ -1,4 +1,4 @@
-"""The flags of ``nbnumba run`` that say what is written and how; a part of the table in ``flag_table``."""
+"""The flags of ``nbnumba run`` for output, readout and execution; a part of the table in ``flag_table``."""
 
 from __future__ import annotations
 
@@ -69,9 +69,9 @@ OUTPUT = panel(
     file("--cbf", "outputs.cbf", "Counts as miniCBF, too; with noise unless -nonoise."),
     file("--nexus", "outputs.nexus", "Counts as NXmx (HDF5), too."),
     file("--npy", "outputs.npy", "Counts as NumPy array, too."),
-    file("--truth", "outputs.truth", "What made each pixel, and a list of spots (HDF5), too."),
+    file("--truth", "outputs.truth", "Reflection of each pixel and a list of spots (HDF5), too."),
     file("--preview", "outputs.preview", "Write a picture (PNG), too."),
-    file("--json", "outputs.json", "Write all facts of the run, too."),
+    file("--json", "outputs.json", "Write a record of the run as JSON, too."),
 )
 
 READOUT = panel(
@@ -100,7 +100,7 @@ READOUT = panel(
         "--psf",
         "choice",
         "outputs.psf",
-        "Form of the point spread.",
+        "Shape of the point spread.",
         metavar="gauss|fiber",
         choices=("gauss", "fiber"),
         default="gauss",
@@ -125,13 +125,13 @@ RUN = panel(
         "--physics",
         "choice",
         "simulation.physics",
-        "reference: its image, odd rules included. correct: without them.",
+        "reference: nanoBragg's image, odd rules included. correct: without them.",
         metavar="NAME",
         choices=("reference", "correct"),
         default="reference",
     ),
     count("--threads", "run.threads", "CPU threads. Default: one per core."),
-    switch("--dry-run", "Print the facts, write nothing.", ("run.dry_run", True)),
+    switch("--dry-run", "Print the resolved experiment, write nothing.", ("run.dry_run", True)),
     switch("--lenient", "Warn about unknown flags instead of stopping.", ("run.lenient", True)),
     switch("--debug", "Show the traceback of an error.", ("run.debug", True)),
     switch("--quiet", "Only warnings and errors.", ("run.quiet", True), also="-q"),
@@ -142,7 +142,7 @@ RUN = panel(
         "-printout_pixel",
         "ints",
         "trace.pixel",
-        "The same, fast index first.",
+        "As -trace_pixel, fast index first.",
         metavar="F S",
         count=2,
         convert=_fast_slow_to_slow_fast,

@@ -1,10 +1,10 @@
-"""What a flag is, and how a word of the command line is matched to one of the table.
+"""The rows of the table of flags, and the look-up of a word of the command line in it.
 
 The reference finds a flag when its name occurs anywhere in the word, so ``-matrix`` and ``-mat`` mean the same to it.
 Here a flag has one name, further spellings, and stems: beginnings after which any ending is accepted.
 
-Nothing here imports NumPy, so that the help appears at once; defaults are therefore repeated in the table as text, and a
-test holds them against the dataclasses of ``nbnumba.model.config``.
+Nothing here imports NumPy, so that the help appears at once; the table therefore repeats the defaults as text, and a
+test compares them with the dataclasses of ``nbnumba.model.config``.
 """
 
 from __future__ import annotations
@@ -26,27 +26,27 @@ class Flag:
     name : str
         The spelling shown in help and messages.
     kind : str
-        Which values follow; see ``nbnumba.cli.parse``.
+        Kind of values that follow; see ``nbnumba.cli.parse``.
     panel, help, default : str
-        Where and what the help says; ``default`` is text, empty where there is nothing to say.
+        Panel and text of the help; ``default`` is text, empty where there is none.
     metavar, unit : str
-        How the values are called in the help; what they are counted in, for messages.
+        Name of the values in the help; their unit, for messages.
     dest : tuple of str
-        Where the (converted) value goes: ``part.field`` of the configuration; ``part.field[i]`` is one element.
+        Fields that get the (converted) value: ``part.field`` of the configuration; ``part.field[i]`` is one element.
     sets : tuple of (str, object)
-        Constants that the flag assigns as well, or all there is for a switch.
+        Further fields that the flag sets, each with its value; a switch sets only these.
     convert : callable or None
-        From the unit of the flag to that of the field.
+        Converts from the unit of the flag to that of the field.
     choices : tuple of str
         Allowed words of kind ``choice``.
     count : int
-        How many values kind ``ints`` takes.
+        Number of values of kind ``ints``.
     also, stems : tuple of str
         Further spellings; beginnings after which any ending is accepted.
-    own : bool
-        An option of nbnumba and not of the reference: two dashes only.
+    is_extension : bool
+        Whether the reference lacks it: an extension has two dashes only.
     note : str
-        Said as a warning when the flag is used.
+        Warning that is given when the flag is used.
     """
 
     name: str
@@ -63,7 +63,7 @@ class Flag:
     count: int = 1
     also: tuple[str, ...] = ()
     stems: tuple[str, ...] = ()
-    own: bool = False
+    is_extension: bool = False
     note: str = ""
 
     @property
@@ -73,16 +73,17 @@ class Flag:
 
     @property
     def text(self) -> str:
-        """What the help prints: the sentence, other spellings, the default."""
+        """Text of the help: the sentence, other spellings, the default."""
         parts = [self.help]
-        if self.also and not self.own:
+        if self.also and not self.is_extension:
             parts.append(f"Also {', '.join(self.also)}.")
         if self.default:
             parts.append(f"Default: {self.default}.")
         return " ".join(parts)
 
 
-# Constructors of rows. ``dest``, ``also`` and ``stems`` are words in one string; a name of two dashes is nbnumba's own.
+# Constructors of rows. ``dest``, ``also`` and ``stems`` are words in one string; a name with two dashes is an
+# extension.
 
 
 def flag(name: str, kind: Kind, dest: str, help: str, *, also: str = "", stems: str = "", **more: Any) -> Flag:
@@ -94,7 +95,7 @@ def flag(name: str, kind: Kind, dest: str, help: str, *, also: str = "", stems: 
         dest=tuple(dest.split()),
         also=tuple(also.split()),
         stems=tuple(stems.split()),
-        own=name.startswith("--"),
+        is_extension=name.startswith("--"),
         **more,
     )
 
@@ -128,7 +129,7 @@ def switch(name: str, help: str, *sets: tuple[str, Any], **more: Any) -> Flag:
 
 
 def axis(name: str, dest: str, help: str, *sets: tuple[str, Any], **more: Any) -> Flag:
-    """A flag with a vector of the user's own geometry."""
+    """A flag with a vector, which selects the convention CUSTOM."""
     return flag(name, "vector", dest, help, metavar="X Y Z", sets=(("detector.convention", "CUSTOM"), *sets), **more)
 
 
@@ -165,12 +166,12 @@ class Table:
         flag = self._exact.get(single)
         if flag is None:
             flag = next((f for stem, f in self._stems if single.startswith(stem)), None)
-        return None if flag is None or flag.own else flag
+        return None if flag is None or flag.is_extension else flag
 
     def suggest(self, word: str) -> str | None:
-        """The known spelling nearest to ``word``; None if nothing is near.
+        """The known spelling nearest to ``word``; None if none is near.
 
-        A spelling that ``word`` begins wins over one that merely looks like it: ``-hdiv`` is meant as ``-hdivrange``.
+        A spelling that begins with ``word`` is preferred to one that only resembles it: ``-hdiv`` gives ``-hdivrange``.
         """
         bare = word.lstrip("-").lower()
         known: dict[str, str] = {}

@@ -1,4 +1,4 @@
-"""What ``nbnumba info`` prints: everything about this installation that matters for speed or for a report."""
+"""``nbnumba info``: the facts about this installation that matter for speed or for a report of an error."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def info() -> None:
 
 
 def _gpus() -> dict[str, str]:
-    """Driver and CUDA packages, and of every GPU what it is and whether a kernel runs; or what is missing."""
+    """Driver and CUDA packages; name, size and test kernel of every GPU, or what is missing."""
     there = survey()
     found = {
         "CUDA driver": f"supports CUDA {there.driver}" if there.driver else "none",
@@ -78,7 +78,7 @@ def _try_kernel() -> str:
     rows = np.zeros(1000)
     try:
         fill_rows(rows)
-    except Exception as error:  # whatever is wrong with the compiler is what the user wants to read here
+    except Exception as error:  # reported as text, whatever is wrong with the compiler
         return f"fails: {type(error).__name__}: {error}"
     return "compiles and runs" if np.array_equal(rows, np.arange(1000)) else "gives wrong numbers"
 

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: remembered as well as raised, because an exception can be lost inside a compiler's callback."""
+"""Ctrl-C and SIGTERM: recorded as well as raised, because an exception can be lost inside a compiler's callback."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from typing import Any
 
 from nbnumba.io import files
 
-#: Signals that have come since the command began.
+#: Signals received since the command began.
 received: list[int] = []
 #: Files that the command has completed.
 completed: list[Path] = []
-#: Seconds after a signal in which further ones raise nothing: cleaning up is not to be interrupted.
+#: Seconds after a signal in which further ones raise nothing, so that cleaning up is not interrupted.
 PATIENCE_S = 2.0
-#: Seconds until a signal that came in the middle of an import, or of LLVM, is tried again.
+#: Seconds until a signal that was received during an import, or in LLVM, is raised again.
 RETRY_S = 0.02
 _LLVM = os.path.join("llvmlite", "binding", "")
 _last = -PATIENCE_S
@@ -39,9 +39,9 @@ def _try_again(number: int, frame: FrameType | None) -> None:
 
 
 def _raise_or_wait(frame: FrameType | None) -> None:
-    """Raise KeyboardInterrupt, but not where it does harm.
+    """Raise KeyboardInterrupt now, or later where it would do harm.
 
-    What libraries load from C while they are imported loses it, or prints it; LLVM's objects would be freed twice.
+    Code in C that is run during an import loses or prints the exception; in LLVM objects would be freed twice.
     """
     global _last
     if _has_timer and _is_delicate(frame):
@@ -64,13 +64,13 @@ def _is_delicate(frame: FrameType | None) -> bool:
 
 @contextmanager
 def handled() -> Iterator[None]:
-    """Turn both signals into KeyboardInterrupt while the block runs; one that is ignored stays so."""
+    """Turn both signals into KeyboardInterrupt while the block runs; an ignored signal stays ignored."""
     global _last
     received.clear()
     completed.clear()
     files.completed.clear()
     _last = -PATIENCE_S
-    # only the main thread may set handlers; elsewhere Python's own stay
+    # only the main thread may set handlers; in other threads nothing is changed
     numbers = (signal.SIGINT, signal.SIGTERM) if threading.current_thread() is threading.main_thread() else ()
     before = {number: signal.getsignal(number) for number in numbers}
     before = {number: handler for number, handler in before.items() if handler not in (signal.SIG_IGN, None)}
@@ -93,7 +93,7 @@ def handled() -> Iterator[None]:
 
 
 def _keep_quiet(hook: Callable[[Any], Any]) -> Callable[[Any], None]:
-    """A hook that says nothing of a lost KeyboardInterrupt: :func:`check` finds it."""
+    """A hook that does not print a lost KeyboardInterrupt: :func:`check` raises it again."""
 
     def quiet(lost: Any) -> None:
         if not isinstance(lost.exc_value, KeyboardInterrupt):
@@ -103,11 +103,11 @@ def _keep_quiet(hook: Callable[[Any], Any]) -> Callable[[Any], None]:
 
 
 def check() -> None:
-    """Raise KeyboardInterrupt if a signal has come, also if its exception was lost."""
+    """Raise KeyboardInterrupt if a signal was received, even if its exception was lost."""
     if received:
         raise KeyboardInterrupt
 
 
 def complete_files() -> list[Path]:
-    """Files that the command has completed: those it says, else those that have taken their names."""
+    """Files that the command has completed: those it lists itself, else all that were renamed to their final names."""
     return completed or list(files.completed)

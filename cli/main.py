@@ -1,4 +1,4 @@
-"""The command line: the Typer app, its commands, and what a failure looks like to the user."""
+"""The command line: the Typer app, its commands, and the messages and exit codes of errors."""
 
 from __future__ import annotations
 
@@ -58,8 +58,8 @@ def _app(
 _RUN_HELP = (
     "Simulate an image from nanoBragg's flags and write nanoBragg's files.\n\n"
     "A crystal (-mat or -cell) and structure factors (-hkl, -default_F or an earlier Fdump.bin) are needed, all else has "
-    "a default. Flags take one dash or two (-distance 100, --distance 100); options shown with two dashes are nbnumba's "
-    "own. Of flags that contradict one another the last one counts."
+    "a default. Flags take one dash or two (-distance 100, --distance 100); options shown with two dashes are extensions "
+    "of nbnumba. Of flags that contradict one another the last one counts."
 )
 
 
@@ -70,13 +70,13 @@ def _simulate(invocation: Invocation) -> None:
 
         run_and_trace(invocation)
     else:
-        from nbnumba.cli.run import run  # NumPy and Numba load here, so that the help need not wait for them
+        from nbnumba.cli.run import run  # imports NumPy and Numba, which the help does not need
 
         run(invocation)
 
 
 _TRACE_HELP = (
-    "Follow pixels through the kernels that render them, and print every factor of their value.\n\n"
+    "Print every factor of the value of pixels, from the functions that render them.\n\n"
     "nbnumba trace SLOW FAST FLAGS, with the flags of 'nbnumba run'. The lines (TRACE_PY: key value) can be compared "
     "with those of another program by 'nbnumba compare-traces'."
 )
@@ -98,9 +98,9 @@ def _trace(request: TraceRequest) -> None:
 
 
 _SERIES_HELP = (
-    "Make a data set in one command: a rotation series (--images) or stills (--stills), with the truth behind it.\n\n"
-    "All other flags are those of 'nbnumba run'. A run that was stopped is continued by the same command: what is there "
-    "stays, what is missing is made. See docs/series.md."
+    "Make a data set in one command: a rotation series (--images) or stills (--stills), with a table of the truth.\n\n"
+    "All other flags are those of 'nbnumba run'. The same command continues a run that was stopped: it makes the "
+    "missing images. See docs/series.md."
 )
 
 
@@ -121,9 +121,9 @@ def _series(request: SeriesRequest) -> None:
 
 _COMPARE_HELP = (
     "Compare two images: numbers into metrics.json, a picture into comparison.png; exit code 1 if they differ.\n\n"
-    "nbnumba compare A B compares files: SMV, CBF, npy and what else fabio reads, and bare floats (.bin).\n\n"
-    "nbnumba compare --against EXECUTABLE -- FLAGS runs another simulator (default: NB_C_BIN) and ours with the same "
-    "flags in clean folders, times both, and compares their images."
+    "nbnumba compare A B compares files: SMV, CBF, npy, other formats that fabio reads, and bare floats (.bin).\n\n"
+    "nbnumba compare --against EXECUTABLE -- FLAGS runs another simulator (default: NB_C_BIN) and nbnumba with the "
+    "same flags in clean folders, times both, and compares their images."
 )
 
 
@@ -147,10 +147,12 @@ def _compare(
     ] = None,
     rtol: Annotated[float, typer.Option(help="Pixels are equal within this share of the larger.", metavar="X")] = 1e-3,
     atol: Annotated[float, typer.Option(help="Or within this difference.", metavar="X")] = 0.0,
-    radius: Annotated[float, typer.Option(help="Peaks are matched within so many pixels.", metavar="X")] = 3.0,
+    radius: Annotated[float, typer.Option(help="Largest distance of matched peaks, in pixels.", metavar="X")] = 3.0,
     min_correlation: Annotated[float, typer.Option(help="Least correlation.", metavar="X")] = 0.999,
     sum_ratio: Annotated[str, typer.Option(help="Bounds of sum(B) / sum(A).", metavar="LOW:HIGH")] = "0.99:1.01",
-    max_rel: Annotated[float, typer.Option(help="Largest difference, as a share of the maximum.", metavar="X")] = 0.01,
+    max_rel: Annotated[
+        float, typer.Option(help="Largest difference, as a fraction of the maximum.", metavar="X")
+    ] = 0.01,
     out: Annotated[Path, typer.Option(help="Where metrics.json and comparison.png go.", metavar="FOLDER")] = Path(),
     picture: Annotated[bool, typer.Option(help="Draw comparison.png.", metavar="")] = True,
     keep: Annotated[
@@ -206,7 +208,7 @@ def _compare_traces(
 
 @app.command("demo", rich_help_panel="Simulate")
 def _demo(
-    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where the files go; made if need be.")] = Path(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder for the files; created if missing.")] = Path(
         "demo"
     ),
     device: Annotated[str, typer.Option(metavar="NAME", help="auto, cpu, cuda or cuda:N.")] = "auto",
@@ -233,7 +235,7 @@ def _bench(request: BenchRequest) -> None:
 
 @app.command("info", rich_help_panel="This installation")
 def _info() -> None:
-    """Print versions, threads, vector width and the folder of compiled kernels, for reports and for yourself."""
+    """Print versions, threads, vector width, devices and the folder of compiled kernels."""
     from nbnumba.cli.info import info
 
     info()
@@ -242,16 +244,16 @@ def _info() -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code.
 
-    0: done; 1: an error, told in one sentence; 2: wrong usage; 130, 143: stopped by Ctrl-C or SIGTERM.
+    0: done; 1: an error, reported in one sentence; 2: wrong usage; 130, 143: stopped by Ctrl-C or SIGTERM.
 
     Parameters
     ----------
     arguments : sequence of str or None
-        The words after the program's name; None: those of the process, whose streams and signals are put in order.
+        The words after the program's name; None: those of the process, whose streams and signals are then prepared.
     """
     if arguments is None:
         start.prepare()
-        # a million objects are made while modules load, hardly one of them garbage: look for it less often
+        # a million objects are created while modules load, and hardly any is garbage: collect it less often
         gc.set_threshold(200_000, 20, 20)
     words = list(sys.argv[1:] if arguments is None else arguments)
     with interrupt.handled():
@@ -260,17 +262,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
             problem = start.flush_output() if arguments is None else None
             if problem is not None and code == 0:
                 code = _output_failed(problem)
-        except KeyboardInterrupt:  # while something else was being told
+        except KeyboardInterrupt:  # while an error was being reported
             code = _stopped()
     if arguments is None:
-        gc.freeze()  # the process ends: nothing is gained by looking for garbage once more
+        gc.freeze()  # the process ends: no garbage has to be collected any more
         if is_left_running():
             os._exit(code)  # without waiting for the kernel
     return code
 
 
 def _run_app(words: list[str], debug: bool) -> int:
-    """Exit code of the command, whatever it ends with."""
+    """Run the command; returns its exit code, also for errors."""
     try:
         code = _call(words)
         # Typer turns an interrupt into its exit code
@@ -282,7 +284,7 @@ def _run_app(words: list[str], debug: bool) -> int:
     except SystemExit as leave:
         return leave.code if isinstance(leave.code, int) else 1
     except Exception as error:
-        if interrupt.received:  # libraries turn the interrupt of a callback into errors of their own
+        if interrupt.received:  # libraries turn an interrupt in a callback into other errors
             return _stopped()
         if debug:
             _say(traceback.format_exc().rstrip())
@@ -292,8 +294,8 @@ def _run_app(words: list[str], debug: bool) -> int:
 def _call(words: list[str]) -> object:
     """Call the command that the words name.
 
-    A plain run goes past Typer, which would hand its words to the same parser, but not before it has looked at every
-    flag of every command: a fifth of the time of a small image.
+    A plain run bypasses Typer, which would use the same parser, but first examines every flag of every command: that
+    takes a fifth of the time of a small image.
     """
     if words[:1] == ["run"] and words[1:] and not {"--help", "-h"} & set(words):
         _simulate(parse(words[1:]))
@@ -302,10 +304,10 @@ def _call(words: list[str]) -> object:
 
 
 def _explain(error: Exception, debug: bool, words: Sequence[str]) -> int:
-    """One sentence for the error that the words of the command line ended with, and the exit code."""
+    """Print one sentence about the error in which the command ended; returns the exit code."""
     if isinstance(error, NbnumbaError):
         return _fail(str(error), 2 if isinstance(error, UsageError) else 1)
-    if hasattr(error, "format_message") and hasattr(error, "exit_code"):  # Typer's own: unknown command, wrong option
+    if hasattr(error, "format_message") and hasattr(error, "exit_code"):  # of Typer: unknown command, wrong option
         commands = [command.name or "" for command in app.registered_commands]
         return _fail(usage.wrong_call(error.format_message(), words, commands), error.exit_code)
     if isinstance(error, MemoryError):
@@ -323,12 +325,12 @@ def _explain(error: Exception, debug: bool, words: Sequence[str]) -> int:
 
 
 def _output_failed(error: OSError) -> int:
-    """Standard output cannot be written; not worth a word where its reader has gone."""
+    """Report that standard output cannot be written, unless its reader has closed it; returns the exit code."""
     return 1 if error.errno == errno.EPIPE else _fail(f"cannot write to the standard output: {cause(error)}")
 
 
 def _has_place() -> bool:
-    """Whether the working folder is still there."""
+    """Whether the working folder still exists."""
     try:
         return bool(os.getcwd())
     except OSError:
@@ -336,7 +338,7 @@ def _has_place() -> bool:
 
 
 def _is_shortage(error: Exception) -> bool:
-    """Whether the system refused memory or a thread to a library that does not call it so."""
+    """Whether an error of a library means that the system refused memory or a thread."""
     chain: list[BaseException | None] = [error]
     while chain[-1] is not None and len(chain) < 10:
         chain.append(chain[-1].__cause__ or chain[-1].__context__)
@@ -351,14 +353,14 @@ def _fail(message: str, code: int = 1) -> int:
 
 
 def _say(text: str) -> None:
-    """Print on stderr; one that is closed or full is no reason for anything else."""
+    """Print on stderr; a closed or full stderr is ignored."""
     with contextlib.suppress(OSError, ValueError):
         if sys.stderr is not None:
             print(text, file=sys.stderr, flush=True)
 
 
 def _stopped() -> int:
-    """What is said after Ctrl-C or SIGTERM; files appear only when they are complete."""
+    """Report Ctrl-C or SIGTERM with the files that are complete; returns the exit code."""
     written = interrupt.complete_files()
     number = interrupt.received[-1] if interrupt.received else signal.SIGINT
     what = f"complete files: {', '.join(map(str, written))}" if written else "no file was written"

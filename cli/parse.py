@@ -1,4 +1,4 @@
-"""From the words of a command line to values with their place in the configuration, in the order of the line."""
+"""From the words of a command line to values of fields of the configuration, in the order of the line."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ _UNITS = {"deg": "degrees"}
 
 @dataclass(frozen=True)
 class Invocation:
-    """What a command line says.
+    """A parsed command line.
 
     Attributes
     ----------
     argv : tuple of str
         The words as given.
     values : dict
-        ``part.field`` to value, in the units of the configuration; the last flag that names a field has it.
+        ``part.field`` to value, in the units of the configuration; of several flags that set a field the last counts.
         ``detector.pivot`` and ``detector.convention`` are such fields, and many flags set them.
     spelled : dict
         ``part.field`` to the word that set it, for messages.
     warnings : tuple of str
-        To be told to the user.
+        Sentences for the user.
     """
 
     argv: tuple[str, ...]
@@ -40,24 +40,24 @@ class Invocation:
 
     @property
     def pivot(self) -> str | None:
-        """BEAM or SAMPLE, as the last flag that decides it says; None if none does."""
+        """BEAM or SAMPLE, by the last flag that sets the pivot; None if none does."""
         return self.values.get("detector.pivot")
 
     @property
     def convention(self) -> str | None:
-        """The axes and beam centre of the last flag that decides them; None if none does."""
+        """Convention by the last flag that sets it; None if none does."""
         return self.values.get("detector.convention")
 
 
-def parse(argv: Sequence[str], own: Sequence[Flag] = ()) -> Invocation:
-    """The values that the words of ``nbnumba run`` give.
+def parse(argv: Sequence[str], command_options: Sequence[Flag] = ()) -> Invocation:
+    """Parse the words of ``nbnumba run``.
 
     Parameters
     ----------
     argv : sequence of str
         The words after ``run``.
-    own : sequence of Flag
-        What the command has besides the flags of a run, and has taken out of the words already: for suggestions.
+    command_options : sequence of Flag
+        Options that the command has besides the flags of a run, for suggestions; they are no longer among the words.
 
     Raises
     ------
@@ -74,7 +74,7 @@ def parse(argv: Sequence[str], own: Sequence[Flag] = ()) -> Invocation:
     while words.left:
         flag, word = _find(words, words.take())
         if flag is None:
-            message = unknown_flag(word, own) if is_flag(word) else stray_word(word, before)
+            message = unknown_flag(word, command_options) if is_flag(word) else stray_word(word, before)
             if not lenient:
                 raise UsageError(message)
             warnings.append(f"{message}; left out with all that follows it: {_skip(words) or 'nothing'}")
@@ -129,7 +129,7 @@ class _Words:
 
 
 def _find(words: _Words, word: str) -> tuple[Flag | None, str]:
-    """The flag that ``word`` names, and its name; of ``flag=value`` the value goes back to the words."""
+    """The flag that ``word`` names, and its name; of ``flag=value`` the value is put back into the words."""
     if not word.startswith("-"):
         return None, word
     name, equals, value = word.partition("=")

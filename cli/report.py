@@ -1,4 +1,4 @@
-"""The log of a run: the facts that the reference prints, a line for each subject, on stderr."""
+"""The log of a run on stderr: the facts that the reference prints, one line for each subject."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ _OPTIONAL = (  # only where the fact is not zero
         "{detector_thick_m:um} in {detector_thicksteps} layers, attenuation {detector_mu} 1/m",
     ),
     ("water_um", "water", "{water_um} µm"),
-    ("dmin_A", "resolution", "nothing beyond {dmin_A} Å"),
+    ("dmin_A", "resolution", "limit {dmin_A} Å"),
     ("nopolar", "polarization", "no correction"),
     ("point_pixel", "solid angle", "no correction"),
     ("curved_detector", "detector shape", "curved: all pixels at one distance"),
@@ -72,18 +72,18 @@ def set_up_log(quiet: bool) -> None:
     log.handlers[:] = [handler]
     log.setLevel(logging.WARNING if quiet else logging.INFO)
     log.propagate = False
-    logging.raiseExceptions = False  # a closed stderr is no reason to print more to it
+    logging.raiseExceptions = False  # do not print errors of a closed stderr to it
 
 
 def begin(invocation: Invocation) -> None:
-    """Set up the log as a command line wants it, and tell what reading that line has left to say."""
+    """Set up the log for a command line, and log the warnings of its parsing."""
     set_up_log(bool(invocation.values.get("run.quiet")))
     warn(invocation.warnings)
 
 
 def experiment_lines(facts: Mapping[str, Any]) -> list[str]:
     """The facts of an experiment (``Experiment.facts()``) as lines of text."""
-    # the facts have the word as the reference prints it
+    # the facts hold the word that the reference prints
     shape = {"parallelpiped": "parallelepiped"}.get(facts.get("xtal_shape", ""))
     facts = {**facts, "xtal_shape": shape} if shape else facts
     lines = _lines(_LINES, facts)
@@ -94,12 +94,12 @@ def experiment_lines(facts: Mapping[str, Any]) -> list[str]:
 
 
 def result_lines(facts: Mapping[str, Any]) -> list[str]:
-    """What rendering added to the facts (``Result.facts()``) as lines of text."""
+    """The facts that rendering added (``Result.facts()``) as lines of text."""
     return _lines(_RESULT, facts)
 
 
 def noise_lines(facts: Mapping[str, Any]) -> list[str]:
-    """What is known about the noise: photons, overloads, seed, rng."""
+    """Facts of the noise as lines of text: photons, overloads, seed, generator."""
     return _lines(_NOISE, facts)
 
 

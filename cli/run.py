@@ -1,4 +1,4 @@
-"""What ``nbnumba run`` does: build, resolve, render, write, and tell about it."""
+"""``nbnumba run``: build the configuration, resolve it, render, write the files, and log the facts."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from nbnumba.render.simulate import Result, simulate
 
 
 def run(invocation: Invocation) -> tuple[Experiment, RunOptions]:
-    """Simulate what a command line describes, and write its files; return what was simulated, and how.
+    """Simulate what a command line describes and write its files; returns the experiment and the options of the run.
 
     Raises
     ------
@@ -53,7 +53,7 @@ def run(invocation: Invocation) -> tuple[Experiment, RunOptions]:
         )
     report.warn(message for message in result.warnings if message not in experiment.warnings)
     if result.statistics.max <= 0 and not any(image.any() for image in result.images):
-        report.warn(["every pixel is 0: no reflection of the file shines here; turn the crystal (-misset, -osc)"])
+        report.warn(["every pixel is 0: no reflection diffracts in this orientation; turn the crystal (-misset, -osc)"])
     report.say(report.result_lines(result.facts()))
     with together():
         written = write_outputs(result, outputs)
@@ -74,9 +74,9 @@ def run(invocation: Invocation) -> tuple[Experiment, RunOptions]:
 
 @contextmanager
 def progress_bar(wanted: bool) -> Iterator[Callable[[float], None]]:
-    """A function that moves a bar on stderr, if that is a terminal, to a share between 0 and 1.
+    """A function that moves a bar on stderr, if that is a terminal, to a fraction between 0 and 1.
 
-    It raises KeyboardInterrupt once a signal has come.
+    It raises KeyboardInterrupt after a signal.
     """
     if not (wanted and sys.stderr.isatty()):
         yield lambda share: interrupt.check()
@@ -95,7 +95,7 @@ def progress_bar(wanted: bool) -> Iterator[Callable[[float], None]]:
 
 
 def record(invocation: Invocation, result: Result, written: Written) -> dict[str, Any]:
-    """Everything known about a finished run; running its ``command`` again gives the same image.
+    """Record of a finished run; running its ``command`` again gives the same image.
 
     Seeds that came from the time are appended to the command.
     """
@@ -123,7 +123,7 @@ def record(invocation: Invocation, result: Result, written: Written) -> dict[str
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Write ``content`` as JSON, under its name only when complete; what is not finite becomes null.
+    """Write ``content`` as JSON; NaN and infinity become null. The file gets its name when it is complete.
 
     Raises
     ------
@@ -132,12 +132,12 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
     """
     text = json.dumps(_plain(content), indent=1, ensure_ascii=False, allow_nan=False)
     with atomic_write(path) as handle:
-        # a name may hold bytes that are no text: JSON's own escapes for them give the name back
+        # a name may hold bytes that are not UTF-8: JSON's escapes restore them
         handle.write(f"{text}\n".encode("utf-8", "backslashreplace"))
 
 
 def _plain(value: Any) -> Any:
-    """``value`` with what JSON knows only."""
+    """``value`` in types that JSON has."""
     if isinstance(value, dict):
         return {str(key): _plain(entry) for key, entry in value.items()}
     if isinstance(value, (list, tuple)):
@@ -152,7 +152,7 @@ def _plain(value: Any) -> Any:
 
 
 def _check_folders(outputs: Outputs) -> None:
-    """Stop before the work is done if its files have no place to go."""
+    """Raise FileError before rendering if the folder of an output file does not exist."""
     for path in outputs.files.values():
         if not path.parent.is_dir():
             raise FileError(f"cannot write {path}: the folder {path.parent} does not exist")

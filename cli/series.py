@@ -1,4 +1,4 @@
-"""What ``nbnumba series`` does: plan, make what is missing, and tell about it."""
+"""``nbnumba series``: plan the series, make the images that are missing, and log the facts."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def plan(request: SeriesRequest, simulation: Simulation, outputs: Outputs, optio
     Raises
     ------
     ConfigError, FileError
-        What no series can be made of, or a file of distributions that cannot be read.
+        The command line does not describe a series, or a file of distributions cannot be read.
     """
     given = request.invocation.values
     if request.kind == "rotation" and "scan.osc_deg" not in given and simulation.scan.osc_deg is None:
@@ -82,21 +82,21 @@ def plan(request: SeriesRequest, simulation: Simulation, outputs: Outputs, optio
 
 
 def _outputs(request: SeriesRequest, outputs: Outputs, simulation: Simulation) -> Outputs:
-    """The files that were asked for; where no image was, the one with noise, or the one without if there is none."""
+    """The requested files; if they include no image, the one with noise, or without noise if ``-nonoise`` is given."""
     given = request.invocation.values
     changes: dict[str, Any] = {key: value for key, value in SERIES_DEFAULTS.items() if f"outputs.{key}" not in given}
     changes["seed"] = None
     named = [key for key in IMAGES if FILES[key].names_images and f"outputs.{key}" in given]
     if request.name is not None and named:
         flag = request.invocation.spelled[f"outputs.{named[0]}"]
-        raise UsageError(f"--name and {flag} both say what the images are called: give one of them")
+        raise UsageError(f"--name and {flag} both name the images: give one of them")
     name = request.name or _default_name(simulation)
     beside_noise = [key for key in named if key != "noisefile"]
     if not outputs.has_noise:
         if not beside_noise:
             changes["intfile"] = Path(f"{name}.img")
     elif "outputs.noisefile" not in given:
-        # counts for CBF and others are drawn for a noise image, also for one that goes nowhere
+        # counts for CBF and other formats are drawn with the noise image, even if that is not written
         changes["noisefile"] = NOWHERE if beside_noise else Path(f"{name}.img")
     wanted = replace(outputs, **changes)
     for path in wanted.files.values():
@@ -112,7 +112,7 @@ def _default_name(simulation: Simulation) -> str:
 
 
 def _seed(request: SeriesRequest, folder: Path) -> int:
-    """The seed given, else that of the series in the folder, else one from the time."""
+    """The given seed, else that of the series in the folder, else one from the time."""
     given = request.invocation.values.get("outputs.seed")
     if given is not None:
         return given
@@ -121,7 +121,7 @@ def _seed(request: SeriesRequest, folder: Path) -> int:
 
 
 def _tell_first(series: Series) -> None:
-    """The facts of the first image, and what the user may not expect."""
+    """Log the facts and warnings of the first image."""
     experiment = resolve(series.shot(1).simulation)
     report.warn(experiment.warnings)
     if series.kind == "rotation" and series.simulation.scan.phisteps is None:
@@ -136,7 +136,7 @@ def _tell_last(done: SeriesReport) -> None:
         how = f"{done.workers} processes" if done.workers > 1 else "one process" if done.workers else "the cluster"
         report.say([report.plain_line("made", f"{done.made} images in {done.seconds:.3g} s ({rate:.3g}/s) by {how}")])
     else:
-        report.say([report.plain_line("made", f"nothing: all {done.images} images were there")])
+        report.say([report.plain_line("made", f"nothing: all {done.images} images exist")])
     files = [path for path in (done.master, done.truth, done.models, done.sheet) if path is not None]
     interrupt.completed[:] = files
     report.say(
@@ -145,7 +145,7 @@ def _tell_last(done: SeriesReport) -> None:
 
 
 class _Count:
-    """Passes progress on, and remembers it."""
+    """Passes progress on, and stores the number of complete images."""
 
     def __init__(self, show: Callable[[int, int], None]) -> None:
         self.complete, self._show = 0, show
@@ -183,12 +183,12 @@ def progress_bar(wanted: bool) -> Iterator[Callable[[int, int], None]]:
 
 @contextmanager
 def cluster(request: SeriesRequest) -> Iterator[Any]:
-    """The Dask client that was asked for, or None.
+    """The Dask client of the requested cluster; None if none is requested.
 
     Raises
     ------
     ConfigError
-        A package is missing, or nobody answers at the address.
+        A package is missing, or no scheduler answers at the address.
     """
     if request.scheduler is None and not request.slurm:
         yield None

@@ -1,4 +1,7 @@
-"""The command line of ``nbnumba series``: its own options before those of ``nbnumba run``. Light, for the help's sake."""
+"""The command line of ``nbnumba series``: its options and those of ``nbnumba run``.
+
+Nothing here imports NumPy, so that the help appears at once.
+"""
 
 from __future__ import annotations
 
@@ -10,40 +13,42 @@ from nbnumba.cli.flags import Flag, count, file, flag, panel, switch
 from nbnumba.cli.parse import Invocation, parse
 from nbnumba.errors import UsageError
 
-OWN: tuple[Flag, ...] = panel(
+SERIES_OPTIONS: tuple[Flag, ...] = panel(
     "Series",
-    count("--images", "", "A rotation series of so many images; -osc is the width of one, -phi the start."),
-    count("--stills", "", "So many stills, each of another crystal."),
+    count("--images", "", "Number of images of a rotation series; -osc is the width of one, -phi the start."),
+    count("--stills", "", "Number of stills, each of another crystal."),
     flag(
         "--orientations",
         "choice",
         "",
-        "Of stills: random, or fixed as -mat and -misset say.",
+        "Orientations of stills: random, or fixed by -mat and -misset.",
         metavar="random|fixed",
         default="random",
     ),
-    file("--vary", "", "Distributions of what varies from shot to shot (TOML)."),
-    flag("--out", "path", "", "Where the series goes, or is continued.", metavar="FOLDER", default="series"),
+    file("--vary", "", "TOML file of the values that vary from shot to shot."),
+    flag(
+        "--out", "path", "", "Folder of the series; one that exists is continued.", metavar="FOLDER", default="series"
+    ),
     flag(
         "--name",
         "path",
         "",
         "Images are called NAME_0001.img.",
         metavar="NAME",
-        default="as --npy and others say, else the -hkl file's name",
+        default="that of --npy and other output flags, else the -hkl file's name",
     ),
     count("--workers", "", "Processes on this machine; jobs with --slurm. Default: one per core."),
     flag("--scheduler", "path", "", "Send the images to the Dask cluster at tcp://HOST:PORT.", metavar="URL"),
-    switch("--slurm", "Send the images to SLURM, by dask-jobqueue and its configuration."),
-    switch("--no-contact-sheet", "Draw no picture of the whole."),
+    switch("--slurm", "Send the images to SLURM, through dask-jobqueue and its configuration."),
+    switch("--no-contact-sheet", "Draw no contact sheet."),
 )
-#: What the help of ``nbnumba series`` lists.
-SERIES_FLAGS: tuple[Flag, ...] = (*OWN, *(row for row in FLAGS if row.name not in ("--json", "--dry-run")))
+#: Flags in the help of ``nbnumba series``.
+SERIES_FLAGS: tuple[Flag, ...] = (*SERIES_OPTIONS, *(row for row in FLAGS if row.name not in ("--json", "--dry-run")))
 
-_VALUES = {row.name for row in OWN if row.kind != "switch"}
-_SWITCHES = {row.name for row in OWN if row.kind == "switch"}
+_VALUES = {row.name for row in SERIES_OPTIONS if row.kind != "switch"}
+_SWITCHES = {row.name for row in SERIES_OPTIONS if row.kind == "switch"}
 _COUNTS = ("--images", "--stills", "--workers")
-#: Fields of a run that a series has no use for.
+#: Fields of a run that a series does not take, with the message.
 _REFUSED = {
     "outputs.json": "--json belongs to a single run: a series keeps its record in series.json",
     "run.dry_run": "--dry-run belongs to a single run: 'nbnumba run --dry-run' prints the facts of the first image",
@@ -53,7 +58,7 @@ _REFUSED = {
 
 @dataclass(frozen=True)
 class SeriesRequest:
-    """What ``nbnumba series`` was asked for; ``invocation`` are the flags of a run."""
+    """Parsed command line of ``nbnumba series``; ``invocation``: the flags of a run."""
 
     images: int
     kind: str
@@ -69,12 +74,13 @@ class SeriesRequest:
 
 
 def parse_series(argv: Sequence[str]) -> SeriesRequest:
-    """Take the series' own options out of a command line, and parse the rest as that of a run.
+    """Take the options of ``nbnumba series`` out of a command line, and parse the rest as that of a run.
 
     Raises
     ------
     UsageError
-        Neither images nor stills, options that contradict one another, or what ``nbnumba run`` would refuse.
+        Neither --images nor --stills is given, options contradict one another, or ``nbnumba run`` would refuse the
+        rest.
     """
     words, rest = list(argv), []
     given: dict[str, str] = {}
@@ -89,7 +95,7 @@ def parse_series(argv: Sequence[str]) -> SeriesRequest:
             given[word] = "yes"
         else:
             rest.append(word)
-    invocation = parse(rest, OWN)
+    invocation = parse(rest, SERIES_OPTIONS)
     numbers = {name: _number(name, given[name]) for name in _COUNTS if name in given}
     if ("--images" in numbers) == ("--stills" in numbers):
         raise UsageError("series needs either --images N (a rotation series) or --stills N")
@@ -103,7 +109,7 @@ def parse_series(argv: Sequence[str]) -> SeriesRequest:
             "--orientations is for --stills: a rotation series turns one crystal (-misset random turns it)"
         )
     if "/" in given.get("--name", ""):
-        raise UsageError(f"--name is a name and no path, got {given['--name']!r}: give the folder as --out")
+        raise UsageError(f"--name must be a name without a folder, got {given['--name']!r}: give the folder as --out")
     for dest, message in _REFUSED.items():
         if dest in invocation.values:
             raise UsageError(message)

@@ -1,7 +1,7 @@
-"""Where the process begins: signals and standard streams are put in order before anything heavy is loaded.
+"""Start of the process: prepare signals and standard streams before large modules are imported.
 
-Between the interpreter's first steps and the command's own handlers (:mod:`nbnumba.cli.interrupt`), and again after
-them, Ctrl-C ends the process as it ends any other program: at once, without a traceback.
+Before the command's handlers are set (:mod:`nbnumba.cli.interrupt`), and after they are removed, Ctrl-C ends the
+process at once, without a traceback.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ def main() -> int:
 
 
 def prepare() -> None:
-    """Let Ctrl-C end the process, unless the shell had it ignored, and open what standard streams were closed.
+    """Let Ctrl-C end the process, unless the shell ignores it, and open standard streams that are closed.
 
-    A file opened later would take the number of a closed stream, and with it what libraries print there. Characters
+    Otherwise a file opened later would get the number of a closed stream, and libraries would print into it. Characters
     that the terminal's encoding lacks are shown as escapes.
     """
     if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
@@ -43,9 +43,10 @@ def prepare() -> None:
 
 
 def flush_output() -> OSError | None:
-    """Send out what waits in stdout; returns what went wrong.
+    """Flush stdout; returns the error, if there is one.
 
-    After that the rest goes nowhere: the interpreter would try again when it ends, and complain.
+    After an error stdout is redirected to the null device: the interpreter would flush it again at its end, and
+    complain.
     """
     try:
         sys.stdout.flush()

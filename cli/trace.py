@@ -1,4 +1,4 @@
-"""What ``nbnumba trace`` does, and what ``nbnumba run`` does for ``-trace_pixel`` and ``-printout_pixel``."""
+"""``nbnumba trace``, and ``nbnumba run`` with ``-trace_pixel`` or ``-printout_pixel``."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from nbnumba.render.inputs import build_inputs
 
 
 def trace_pixels(request: TraceRequest) -> None:
-    """Print the traces that a command line asks for, and write them as JSON where it says so.
+    """Print the traces of the pixels of a command line, and write them as JSON if ``--json`` is given.
 
     Raises
     ------
@@ -55,7 +55,7 @@ def run_and_trace(invocation: Invocation) -> None:
 
 
 def _follow(experiment: Experiment, pixels: Sequence[tuple[int, int]], options: RunOptions) -> list[PixelTrace]:
-    """Traces of pixels; what there is to know about them goes to the log."""
+    """Traces of pixels; their notes are logged as warnings."""
     how = {"device": options.device, "precision": options.precision}
     traces = trace(experiment, pixels, threads=options.threads, **how)
     for entry in traces:

@@ -1,4 +1,7 @@
-"""The command line of ``nbnumba trace``: its own options before those of ``nbnumba run``. Light, for the help's sake."""
+"""The command line of ``nbnumba trace``: its options and those of ``nbnumba run``.
+
+Nothing here imports NumPy, so that the help appears at once.
+"""
 
 from __future__ import annotations
 
@@ -11,14 +14,17 @@ from nbnumba.cli.flags import Flag, flag, panel, switch
 from nbnumba.cli.parse import Invocation, is_flag, parse
 from nbnumba.errors import UsageError
 
-OWN: tuple[Flag, ...] = panel(
+TRACE_OPTIONS: tuple[Flag, ...] = panel(
     "Trace",
-    flag("--pixel", "ints", "", "Pixel to follow, counted from 0; may be repeated.", metavar="S F", count=2),
+    flag("--pixel", "ints", "", "Pixel to trace, counted from 0; may be repeated.", metavar="S F", count=2),
     switch("--per-phi", "One more line for each phi step."),
     switch("--table", "A readable table instead of TRACE_PY lines."),
 )
-#: What the help of ``nbnumba trace`` lists: files of a run, but for the JSON record, are not written by it.
-TRACE_FLAGS: tuple[Flag, ...] = (*OWN, *(row for row in FLAGS if row.panel != "Output" or row.name == "--json"))
+#: Flags in the help of ``nbnumba trace``: no output file of a run but the JSON record.
+TRACE_FLAGS: tuple[Flag, ...] = (
+    *TRACE_OPTIONS,
+    *(row for row in FLAGS if row.panel != "Output" or row.name == "--json"),
+)
 
 # spelling -> whether the slow index comes first
 _PIXEL_FLAGS = {"--pixel": True, "-trace_pixel": True, "--trace_pixel": True}
@@ -27,7 +33,7 @@ _PIXEL_FLAGS |= {"-printout_pixel": False, "--printout_pixel": False}
 
 @dataclass(frozen=True)
 class TraceRequest:
-    """What ``nbnumba trace`` was asked for; ``pixels`` are (slow, fast), ``words`` the command line as given."""
+    """Parsed command line of ``nbnumba trace``; ``pixels`` are (slow, fast), ``words``: the command line as given."""
 
     pixels: tuple[tuple[int, int], ...]
     per_phi: bool
@@ -37,12 +43,12 @@ class TraceRequest:
 
 
 def parse_trace(argv: Sequence[str]) -> TraceRequest:
-    """Take pixels and the trace's own options out of a command line, and parse the rest as that of a run.
+    """Take pixels and the options of ``nbnumba trace`` out of a command line, and parse the rest as that of a run.
 
     Raises
     ------
     UsageError
-        No pixel, half a pixel, or what ``nbnumba run`` would refuse.
+        No pixel is given, or only one index of one, or ``nbnumba run`` would refuse the rest.
     """
     words, rest = list(argv), []
     pixels: list[tuple[int, int]] = []
@@ -63,7 +69,7 @@ def parse_trace(argv: Sequence[str]) -> TraceRequest:
             rest.append(word)
     if not pixels:
         raise UsageError("trace needs a pixel: give SLOW FAST first, or --pixel SLOW FAST")
-    invocation = parse(rest, OWN)
+    invocation = parse(rest, TRACE_OPTIONS)
     return TraceRequest(tuple(dict.fromkeys(pixels)), options["--per-phi"], options["--table"], invocation, tuple(argv))
 
 

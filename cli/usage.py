@@ -1,4 +1,4 @@
-"""What is said about words that a command line cannot have: which they were, and what was probably meant."""
+"""Messages about words that a command does not accept, with a suggestion."""
 
 from __future__ import annotations
 
@@ -9,45 +9,45 @@ from nbnumba.cli.flag_table import TABLE
 from nbnumba.cli.flags import Flag
 
 _COUNTS = {0: "no value", 1: "one value"}
-#: Words that other programs have as commands.
+#: Commands of other programs -> option of this one.
 _OPTIONS = {"help": "--help", "version": "--version"}
 
 
-def unknown_flag(word: str, own: Sequence[Flag] = ()) -> str:
-    """The sentence about a flag that a command does not have, which has ``own`` besides those of ``nbnumba run``."""
+def unknown_flag(word: str, command_options: Sequence[Flag] = ()) -> str:
+    """Message about an unknown flag; ``command_options``: those of the command besides the flags of ``nbnumba run``."""
     name = word.partition("=")[0]
     shown = word if word.isprintable() else repr(word)
     if name.lstrip("-") in ("h", "help"):
         near: str | None = "--help"
     else:
-        near = _nearest(name, own) or (None if own else _of_series(name)) or TABLE.suggest(name)
+        near = _nearest(name, command_options) or (None if command_options else _of_series(name)) or TABLE.suggest(name)
     return f"unknown option {shown}" + (f"; did you mean {near}?" if near else "")
 
 
-def _nearest(name: str, own: Sequence[Flag]) -> str | None:
-    """The option that a word begins, or nearly is."""
+def _nearest(name: str, options: Sequence[Flag]) -> str | None:
+    """The option that begins with a word, or resembles it."""
     bare = name.lstrip("-").lower()
-    known = {row.name.lstrip("-"): row.name for row in own}
+    known = {row.name.lstrip("-"): row.name for row in options}
     begun = [key for key in known if len(bare) > 2 and key.startswith(bare)]
     near = begun or difflib.get_close_matches(bare, known, n=1, cutoff=0.8)
     return known[near[0]] if near else None
 
 
 def _of_series(name: str) -> str | None:
-    """The option of ``nbnumba series`` that a word spells but for its dashes."""
-    from nbnumba.cli.series_flags import OWN  # it needs the parser, which needs this module
+    """The option of ``nbnumba series`` whose name a word is, whatever its dashes."""
+    from nbnumba.cli.series_flags import SERIES_OPTIONS  # imports the parser, which imports this module
 
-    found = next((row.name for row in OWN if row.name.lstrip("-") == name.lstrip("-")), None)
+    found = next((row.name for row in SERIES_OPTIONS if row.name.lstrip("-") == name.lstrip("-")), None)
     return None if found is None else f"{found} of 'nbnumba series'"
 
 
 def stray_word(word: str, before: tuple[str, Flag, int] | None) -> str:
-    """The sentence about a word that is neither a flag nor its value.
+    """Message about a word that is neither a flag nor its value.
 
     Parameters
     ----------
     before : (str, Flag, int) or None
-        The last flag as given, its row of the table, and how many words it took as its value.
+        The last flag as given, its row of the table, and the number of words that were its value.
     """
     if before is None:
         return f"the word {word!r} belongs to no flag: files are named by flags, as in -hkl FILE -mat FILE"
@@ -59,20 +59,20 @@ def stray_word(word: str, before: tuple[str, Flag, int] | None) -> str:
 
 
 def wrong_call(message: str, words: Sequence[str], commands: Sequence[str]) -> str:
-    """What Typer says about a command or option that is not there, in terms of the words that were given.
+    """Typer's message about an unknown command or option, in terms of the given words.
 
     Parameters
     ----------
     message : str
-        Typer's own.
+        Typer's message.
     words : sequence of str
-        Those after the program's name.
+        The words after the program's name.
     commands : sequence of str
-        All that there are.
+        All commands.
     """
     first = words[0] if words else ""
     if first in commands:
-        # Typer takes a word behind one dash for letters, and names the first that it does not know
+        # Typer reads a word after one dash as single letters, and names the first unknown one
         long = [word for word in words[1:] if word.startswith("-") and not word.startswith("--") and len(word) > 2]
         if message.startswith("No such option: -") and long and not message.startswith("No such option: --"):
             return f"unknown option {long[0]}; 'nbnumba {first} --help' lists those of {first}"

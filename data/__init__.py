@@ -35,6 +35,6 @@ def lysozyme() -> tuple[np.ndarray, np.ndarray]:
 
 
 def lysozyme_text() -> str:
-    """``h k l F`` per line for :func:`lysozyme`: what a file for ``-hkl`` holds."""
+    """The structure factors of :func:`lysozyme` as the text of an ``-hkl`` file: ``h k l F`` per line."""
     indices, F = lysozyme()
     return "".join(f"{h} {k} {l} {f:.2f}\n" for (h, k, l), f in zip(indices.tolist(), F.tolist(), strict=True))

@@ -1,7 +1,7 @@
 """Make ``lysozyme_asu.hkl``: invented structure factors of a crystal like tetragonal hen egg-white lysozyme.
 
-Nothing in it is measured. Cell, space group, composition and atomic form factors are those of lysozyme; the
-amplitudes are random numbers with the statistics of a real crystal:
+No value is measured. Cell, space group, composition and atomic form factors are those of lysozyme; the amplitudes are
+random numbers with the statistics of a real crystal:
 
 - mean intensity ``epsilon * sum(f^2) * exp(-2 B stol^2)`` over the atoms of the cell (A. J. C. Wilson, Nature 150
   (1942) 152), f from the four-Gaussian fits of Cromer & Mann (International Tables C, table 6.1.1.4);
@@ -65,7 +65,7 @@ def squared_length(hkl: np.ndarray) -> np.ndarray:
 
 
 def classify(hkl: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """``epsilon`` (how often an operation leaves a reflection alone), whether it is centric, whether it is absent."""
+    """``epsilon`` (number of operations that leave h k l unchanged), whether it is centric, whether it is absent."""
     epsilon = np.zeros(len(hkl), int)
     centric = np.zeros(len(hkl), bool)
     absent = np.zeros(len(hkl), bool)
@@ -91,7 +91,7 @@ def mean_intensity(hkl: np.ndarray) -> np.ndarray:
 
 
 def electrons_in_cell() -> float:
-    """F(000): protein and solvent."""
+    """F(000) of protein and solvent: the number of electrons in the cell."""
     protein = MOLECULES * sum(atom[0] * atom[1] for atom in ATOMS.values())
     solvent_volume = float(np.prod(CELL)) - MOLECULES * MOLECULE_VOLUME_A3
     return protein + SOLVENT_DENSITY * solvent_volume
@@ -110,7 +110,7 @@ def make_table() -> str:
 
 
 def main() -> None:
-    """Write the file beside this script, or where the command line says."""
+    """Write the file beside this script, or to the path on the command line."""
     parser = argparse.ArgumentParser(description="Write the structure factors of the demo's crystal.")
     parser.add_argument("path", nargs="?", type=Path, default=Path(__file__).with_name("lysozyme_asu.hkl"))
     parser.parse_args().path.write_bytes(make_table().encode())

@@ -1,10 +1,10 @@
-"""A rotation series of nbnumba through DIALS: is what DIALS finds what was simulated?
+"""Process a rotation series of nbnumba with DIALS, and compare the results with the simulation.
 
 ``python docs/dials_check.py --format smv|cbf|nxmx [--convention NAME] [--off-centre] [--out FOLDER]``
 
 One ``nbnumba series`` command makes images with noise and background; dials.import, find_spots, index, refine and
-integrate work on them as they would on any others. The figures of docs/dials.md are then computed from DIALS' files
-and the truth, and judged. The exit status is 0 if all of them hold, 1 if one is missed, 2 without DIALS.
+integrate process them with their defaults. The figures of docs/dials.md are then computed from DIALS' files and the truth,
+and compared with limits. The exit status is 0 if all figures are within them, 1 if one is not, 2 without DIALS.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ PIXEL_MM, DISTANCE_MM, WAVELENGTH_A, KAHN = 0.172, 200.0, 1.0, 0.998
 CELLS = (9, 9, 18)  # a crystal of 71 x 71 x 68 nm, whose spots are two pixels wide at half maximum
 FLUENCE = 2e27  # photons/m2 in the exposure of one image; more would overload the brightest spots
 R_E_SQR = 7.94079248018965e-30  # m2, as in nanoBragg.c
-#: exp(-x^2 / 0.63) squared, integrated over x, y and z: what a Gaussian spot holds of N cells (nbnumba.kernels.formulas.lattice).
+#: exp(-x^2 / 0.63) squared, integrated over x, y and z: volume of a Gaussian spot relative to N (nbnumba.kernels.formulas.lattice).
 GAUSS_VOLUME = (math.pi * 0.63 / 2) ** 1.5
-#: Axes that a program without a convention of its own may have: the beam goes down, the spindle points at the door.
+#: Axes of no program's convention: the beam is along -z, the spindle in the xy plane.
 _CUSTOM = "-beam_vector 0 0 -1 -fdet_vector 0.6 0.8 0 -sdet_vector 0.8 -0.6 0 -odet_vector 0 0 -1"
 _CUSTOM += " -spindle_axis 0.6 0.8 0 -polar_vector 0.6 0.8 0 -pivot beam"
 CONVENTIONS = {
@@ -48,7 +48,7 @@ CONVENTIONS = {
     "tilted": "-mosflm -twotheta 8 -detector_rotx 1 -detector_roty -2 -detector_rotz 3",
 }
 
-#: Run by DIALS' own Python, which need not know NumPy's successor or nbnumba: its tables as arrays.
+#: Program that DIALS' Python runs, without nbnumba and for any NumPy: it writes DIALS' tables as arrays.
 TABLES = """
 import sys
 import numpy as np
@@ -84,7 +84,7 @@ np.savez("tables.npz", **found)
 
 @dataclass(frozen=True)
 class Figure:
-    """One line of the acceptance: what was measured, and between which limits it must lie."""
+    """A figure of the check: the measured value and its limits."""
 
     name: str
     value: float
@@ -94,11 +94,11 @@ class Figure:
 
     @property
     def holds(self) -> bool:
-        """Whether the value lies within the limits; not for NaN."""
+        """Whether the value lies within the limits; False for NaN."""
         return self.low <= self.value <= self.high
 
     def line(self) -> str:
-        """For people."""
+        """The figure as a readable line."""
         limits = f"<= {self.high:g}" if self.low == -math.inf else f">= {self.low:g}"
         if math.isfinite(self.low) and math.isfinite(self.high):
             limits = f"{self.low:g} .. {self.high:g}"
@@ -116,13 +116,13 @@ def at_least(name: str, value: float, limit: float, unit: str = "") -> Figure:
 
 
 def near(name: str, value: float, wanted: float, tolerance: float, unit: str = "") -> Figure:
-    """A figure that must be within a share of what is wanted."""
+    """A figure that must be within a relative tolerance of ``wanted``."""
     return Figure(name, float(value), wanted * (1 - tolerance), wanted * (1 + tolerance), unit)
 
 
 @dataclass(frozen=True)
 class Check:
-    """A series, and where it lies."""
+    """A series, its folder and its parameters."""
 
     folder: Path
     format: str = "smv"
@@ -134,7 +134,7 @@ class Check:
     phisteps: int = 10
 
     def command(self) -> list[str]:
-        """The words of the one command."""
+        """The words of the command."""
         files = {
             "smv": "-noisefile lyso.img",
             "cbf": "--cbf lyso.cbf",
@@ -160,7 +160,7 @@ class Check:
 
 
 def water_text() -> str:
-    """A table for -stol with the ring of liquid water near 3.2 Å; a sketch, no data."""
+    """A table for -stol with the ring of liquid water near 3.2 Å; invented, not measured."""
     lines = []
     for stol in np.linspace(0, 1, 101):
         ring = 1 + 0.6 * np.exp(-(((stol - 0.157) / 0.035) ** 2)) - 0.55 * np.exp(-((stol / 0.1) ** 2))
@@ -195,13 +195,13 @@ def run(words: Sequence[str], folder: Path) -> str:
 
 
 def _checkout() -> list[str]:
-    """Where nbnumba lies if it is not installed."""
+    """Path of the checkout, if this script is in one; empty otherwise."""
     root = Path(__file__).resolve().parent.parent
     return [str(root)] if (root / "nbnumba").is_dir() else []
 
 
 def import_words(check: Check, said: str) -> list[str]:
-    """What dials.import is given: the images, and what the series said about them."""
+    """Arguments of dials.import: the images, and the options that the series printed."""
     if check.format == "nxmx":
         return ["images/lyso.nxs"]  # shows all images
     told = [line.split("dials.import", 1)[1].split() for line in said.splitlines() if ": dials.import " in line]
@@ -211,7 +211,7 @@ def import_words(check: Check, said: str) -> list[str]:
 
 
 def make(check: Check) -> str:
-    """Make the images; what the command said."""
+    """Make the images; returns the output of the command."""
     check.folder.mkdir(parents=True, exist_ok=True)
     (check.folder / "lysozyme.hkl").write_text(lysozyme_text())
     (check.folder / "water.stol").write_text(water_text())
@@ -236,19 +236,19 @@ def process(check: Check, said: str, tell=print) -> None:
 
 
 def sampled(check: Check) -> list[int]:
-    """Images whose noise is looked at."""
+    """Numbers of the images whose noise is checked."""
     return [1, check.images // 2, check.images]
 
 
 def true_cell_vectors(check: Check) -> np.ndarray:
-    """a, b, c as rows (Å), as the series' .expt has them."""
+    """a, b, c as rows (Å), from the series' .expt."""
     content = json.loads(next((check.folder / "images").glob("lyso*.expt")).read_text())
     crystal = content["crystal"][0]
     return np.array([crystal[f"real_space_{axis}"] for axis in "abc"])
 
 
 def judge(check: Check) -> list[Figure]:
-    """All figures of the acceptance."""
+    """All figures of the check."""
     with np.load(check.folder / "tables.npz") as content:
         tables = {key: content[key] for key in content.files}
     figures = [
@@ -270,7 +270,7 @@ def judge(check: Check) -> list[Figure]:
 
 
 def _cell(cell: np.ndarray) -> Iterable[Figure]:
-    """The reduced cell is that of lysozyme with its axes sorted."""
+    """Figures of the cell: the reduced one is that of lysozyme with its axes sorted."""
     wanted = sorted(LYSOZYME_CELL[:3])
     worst = max(abs(found / true - 1) for found, true in zip(sorted(cell[:3]), wanted, strict=True))
     yield at_most("cell axes, worst", 100 * worst, 0.1, "%")
@@ -278,7 +278,7 @@ def _cell(cell: np.ndarray) -> Iterable[Figure]:
 
 
 def _against_truth(A: np.ndarray, vectors: np.ndarray) -> tuple[np.ndarray, float]:
-    """How DIALS' indices become the true ones, and the angle (deg) between its crystal and the true one."""
+    """Matrix from DIALS' indices to the true ones, and the angle (deg) between its crystal and the true one."""
     change = vectors @ A
     whole = np.rint(change)
     if np.abs(change - whole).max() > 0.05 or abs(abs(np.linalg.det(whole)) - 1) > 0.1:
@@ -292,7 +292,7 @@ def _against_truth(A: np.ndarray, vectors: np.ndarray) -> tuple[np.ndarray, floa
 
 
 def _intensities(check: Check, tables: dict[str, np.ndarray], change: np.ndarray) -> Iterable[Figure]:
-    """Against F^2, for reflections that were recorded whole."""
+    """Figures of the intensities against F^2, for fully recorded reflections."""
     if not np.isfinite(change).all():
         change = np.eye(3)
     indices, F = lysozyme()
@@ -315,7 +315,7 @@ def _intensities(check: Check, tables: dict[str, np.ndarray], change: np.ndarray
 
 
 def _noise(check: Check, tables: dict[str, np.ndarray]) -> Iterable[Figure]:
-    """Counts, as DIALS reads them, against the expected photons of every pixel that is not overloaded."""
+    """Figures of the counts, as DIALS reads them, against the expected photons of every pixel that is not overloaded."""
     squares, counts, photons, pixels = 0.0, 0.0, 0.0, 0
     for number in sampled(check):
         file = check.folder / "images" / f"expected_{number:04d}.bin"

@@ -15,44 +15,44 @@ if TYPE_CHECKING:
 
 HEAD = """# Flags of `nbnumba run`
 
-Made by `docs/make_flags.py` from `cli/flag_table.py`; do not edit by hand. What the values mean is in
-[physics.md](physics.md), what is odd about some of them in [quirks.md](quirks.md).
+Made by `docs/make_flags.py` from `cli/flag_table.py`; do not edit by hand. [physics.md](physics.md) has the formulas that the
+values enter, [quirks.md](quirks.md) the odd rules of some flags.
 
 ## Spelling
 
-- The reference's flags take one dash or two: `-distance 100`, `--distance 100`, and `=` may stand before
-  the value: `-distance=100`. Flags shown with two dashes are nbnumba's own and do not take one.
-- The reference finds a flag when its name occurs anywhere in a word. Here each flag has its name, the other spellings
-  of the tables, and for some a beginning, shown with `...`, after which any ending is accepted. Where two beginnings
-  fit, the longer one decides.
-- Capitals count: `-N` is not `-n`.
+- The reference's flags take one dash or two: `-distance 100`, `--distance 100`, also with `=` before the value:
+  `-distance=100`. Flags shown with two dashes are extensions of nbnumba and cannot have one dash.
+- The reference finds a flag when its name occurs anywhere in a word. In nbnumba each flag has its name, the other spellings
+  of the tables, and some have a beginning, shown with `...`, after which any ending is accepted. Where two beginnings
+  fit, the longer one is used.
+- Capital and small letters differ: `-N` is not `-n`.
 - An unknown flag is an error (exit code 2) that names the nearest known one: "unknown option -hdiv; did you mean
-  -hdivrange?". A word that belongs to no flag is one, too. With `--lenient`, wherever it stands, both are warnings,
-  and the words that follow an unknown flag are left out with it.
-- Numbers are plain (`0.9768`, `1e12`); a negative number is a value, not a flag. Counts must be whole. A flag whose
+  -hdivrange?". A word that belongs to no flag is an error, too. With `--lenient`, in any position, both are warnings,
+  and the words that follow an unknown flag are ignored with it.
+- Numbers are plain (`0.9768`, `1e12`); a negative number is a value, not a flag. Counts must be whole numbers. A flag whose
   values are missing is an error.
 
 ## Order
 
-- Of flags that set the same thing the last one wins: `-N 5 -Nb 7` is 5 x 7 x 5 cells, `-lambda 1 -energy 12000` takes
+- Of flags that set the same value the last one counts: `-N 5 -Nb 7` is 5 x 7 x 5 cells, `-lambda 1 -energy 12000` uses
   the energy.
-- Some flags win in any order: `-close_distance` over `-distance`, `-flux` (with `-exposure` and `-beamsize`) over
-  `-fluence`, `-hkl` over `-dump`, counts of pixels over `-detsize`, sizes in mm over `-N`; `-mat` over the angles of
-  `-cell`, whose lengths stay.
-- Headers come first, wherever they stand: that of `-mask`, then that of `-img`, then the flags.
-- Several flags name a convention, several the pivot, and the last of each kind counts:
+- Some flags override others in any order: `-close_distance` overrides `-distance`, `-flux` (with `-exposure` and
+  `-beamsize`) `-fluence`, `-hkl` `-dump`, counts of pixels `-detsize`, sizes in mm `-N`, and `-mat` the angles, but not the
+  lengths, of `-cell`.
+- Headers are applied before the flags, in any position: first that of `-mask`, then that of `-img`.
+- Several flags set the convention, several the pivot; the last one of each group counts:
 """
 RULES = """- After that, every convention but CUSTOM sets its own pivot: beam for MOSFLM, DENZO and ADXV,
-  sample for XDS and DIALS. So the pivot of a flag counts for CUSTOM only.
+  sample for XDS and DIALS. So the pivot of a flag is used with CUSTOM only.
 - `-detector_abs inf` means that there is no sensor, in any order with `-detector_thick`.
 """
 BENCH = """
 ## Timing: `nbnumba bench`
 
-Takes the flags above, writes no image, and times the kernel that `nbnumba run` would take: inputs are made and kernels
-compiled, one rendering warms up, and the next ones count. Without a crystal the experiment is that of `nbnumba demo`,
-changed by the flags that are given. `--json` writes the figures. On a GPU the time of the whole image, copies included,
-stands beside that of the kernel and of the copy by the device's own clock.
+Takes the flags above, writes no image, and times the kernel that `nbnumba run` would use: inputs are made and kernels
+compiled, one rendering warms up, and the next ones are timed. Without a crystal the experiment is that of `nbnumba demo`,
+changed by the flags that are given. `--json` writes the figures. On a GPU the times of kernel and copy, by events of the
+device, are printed beside that of the whole image.
 """
 
 
@@ -105,9 +105,9 @@ def make_text() -> str:
 
 
 def _bench() -> list[str]:
-    from nbnumba.cli.bench_flags import OWN
+    from nbnumba.cli.bench_flags import BENCH_OPTIONS
 
-    rows = [(f"nbnumba bench {row.name} {row.metavar}".rstrip(), row.help, row.default) for row in OWN]
+    rows = [(f"nbnumba bench {row.name} {row.metavar}".rstrip(), row.help, row.default) for row in BENCH_OPTIONS]
     return [
         BENCH,
         "| option | meaning | default |",

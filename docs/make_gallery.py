@@ -67,7 +67,7 @@ def geom_text() -> str:
 
 @dataclass(frozen=True)
 class Plate:
-    """A picture: its name, headline, what is to be seen, files that the commands read, commands, how it is drawn."""
+    """A picture: its name, headline, description, commands, the function that draws it, and files the commands read."""
 
     name: str
     title: str
@@ -113,7 +113,7 @@ def quarters(names: tuple[str, ...], fast: int, slow: int, side: int) -> Callabl
 
 
 def panels(name: str) -> Callable[[], np.ndarray]:
-    """Draws the four panels of a NumPy file where they stand, seen against the beam."""
+    """Draws the four panels of a NumPy file at their positions, as seen against the beam."""
 
     def draw() -> np.ndarray:
         import numpy as np
@@ -149,7 +149,7 @@ def _floats(name: str) -> np.ndarray:
 def picture(image: np.ndarray, side: int = SIDE) -> np.ndarray:
     """Grey levels (uint8, dark spots on white) of an image, each pixel repeated to about ``side``.
 
-    White is what all but 0.5 % of the pixels exceed, black what 0.3 % exceed; asinh makes the faint visible.
+    White is the 0.5th percentile, black the 99.7th; asinh makes weak spots visible.
     """
     import numpy as np
 
@@ -179,7 +179,7 @@ PLATES = (
     Plate(
         "rotation",
         "A rotation image",
-        "One degree in 20 steps, 1e14 photons on the crystal and a drop of 0.3 µm of water, counted one by one.",
+        "One degree in 20 steps, 1e14 photons on the crystal and 0.3 µm of water, with photon noise.",
         (
             run(
                 "-misset 12 34 56 -N 25 -gauss_xtal -oversample 2 -flux 1e14 -osc 1 -phisteps 20 -mosaic 0.2 -mosaic_domains 20",
@@ -203,7 +203,7 @@ PLATES = (
     Plate(
         "divergence",
         "Divergence and dispersion",
-        "4 mrad of divergence in 5 x 5 directions and 2 % of dispersion in 9 wavelengths: spots grow and are drawn out "
+        "4 mrad of divergence in 5 x 5 directions and 2 % of dispersion in 9 wavelengths: spots become larger and longer "
         "along the radius.",
         (
             run(
@@ -256,8 +256,8 @@ PLATES = (
     Plate(
         "panels",
         "Four panels",
-        "A detector of four panels from a CrystFEL geometry; grey: no detector. The picture puts the panels of the "
-        "NumPy file where they stand.",
+        "A detector of four panels from a CrystFEL geometry; grey: no detector. The picture shows the panels of the "
+        "NumPy file at their positions.",
         (
             "nbnumba run --geometry four.geom -hkl demo/lysozyme.hkl -cell 79.1 79.1 37.9 -flux 1e12 -exposure 1 "
             "-beamsize 0.001 -misset 12 34 56 -N 15 -gauss_xtal -mosaic 0.5 -mosaic_domains 30 -oversample 1 "
@@ -270,9 +270,9 @@ PLATES = (
 
 HEAD = """# Gallery
 
-Made by `docs/make_gallery.py`, pictures and page; do not edit by hand. Dark is bright; grey levels are linear for
-the faint and logarithmic for the bright. `nbnumba demo` writes `demo/lysozyme.hkl`, the structure factors of all of
-them. What the commands share is
+Pictures and page are made by `docs/make_gallery.py`; do not edit by hand. Bright pixels are dark in the pictures; grey levels
+are linear for weak and logarithmic for strong pixels. `nbnumba demo` writes `demo/lysozyme.hkl`, the structure factors of all
+pictures. The commands share
 
 ```sh
 SHARED='{crystal} \\
@@ -294,7 +294,7 @@ def _folded(command: str, width: int = 100) -> str:
 
 
 def make_text() -> str:
-    """The page, with a line end."""
+    """Text of the page."""
     text = HEAD.format(crystal=CRYSTAL, beam=BEAM, detector=DETECTOR)
     for plate in PLATES:
         text += f"\n## {plate.title}\n\n{plate.text}\n"
@@ -306,7 +306,7 @@ def make_text() -> str:
 
 
 def make_pictures(folder: Path) -> None:
-    """Run all commands in a folder of their own, and write the pictures into ``folder``."""
+    """Run all commands in a temporary folder, and write the pictures into ``folder``."""
     from PIL import Image
 
     from nbnumba.cli.main import main

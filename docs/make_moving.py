@@ -1,4 +1,4 @@
-"""Writes docs/moving.md from the table of flags and what is known to differ: ``python docs/make_moving.py``."""
+"""Writes docs/moving.md from the table of flags and the list of differences: ``python docs/make_moving.py``."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ HEAD = """# Moving from nanoBragg
 
 Made by `docs/make_moving.py` from `cli/flag_table.py`; do not edit by hand.
 
-Put `nbnumba run` where your script has `nanoBragg`. Flags, units, files and their names stay:
+Replace `nanoBragg` in your script by `nbnumba run`. Flags, units, files and their names stay the same:
 
 ```sh
 nbnumba run -cell 79.1 79.1 37.9 90 90 90 -hkl demo/lysozyme.hkl -lambda 1.2 -distance 120 -pixel 0.172 \\
             -detpixels 256 -Na 20 -Nb 20 -Nc 20 -misset 10 20 30 -flux 1e12 -exposure 1 -beamsize 0.001 -oversample 1
 ```
 
-To see that an image is the same, let both programs run with the same flags:
+To check that an image is the same, run both programs with the same flags:
 
 ```sh
 # needs nanoBragg
@@ -33,89 +33,90 @@ nbnumba compare --against ./nanoBragg -- -cell 79.1 79.1 37.9 -hkl demo/lysozyme
 
 The exit code is 0 when the images agree; if they do not, [trace.md](trace.md) finds the factor that differs.
 
-## What is different at once
+## General differences
 
-- **An unknown flag stops the run.** nanoBragg passes over words that it does not know, so a mistyped flag gives a
-  plausible wrong image. A script that relies on that: `--lenient`.
-- **Files appear when they are complete**, all together, or not at all.
-- **Warnings name odd rules.** The default, `--physics reference`, gives nanoBragg's image, odd rules included, and says
-  which of them matter in your run. `--physics correct` leaves them out; the third column below says what that changes.
-- **Threads:** all cores, as with OpenMP; `--threads N` takes N of them. The image is the same for any number.
-- **The log** goes to standard error, not to standard output. `--json FILE` has its facts as data, `--quiet` leaves warnings.
+- **An unknown flag stops the run.** nanoBragg ignores words that it does not know, so that a mistyped flag gives a
+  plausible wrong image. If a script relies on that, add `--lenient`.
+- **Files get their names when they are complete**, all together, or not at all.
+- **Warnings name odd rules.** The default, `--physics reference`, gives nanoBragg's image, odd rules included, and names
+  those that affect your run. `--physics correct` replaces them; the third column below lists the changes.
+- **Threads:** all cores, as with OpenMP; `--threads N` uses N of them. The image is the same for any number.
+- **The log** goes to standard error, not to standard output. `--json FILE` writes its facts as data, `--quiet` keeps only
+  warnings.
 - **The same seed gives the same noise**, photon for photon, as long as the float images agree.
-- **Single precision:** by default sums are taken in float32 where an error bound holds; `--precision double` is float64
+- **Single precision:** by default sums are computed in float32 where an error bound holds; `--precision double` is float64
   throughout, as in nanoBragg.
 
 Not in nanoBragg: GPUs, MTZ and mmCIF, atomic models, DIALS, XDS and CrystFEL geometries, several panels, spectra with
 weights, air and amorphous material, read-out noise, CBF, NeXus, truth, traces, series. Their options have two dashes;
 [flags.md](flags.md) lists them.
 
-## The same in both, and easily overlooked
+## Rules of both programs that are easily overlooked
 
 - `Fdump.bin` of an earlier run is read when there is no `-hkl`, in both programs. nbnumba's log names it with its date.
-- `-misset random` without `-misset_seed` takes its seed from the time, in both programs. nbnumba's log and `--json` tell
-  which it was.
+- `-misset random` without `-misset_seed` takes its seed from the time, in both programs. nbnumba's log and `--json` have the
+  seed.
 - Without `-oversample`, both programs choose the number of sub-pixels by the size of the crystal: 9 a side are 81 times
   the work. Give `-oversample 1` to compare speed.
 
 ## Flag by flag
 
-A flag that is in none of the tables' rows, but in the line "the same", means here what it means there, with and without
-`--physics correct`. Every rule has its golden case in [quirks.md](quirks.md), every flag its row in [flags.md](flags.md).
+A flag in a line "the same" has the same meaning in both programs, with and without `--physics correct`; the tables list the
+others. Every rule has its golden case in [quirks.md](quirks.md), every flag its row in [flags.md](flags.md).
 """
 
-#: Flag -> (what differs here in any case, what ``--physics correct`` changes); an empty text: nothing.
+#: Flag -> (difference of nbnumba in any case, change by ``--physics correct``); an empty text: none.
 DIFFERS: dict[str, tuple[str, str]] = {
     "-mat": ("A file that is missing or too short is an error.", ""),
-    "-cell": ("", "Three oblique angles are honoured; the reference turns them a little."),
-    "-misset_seed": ("Sets the seed only; there, the next three words become angles, too.", ""),
+    "-cell": ("", "Three oblique angles are used as given; the reference changes them a little."),
+    "-misset_seed": ("Sets the seed only; in nanoBragg the next three words become angles, too.", ""),
     "-gauss_xtal": ("", "The radius of a spot is scaled for each axis by its own number of cells, not by Na Nb Nc."),
     "-tophat_spots": ("", "As `-gauss_xtal`."),
     "-hkl": (
-        "Comments, blank lines and columns after the fourth are skipped; any other text is an error with its line. Takes "
-        "MTZ and mmCIF, too.",
+        "Comments, blank lines and columns after the fourth are skipped; any other text is an error that names its line. "
+        "Also MTZ and mmCIF.",
         "",
     ),
     "-dump": ("Read byte by byte; the log names the dump that is used, and its date.", ""),
     "-interpolate": (
-        "What is interpolated is what one thread would interpolate, for any number of threads.",
-        "Each evaluation out of range falls back by itself; in the reference the first one ends interpolation for good.",
+        "For any number of threads, the same evaluations are interpolated as with one thread.",
+        "Only evaluations out of range use the nearest reflection; in the reference the first one ends interpolation.",
     ),
-    "-sourcefile": ("", "Weights are honoured (or `--source-weights`)."),
+    "-sourcefile": ("", "Weights are used (also with `--source-weights`)."),
     "-nopolar": ("", "`-oversample_polar` does not bring the factor back."),
-    "-twotheta_axis": ("Sets the axis only, normalized; there, its x becomes the angle as well.", ""),
+    "-twotheta_axis": ("Sets the axis only, normalized; in nanoBragg its x becomes the angle as well.", ""),
     "-pix0_vector": (
-        "Used if no beam centre, near point, ORGX or ORGY is given, else a warning; there, it is not used. Metres.",
+        "Used if no beam centre, near point, ORGX or ORGY is given, else a warning; not used in nanoBragg. Metres.",
         "",
     ),
     "-pix0_vector_mm": ("The same in mm.", ""),
-    "-curved_det": ("Works as the last word of the command, too.", ""),
-    "-detector_abs": ("`inf` means that there is no sensor; there, with a thickness, a black image.", ""),
+    "-curved_det": ("Also works as the last word of the command.", ""),
+    "-detector_abs": ("`inf` means that there is no sensor; in nanoBragg, with a thickness, a black image.", ""),
     "-detector_thick": ("", "Layers of thickness/n, each at its middle, each with its own capture fraction."),
     "-detector_thicksteps": ("", "n layers of thickness/n; the reference spaces n layers by thickness/(n - 1)."),
     "-mask": ("A file that is too short is an error.", ""),
-    "-phi": ("At exactly 0 the crystal is unrotated; there, it is that of the pixel before.", ""),
+    "-phi": ("At exactly 0 the crystal is unrotated; in nanoBragg it is that of the pixel before.", ""),
     "-osc": ("", "Phi steps lie in the middle of their slices, not at their beginnings."),
     "-phistep": ("", "As `-osc`."),
     "-phisteps": ("", "As `-osc`."),
     "-oversample_thick": (
-        "Without a thickness the capture fraction is 1; there, a black image.",
+        "Without a thickness the capture fraction is 1; in nanoBragg a black image.",
         "No effect: every term has its own factors.",
     ),
     "-oversample_polar": ("", "As `-oversample_thick`."),
     "-oversample_omega": ("", "As `-oversample_thick`."),
     "-water": ("", "Counted once; the reference multiplies it by r_e² fluence twice and divides it by the steps."),
-    "-stol": ("Used by `--background`; there, no effect.", ""),
+    "-stol": ("Used by `--background`; no effect in nanoBragg.", ""),
     "-4stol": ("As `-stol`.", ""),
     "-Q": ("As `-stol`.", ""),
     "-density": ("As `-stol`.", ""),
     "-MW": ("As `-stol`.", ""),
-    "-intfile": ("The header says `ADC_OFFSET`, has a `;` after `DIALS_ORIGIN`, and grows when it must.", ""),
+    "-intfile": ("The header has `ADC_OFFSET`, a `;` after `DIALS_ORIGIN`, and more than 512 bytes if needed.", ""),
     "-noisefile": ("As `-intfile`.", ""),
     "-printout": ("Needs `-printout_pixel`.", ""),
     "-printout_pixel": ("Prints the trace of that pixel, in the form of `nbnumba trace`.", ""),
-    "-trace_pixel": ("As `-printout_pixel`, slow index first; a flag of builds with traces.", ""),
-    "-progress": ("A bar, and only on a terminal.", ""),
+    "-trace_pixel": ("As `-printout_pixel`, slow index first; a flag of instrumented builds.", ""),
+    "-progress": ("A bar, on a terminal only.", ""),
 }
 
 
@@ -123,7 +124,7 @@ def make_text() -> str:
     """The whole page, with a line end."""
     from nbnumba.cli.flag_table import FLAGS
 
-    flags = [flag for flag in FLAGS if not flag.own]
+    flags = [flag for flag in FLAGS if not flag.is_extension]
     lines = [HEAD.rstrip("\n")]
     for panel in dict.fromkeys(flag.panel for flag in flags):
         members = [flag for flag in flags if flag.panel == panel]

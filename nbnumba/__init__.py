@@ -12,7 +12,8 @@
     image = nb.simulate(simulation).image  # photons, (slow, fast) float32
 
 The names in ``__init__.pyi`` are the public interface; docs/python.md is a tour of it. They are loaded when first used,
-so that ``import nbnumba`` costs nothing. :func:`simulate` and :func:`write_outputs` may be called from several threads.
+so that ``import nbnumba`` loads no other module. :func:`simulate` and :func:`write_outputs` may be called from several
+threads.
 """
 
 from __future__ import annotations

@@ -1,35 +1,35 @@
-"""The errors that nbnumba raises on purpose.
+"""The errors that nbnumba raises for its users.
 
 ::
 
     NbnumbaError
-    +-- ConfigError (also ValueError)    a value that no simulation can use
+    +-- ConfigError (also ValueError)    a value that is not allowed, or values that contradict one another
     |   +-- UsageError                   a command line that cannot be read; exit code 2
-    +-- FileError (also OSError)         a file that cannot be read or written, or says something impossible
-    +-- ResourceError (also MemoryError) the machine is too small for what was asked
-    +-- DeviceError (also RuntimeError)  a device that was asked for by name and is unavailable, or fails
+    +-- FileError (also OSError)         a file that cannot be read or written, or has impossible content
+    +-- ResourceError (also MemoryError) the machine has too little memory for the simulation
+    +-- DeviceError (also RuntimeError)  a device that was requested by name and is unavailable, or fails
 """
 
 
 def one_line(text: str) -> str:
-    """``text`` with escapes in place of line ends and other control characters: names of files may hold any."""
+    """``text`` with escapes for line ends and other control characters, which names of files may hold."""
     return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
 
 
 def first_line(error: BaseException) -> str:
-    """The first line with a word in it of what an exception says; the name of its class where it says nothing."""
+    """First line of an exception's message that is not blank; the name of its class where there is none."""
     return next((line for line in str(error).strip().splitlines() if line.strip()), type(error).__name__)
 
 
 class NbnumbaError(Exception):
-    """Base of all errors whose message is meant for the user: one line, whatever names and values it quotes."""
+    """Base of all errors whose message is meant for the user; the message is always one line."""
 
     def __str__(self) -> str:
         return one_line(super().__str__())
 
 
 class ConfigError(NbnumbaError, ValueError):
-    """A value that no simulation can use; the message names field, value, what is allowed, and a hint."""
+    """A value that is not allowed; the message names the field, the value, what is allowed, and a hint."""
 
 
 class UsageError(ConfigError):
@@ -41,8 +41,8 @@ class FileError(NbnumbaError, OSError):
 
 
 class ResourceError(NbnumbaError, MemoryError):
-    """The machine is too small for what was asked; the message says how much is needed."""
+    """The machine has too little memory for the simulation; the message says how much is needed."""
 
 
 class DeviceError(NbnumbaError, RuntimeError):
-    """A device asked for by name is unavailable, or fails; the message says what is missing and how to get it."""
+    """A device requested by name is unavailable, or fails; the message says what is missing and how to get it."""

@@ -1,4 +1,4 @@
-"""Memory: what cannot fit is refused before it is allocated; what was made of a value is kept as long as the value."""
+"""Check, before an allocation, that it fits in memory; keep what is derived from a value as long as the value lives."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from nbnumba.errors import ResourceError
 
 
 def available_bytes() -> int:
-    """Memory that a process may still take, as far as the system tells; a limit set with ``ulimit -v`` counts."""
+    """Memory (bytes) that this process can still allocate, as the system reports it, within ``ulimit -v``."""
     amounts = []
     try:
         with open("/proc/meminfo") as meminfo:
@@ -49,16 +49,16 @@ _derived: dict[tuple[int, Hashable], tuple[weakref.ref[Any], list[Any]]] = {}
 def derived(
     source: Any, tag: Hashable, build: Callable[[], Any], release: Callable[[list[Any]], None] | None = None
 ) -> Any:
-    """What ``build`` makes of ``source``, made once for as long as ``source`` lives.
+    """Result of ``build`` for ``source``; made once and kept as long as ``source`` exists.
 
     Parameters
     ----------
     source : object
-        An array or another value, which must not be changed as long as it lives.
+        An array or another value, which must not be changed.
     tag : hashable
-        What is made of it.
+        Kind of the result.
     release : callable, optional
-        Called when ``source`` is gone, with the list that alone holds the derived value.
+        Called when ``source`` is deleted, with the list that has the only reference to the result.
     """
     key = (id(source), tag)
     held = _derived.get(key)

@@ -1,9 +1,10 @@
 """Check and time the CUDA kernels on a GPU of this machine within minutes: ``python -m bench.gpu [--minutes 6.5]``.
 
-Needs numba, a CUDA package, numpy and gemmi, no network and no installation: a plain checkout will do. Every result is a
-line of JSON, on the disk before the next one is begun; docs/cuda.md says how to run this and what the figures mean.
+Needs numba, a CUDA package, numpy and gemmi, but no network and no installation: a checkout is enough. Every result is
+a line of JSON, written to the disk before the next case begins; docs/cuda.md says how to run this and what the figures
+mean.
 
-:mod:`~bench.gpu.steps` lists what can be done and chooses what fits the time. Cases of a step are handed out, one by one,
-to worker processes (:mod:`~bench.gpu.pool`, :mod:`~bench.gpu.worker`), so that neither a crash nor a hang of the device
-costs more than its own case. What a step does stands in the module that :data:`~bench.gpu.steps.STEPS` names.
+:mod:`~bench.gpu.steps` lists the steps and chooses those that fit the time. The cases of a step are given, one by one,
+to worker processes (:mod:`~bench.gpu.pool`, :mod:`~bench.gpu.worker`), so that a crash or a hang of the device costs
+only its own case. Each step is in the module that :data:`~bench.gpu.steps.STEPS` names.
 """

@@ -1,4 +1,4 @@
-"""The command ``python -m bench.gpu``: what is asked for, one step after the other, and the summary."""
+"""The command ``python -m bench.gpu``: runs the requested steps one after another, and writes the summary."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ from nbnumba.render.devices import Device, choose_devices
 
 
 def read_command() -> argparse.Namespace:
-    """What the command line asks for."""
+    """Options of the command line."""
     parser = argparse.ArgumentParser(prog="python -m bench.gpu", description=(about or "").splitlines()[0])
-    parser.add_argument("--minutes", type=float, help="take the steps that fit, most telling first; default: all")
+    parser.add_argument("--minutes", type=float, help="run the steps that fit, the most important first; default: all")
     parser.add_argument("--steps", help="names, separated by commas; default: all")
     parser.add_argument("--cases", default="", metavar="REGEX", help="of each step, the cases whose name it matches")
     parser.add_argument("--list", action="store_true", help="print the steps and their estimates")
@@ -42,9 +42,9 @@ def read_command() -> argparse.Namespace:
     options.packages = [name.strip() for name in (options.packages or "").split(",") if name.strip()] or [""]
     names = {step.name for step in STEPS}
     if unknown := [name for name in options.steps if name not in names]:
-        parser.error(f"no step is called {', '.join(unknown)}: choose from {', '.join(sorted(names))}")
+        parser.error(f"unknown step {', '.join(unknown)}: choose from {', '.join(sorted(names))}")
     if unknown := [name for name in options.packages if name and name not in PACKAGES]:
-        parser.error(f"no package is called {', '.join(unknown)}: choose from {', '.join(PACKAGES)}")
+        parser.error(f"unknown package {', '.join(unknown)}: choose from {', '.join(PACKAGES)}")
     try:
         re.compile(options.cases)
     except re.error as error:
@@ -53,14 +53,14 @@ def read_command() -> argparse.Namespace:
 
 
 def list_steps() -> None:
-    """The table of steps."""
+    """Print the table of steps."""
     for step in STEPS:
         print(f"{step.name + '*' * step.per_package:13} {step.seconds:4.0f} s  {step.what}")
     print(f"{'all':13} {sum(step.seconds for step in STEPS):4.0f} s")
 
 
 def stem(device: Device | None) -> str:
-    """Name of the files of a GPU's results."""
+    """Stem of the names of a GPU's result files."""
     name = device.name if device is not None else "none"
     return f"gpu-{re.sub(r'[^a-z0-9]+', '-', name.lower()).strip('-')}"
 
@@ -71,7 +71,7 @@ def rounds(steps: list[Step], packages: list[str]) -> list[tuple[Step, str]]:
 
 
 def main() -> int:
-    """Run; returns the exit status: 1 where an image or a check was wrong, or there is no GPU."""
+    """Run the steps; returns the exit status: 1 if a golden image was wrong or there is no GPU."""
     options = read_command()
     if options.list:
         list_steps()
@@ -82,7 +82,7 @@ def main() -> int:
     except NbnumbaError as error:
         complain(str(error))
         device = None
-    # without a GPU nothing is left behind, unless a folder was named
+    # without a GPU nothing is written, unless a folder is given
     is_kept = device is not None or options.out != RESULTS
     file = options.out.resolve() / f"{stem(device)}.jsonl" if is_kept else None
     recorder = Recorder(file, deadline)

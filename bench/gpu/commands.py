@@ -1,4 +1,4 @@
-"""Commands that are timed and profiled, and how they become renderers."""
+"""Commands that are timed and profiled, and the renderers made of them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ TINY = (2, 3)
 
 
 def timed() -> dict[str, str]:
-    """Flags of the commands that are timed, most telling first."""
+    """Flags of the commands that are timed, the most important first."""
     known = {name: row.flags for name, row in workloads().items()}
     return {
         "real command, 10 phi steps": known["W1"],
@@ -45,9 +45,10 @@ def timed() -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Subject:
-    """A command that stands for a kernel.
+    """A command that uses a given kernel.
 
-    ``launches``: kernels that an image takes; ``long``: what makes it take some ten seconds, without tables of any size.
+    ``launches``: kernel launches for an image; ``long``: flags that make it take some ten seconds, without large
+    tables.
     """
 
     flags: str
@@ -57,26 +58,26 @@ class Subject:
 
 
 _FEW = f"{MEGAPIXEL} -N 30 -oversample 1 -phi 5 -osc 1 -phisteps 2 -mosaic 0.5 -mosaic_domains 20"
-#: Kernel -> a command that takes it.
+#: Kernel -> a command that uses it.
 SUBJECTS = {
     "fast32": Subject(_FEW, "mixed"),
     "fixed": Subject(f"{_FEW} -N 5", "auto"),
     "fast64": Subject(f"{_FEW} -round_xtal", "auto"),
-    # which stops between two pixels: many pixels, of some 6000 terms each
+    # this kernel stops only between two pixels: many pixels, of some 6000 terms each
     "general": Subject(_FEW, "double", long="-detpixels 4096 -oversample 12"),
     "spots": Subject(f"{_FEW} -gauss_xtal {FUDGE}", "auto", 5),
 }
-#: Makes a command small, and its detector so coarse that spots are on it.
+#: Makes a command small, with pixels so large that there are spots on the detector.
 SMALL = "-detpixels 48 -pixel 2"
 
 
 def find_device(index: int) -> Device:
-    """The device of a number.
+    """The device with this number.
 
     Raises
     ------
     DeviceError
-        It is missing.
+        The device is missing.
     """
     found = survey()
     for device in found.devices:
@@ -86,12 +87,12 @@ def find_device(index: int) -> Device:
 
 
 def wake(setting: Setting) -> Device:
-    """The device, after what only the first use costs: importing the CUDA package, making a context.
+    """The device, with the costs of the first use done: the CUDA package is imported, a context made.
 
     Raises
     ------
     DeviceError
-        It is missing.
+        The device is missing.
     """
     import nbnumba.render.gpu.renderer  # noqa: F401
 
@@ -129,12 +130,12 @@ def renderer_on(inputs: KernelInputs, device: Device, precision: str = "auto") -
 
 
 def subject_renderer(kernel: str, setting: Setting, more: str = "") -> tuple[Any, KernelInputs]:
-    """A renderer whose kernel is the named one, and what it renders; ``more`` is appended to the command.
+    """A renderer with the given kernel, and its inputs; ``more`` is appended to the command.
 
     Raises
     ------
     RuntimeError
-        The command takes another kernel.
+        The command uses another kernel.
     """
     subject = SUBJECTS[kernel]
     inputs = prepare(f"{subject.flags} {more}", setting)
@@ -150,6 +151,6 @@ def shape_of(inputs: KernelInputs) -> tuple[int, int]:
 
 
 def deviation(image: np.ndarray, wanted: np.ndarray) -> float | None:
-    """Max |d| / max; None if what is wanted is 0 everywhere."""
+    """Max |d| / max; None if ``wanted`` is 0 everywhere."""
     most = float(np.abs(wanted).max())
     return float(np.abs(image.astype(float) - wanted).max()) / most if most else None

@@ -1,4 +1,4 @@
-"""Steps about the host's side: cost of a launch, what renderers leave behind, Ctrl-C, compiling."""
+"""Steps about the host's side: cost of a launch, memory that dropped renderers leave, Ctrl-C, compiling."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def time_empty_launch(index: int) -> float:
 
     with cuda.gpus[index]:
         numbers = cuda.to_device(np.zeros(256, np.float32))
-        # a grid that gives no cause for a warning
+        # a grid large enough that numba gives no warning
         configured = empty[256, 128]
         configured(numbers)
         cuda.synchronize()
@@ -111,12 +111,12 @@ def hold_images(index: int, setting: Setting) -> Record:
 
 
 def memory(index: int) -> dict[str, int]:
-    """Bytes: free on the device, resident, locked and pinned in this process; after what is dropped has been freed."""
+    """Bytes free on the device; resident, locked and pinned in this process, after dropped objects have been freed."""
     cuda = cuda_module()
     gc.collect()
     with cuda.gpus[index]:
         context = cuda.current_context()
-        # both packages put off what is freed, until there is enough of it
+        # both packages defer freeing until there is enough to free
         getattr(getattr(context, "deallocations", None), "clear", lambda: None)()
         free = int(min(context.get_memory_info()[0], 2**62))
     status = Path("/proc/self/status").read_text()

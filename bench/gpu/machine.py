@@ -1,4 +1,4 @@
-"""Steps ``environment`` and ``device``: where the figures come from."""
+"""Steps ``environment`` and ``device``: machine, versions and device, for the record."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from bench.gpu.package import cuda_module, find_tool, package_facts, version_of
 from bench.gpu.pool import run_program
 from bench.gpu.setting import ROOT, Record, Records, Setting
 
-#: Asked of nvidia-smi; a name that its version does not know is left out.
+#: Fields queried from nvidia-smi; a name that its version does not know is left out.
 ASKED = (
     "name driver_version pstate clocks.sm clocks.mem clocks.max.sm clocks.max.mem clocks.applications.graphics "
     "power.limit power.draw temperature.gpu ecc.mode.current mig.mode.current persistence_mode compute_mode pci.bus_id "
@@ -37,7 +37,7 @@ def _code(setting: Setting) -> Record:
         done = subprocess.run(["git", "-C", str(ROOT), *words], capture_output=True, text=True, check=False)
         return done.stdout.strip() if done.returncode == 0 else ""
 
-    # a copy of a checkout has no history, or another one: whoever copied it can say what it is
+    # a copy of a checkout has no history, or another one: NB_COMMIT gives the commit of the copy
     commit, changed = os.environ.get("NB_COMMIT", ""), 0
     with suppress(OSError):  # no git
         if not commit:
@@ -93,7 +93,7 @@ def _tools(setting: Setting) -> Record:
 
 
 def device_facts(case: str, setting: Setting) -> Records:
-    """What CUDA says of the device; where libnvvm is; whether a tiny kernel works."""
+    """Properties of the device from CUDA, the place of libnvvm, and whether a tiny kernel works."""
     from bench.gpu.commands import find_device
     from nbnumba.render.devices import survey, try_kernel
     from nbnumba.render.gpu.clock import read_clock
@@ -120,13 +120,13 @@ def device_facts(case: str, setting: Setting) -> Records:
 
 
 def libnvvm() -> str:
-    """Where the compiler's library is, as the CUDA packages look for it."""
+    """Path of the compiler's library, found in the way of the CUDA packages."""
     try:
         from cuda.pathfinder import load_nvidia_dynamic_lib
     except ImportError:
         return "unknown: cuda-pathfinder is not installed"
     try:
         found = load_nvidia_dynamic_lib("nvvm")
-    except Exception as error:  # of whatever class the version at hand raises
+    except Exception as error:  # the class depends on the version
         return f"not found: {type(error).__name__}"
     return f"{found.abs_path} ({found.found_via})"

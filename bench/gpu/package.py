@@ -1,4 +1,4 @@
-"""The CUDA package in use, whichever of the two it is, and the programs of the CUDA toolkit."""
+"""The CUDA package in use, numba-cuda or numba-cuda-mlir, and the programs of the CUDA toolkit."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ PACKAGES = {package.key: package for package in cuda_choice.PACKAGES}
 
 
 def cuda_module() -> Any:
-    """The module ``cuda`` of the package that the kernels take."""
+    """The module ``cuda`` of the package that the kernels use."""
     from nbnumba.kernels.jit.cuda import cuda
 
     return cuda
 
 
 def is_installed(key: str) -> bool:
-    """Whether one of :data:`PACKAGES` is there."""
+    """Whether one of :data:`PACKAGES` is installed."""
     return importlib.util.find_spec(PACKAGES[key].module) is not None
 
 
@@ -36,7 +36,7 @@ def version_of(package: str) -> str:
 
 
 def package_facts() -> dict[str, str]:
-    """Name and version of the CUDA package that this process takes, for records."""
+    """Name and version of the CUDA package of this process, for records."""
     package = cuda_choice.find_package()
     return {"cuda_package": package.name, "cuda_package_version": package.version} if package is not None else {}
 

@@ -1,4 +1,4 @@
-"""Step ``parity``: the reference program's golden images, on the device."""
+"""Step ``parity``: compare the reference program's golden images with those of the device."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy as np
 from bench.gpu.commands import cut, deviation, find_device, prepare, renderer_on
 from bench.gpu.setting import GOLDEN, Records, Setting
 
-#: Largest max |d| / max that passes, for the float64 kernel and for the one that is chosen.
+#: Largest max |d| / max that passes, for the float64 kernel and for the one of ``--precision auto``.
 BARS = {"double": 1e-6, "auto": 2e-6}
 
 
@@ -25,7 +25,7 @@ def _golden() -> tuple[dict[str, Any], dict[str, np.ndarray]]:
 
 
 def check(case: str, setting: Setting) -> Records:
-    """Hold the device's image of a golden case, such as ``shape_tophat, double``, against the reference's."""
+    """Compare the device's image of a golden case, such as ``shape_tophat, double``, with the reference's."""
     name, precision = case.rsplit(", ", 1)
     cases, images = _golden()
     row, wanted = cases[name], images[name].astype(float)

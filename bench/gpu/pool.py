@@ -23,7 +23,7 @@ from bench.gpu.setting import ROOT, Deadline, Record, Setting
 from bench.gpu.steps import Step
 from bench.gpu.worker import describe, run_case
 
-#: Seconds beyond the deadline that a case in progress gets; seconds for a worker to end by itself.
+#: Seconds that a case in progress may exceed the deadline; seconds that a worker has to end by itself.
 GRACE, FAREWELL = 3.0, 2.0
 #: Characters of a child's stderr that are kept.
 KEPT = 1500
@@ -33,7 +33,7 @@ _stopping = threading.Event()
 
 
 def start(command: list[str], **more: Any) -> subprocess.Popen[Any]:
-    """Start a program as the leader of its own group, so that what it starts can be ended with it."""
+    """Start a program as the leader of a process group, so that its children can be ended with it."""
     if _stopping.is_set():
         raise RuntimeError("the run is being stopped")
     child = subprocess.Popen(command, start_new_session=True, **more)
@@ -42,14 +42,14 @@ def start(command: list[str], **more: Any) -> subprocess.Popen[Any]:
 
 
 def end(child: subprocess.Popen[Any]) -> None:
-    """End a child and all that it started."""
+    """End a child and its process group."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(child.pid, signal.SIGKILL)
-    with contextlib.suppress(subprocess.TimeoutExpired):  # stuck in the driver: the run goes on without it
+    with contextlib.suppress(subprocess.TimeoutExpired):  # stuck in the driver: the run continues without it
         child.wait(FAREWELL)
     for pipe in (child.stdin, child.stdout, child.stderr):
         if pipe is not None:
-            with contextlib.suppress(OSError):  # what is left to be written to a process that is gone
+            with contextlib.suppress(OSError):  # flushing the pipe to a process that has ended
                 pipe.close()
     _running.discard(child)
 
@@ -105,7 +105,7 @@ def how_it_ended(code: int) -> str:
 
 
 class Worker:
-    """A process that runs cases, one after the other; ``usable``: whether it can be given another."""
+    """A process that runs cases, one after another; ``usable``: whether it can run a further one."""
 
     def __init__(self, setting: Setting, **variables: str) -> None:
         self.told = tempfile.TemporaryFile()  # noqa: SIM115 -- closed by close()
@@ -142,7 +142,7 @@ class Worker:
                 return
 
     def _line(self, until: float) -> bytes | None:
-        """The next line of its answers; empty at their end, None if there is none in time."""
+        """The next line of its output; empty at the end of the output, None if there is none before ``until``."""
         assert self.child.stdout is not None
         while b"\n" not in self._left:
             ready = select.select([self.child.stdout], [], [], max(0.0, until - time.monotonic()))[0]
@@ -166,7 +166,7 @@ class Worker:
         return {"error": f"the process {why}"} | ({"stderr": told} if told else {})
 
     def close(self) -> None:
-        """Let it end, or end it."""
+        """Close its input and wait for its end; kill it if it does not end in time."""
         with contextlib.suppress(OSError):
             if self.child.stdin is not None:
                 self.child.stdin.close()
@@ -178,7 +178,7 @@ class Worker:
 
 
 class StepRun:
-    """The cases of one step, given to its processes as they become free."""
+    """Runs the cases of one step, each on the next free process."""
 
     def __init__(self, step: Step, setting: Setting, deadline: Deadline, recorder: Recorder, pattern: str = "") -> None:
         self.step, self.setting, self.deadline, self.recorder = step, setting, deadline, recorder
@@ -190,12 +190,12 @@ class StepRun:
         self._lock = threading.Lock()
 
     def run(self) -> None:
-        """Run all cases that time allows; what it does not allow is told in a line."""
+        """Run the cases that time allows, and record those that it does not."""
         threads = [threading.Thread(target=self._serve, daemon=True) for _ in range(self.processes)]
         for thread in threads:
             thread.start()
         for thread in threads:
-            while thread.is_alive():  # signals are heard in between
+            while thread.is_alive():  # signals are handled between two waits
                 thread.join(0.1)
         if self.failure is not None:
             raise self.failure
@@ -241,7 +241,7 @@ class StepRun:
     def _run_here(self, case: str, limit: float) -> Iterator[Record]:
         try:
             yield from run_case(self.step.target, case, replace(self.setting, limit=limit))
-        except Exception as error:  # the line says what it was, and the run goes on
+        except Exception as error:  # recorded, and the run continues
             yield describe(error)
 
     def _record(self, case: str, records: Iterator[Record]) -> None:

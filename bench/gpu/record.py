@@ -1,4 +1,4 @@
-"""Results: lines of JSON that are on the disk when the next case begins, and the same as readable lines."""
+"""Results as lines of JSON, each written to the disk before the next case begins, and as readable lines on stdout."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 
 from bench.gpu.setting import Deadline, Record
 
-#: Figures of a step that its readable line shows; other steps show all that are short.
+#: Figures that the readable line of a step shows; other steps show all short ones.
 SHOWN = {
     "timings": "kernel deviation kernel_s image_s copy_s launch_s prepare_s images_per_s steps_per_s of_issue_limit "
     "clock_Hz held".split(),
@@ -25,12 +25,12 @@ _LONGEST_TEXT = 200
 
 
 class Recorder:
-    """Writes results to a file, if there is one, and to stdout; may be called from several threads.
+    """Writes results to a file, if one is given, and to stdout; may be called from several threads.
 
     Attributes
     ----------
     failed_checks, errors : list of str
-        Cases that were found wrong, and cases that could not be run, as ``step: case``.
+        Cases that failed a check, and cases that could not be run, as ``step: case``.
     """
 
     def __init__(self, file: Path | None, deadline: Deadline) -> None:
@@ -74,7 +74,7 @@ def _finite(value: Any) -> Any:
 
 
 def readable(line: Record) -> str:
-    """One line for people."""
+    """A record as one readable line."""
     names = SHOWN.get(line["step"]) or [name for name in line if name not in _HIDDEN]
     if "error" in line:
         names = ["error"]
@@ -97,5 +97,5 @@ def _figure(name: str, value: Any) -> str:
 
 
 def complain(text: str) -> None:
-    """A sentence on stderr."""
+    """Print a sentence on stderr."""
     print(f"bench.gpu: {text}", file=sys.stderr, flush=True)

@@ -1,4 +1,4 @@
-"""Step ``reference``: the reference's CUDA program on the same commands, timed and compared."""
+"""Step ``reference``: time the reference's CUDA program on the same commands, and compare its images."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ONE_PIXEL = "-roi 0 0 0 0"
 
 
 def compare(case: str, setting: Setting) -> Records:
-    """Time both programs on a command, and hold their images against each other and against float64."""
+    """Time both programs on a command, and compare their images with each other and with float64."""
     program_name, command = case.split(": ", 1)
     name, precision = program_name.rsplit(" ", 1)
     program = next(path for path in setting.programs if Path(path).name == name)
@@ -43,7 +43,7 @@ def compare(case: str, setting: Setting) -> Records:
         "ratio": seconds / ours if ours else None,
     }
     if setting.tiny or output.size != image.size:
-        yield {"error": f"the reference's image has {output.size} pixels, ours {image.size}: not compared"}
+        yield {"error": f"the reference's image has {output.size} pixels, nbnumba's {image.size}: not compared"}
         return
     output = output.reshape(image.shape).astype(float)
     found = {"deviation_of_ours_from_it": deviation(image, output)}
@@ -63,7 +63,7 @@ def time_program(program: str, flags: str, folder: str, setting: Setting) -> tup
     RuntimeError
         The program fails or takes too long.
     """
-    for file in Path(setting.scratch).glob("*.*"):  # its commands name input files without a folder
+    for file in Path(setting.scratch).glob("*.*"):  # commands name input files without a folder
         if file.is_file():
             (Path(folder) / file.name).write_bytes(file.read_bytes())
     quiet = "-nonoise -nopgm -noprogress -floatfile reference.bin -intfile reference.img"
@@ -72,7 +72,7 @@ def time_program(program: str, flags: str, folder: str, setting: Setting) -> tup
         for more, found in times.items():
             words = [program, *shlex.split(f"{flags} {quiet} {more}")]
             begin = time.perf_counter()
-            # in the worker's own group: what ends the worker ends it
+            # in the process group of the worker, with which it is ended
             done = subprocess.run(words, cwd=folder, capture_output=True, text=True, errors="replace", timeout=30)
             found.append(time.perf_counter() - begin)
             if done.returncode != 0:

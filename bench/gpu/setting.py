@@ -1,4 +1,4 @@
-"""What all steps of a run share, handed to worker processes as JSON; and the time that is left."""
+"""Options that all steps of a run share, passed to worker processes as JSON; and the time that is left."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[2]
 GOLDEN = ROOT / "tests" / "golden"
 RESULTS = ROOT / "bench" / "results"
 
-#: What a case yields: figures by name. ``error``: why there are none; ``good``: whether a check was passed.
+#: Result of a case: figures by name. ``error``: why there are none; ``good``: whether a check was passed.
 Record = dict[str, Any]
 Records = Iterator[Record]
 
@@ -35,13 +35,13 @@ class Setting:
     processes : int
         Worker processes of the parity step.
     tiny : bool
-        Some pixels of each image only: to try the script where kernels are slow or do nothing.
+        Render only some pixels of each image: to test the script where kernels are slow or do nothing.
     package : str
-        CUDA package that workers are to take (NBNUMBA_CUDA); empty: the default.
+        CUDA package of the workers (NBNUMBA_CUDA); empty: the default.
     programs : tuple of str
         Builds of the reference's CUDA program.
     limit : float
-        Seconds that a program which a case starts may take.
+        Seconds that a program started by a case may take.
     """
 
     device: int = 0
@@ -55,19 +55,19 @@ class Setting:
     limit: float = 600.0
 
     def to_json(self) -> str:
-        """As text for a worker's command line."""
+        """JSON for a worker's command line."""
         return json.dumps(asdict(self))
 
     @classmethod
     def from_json(cls, text: str) -> Setting:
-        """What :meth:`to_json` wrote."""
+        """Inverse of :meth:`to_json`."""
         fields = json.loads(text)
         return cls(**fields | {"programs": tuple(fields["programs"])})
 
 
 @dataclass(frozen=True)
 class Deadline:
-    """When a run must end; ``seconds`` None: never."""
+    """Time limit of a run; ``seconds`` None: no limit."""
 
     seconds: float | None = None
     begin: float = field(default_factory=time.monotonic)

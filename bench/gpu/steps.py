@@ -1,4 +1,4 @@
-"""What can be done, in the order in which it tells most, and what of it fits a time."""
+"""The steps, in the order of importance, and the choice of those that fit a time."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from bench.gpu.package import find_tool
 from bench.gpu.setting import GOLDEN, Setting
 from bench.gpu.variants import VARIANTS
 
-#: Rendering of the reference's program that are compared, all of square crystals and with phi > 0: of a phi of 0 it
+#: Commands that are compared with the reference's program, all of square crystals and with phi > 0: at a phi of 0 it
 #: renders the cell of the step before.
 COMPARED = (
     "real command, 10 phi steps",
@@ -23,16 +23,16 @@ COMPARED = (
     "1 Mpixel, 45 sources, oversample 2",
     "1 Mpixel, 5 layers, oversample 3",
 )
-#: What its ``-precision`` takes; editions without that flag ignore it.
+#: Values of the ``-precision`` of that program; editions without the flag ignore it.
 PRECISIONS = ("single", "double")
-#: Seconds that a step takes at least: a process starts, the kernels are fetched.
+#: Least seconds of a step: a process starts and loads the kernels.
 START = 4.0
 STILLS = ("batch of 12 stills", "batch of 12 stills, gauss", "batch of 12 small stills, gauss, one launch")
 
 
 @dataclass(frozen=True)
 class Step:
-    """A part of a run.
+    """One step of a run.
 
     Attributes
     ----------
@@ -47,7 +47,7 @@ class Step:
     limit : float
         Seconds after which a case is ended.
     processes : callable
-        How many cases run side by side.
+        Number of cases that run side by side.
     here : bool
         Cases only start programs: they run in threads of the main process, which touches no device.
     fresh : bool
@@ -55,7 +55,7 @@ class Step:
     per_package : bool
         Run once for each of ``--packages``.
     missing : callable
-        What this machine lacks for it, in a sentence; empty: nothing.
+        Sentence about what this machine lacks for the step; empty: nothing.
     """
 
     name: str
@@ -75,13 +75,13 @@ class Step:
         return [case for case in self.cases(setting) if re.search(pattern, case)]
 
     def estimate(self, setting: Setting, pattern: str = "") -> float:
-        """Seconds for the cases that match; none where the machine lacks something: then a line says what."""
+        """Seconds for the cases that match; 0 where the machine lacks something, which is then recorded."""
         cases = [] if self.missing(setting) else self.matching(setting, pattern)
         return max(self.seconds * len(cases) / len(self.cases(setting)), START) if cases else 0.0
 
 
 def golden_cases() -> list[str]:
-    """Golden images that ours must equal, with each precision, such as ``shape_tophat, double``."""
+    """Golden cases with each precision, such as ``shape_tophat, double``."""
     cases = json.loads((GOLDEN / "cases.json").read_text())
     names = [case["name"] for case in cases if "differs_on_purpose" not in case]
     return [f"{name}, {precision}" for precision in ("auto", "double") for name in names]
@@ -94,15 +94,15 @@ def reference_cases(setting: Setting) -> list[str]:
 
 
 def missing_tool(name: str) -> str:
-    """A sentence if a program of the CUDA toolkit is not there."""
+    """Sentence about a missing program of the CUDA toolkit; empty if it is found."""
     return "" if find_tool(name) else f"{name} was not found on the PATH, in CUDA_HOME or in /usr/local/cuda"
 
 
-#: All steps, most telling first.
+#: All steps, the most important first.
 STEPS = (
     Step("environment", "GPU, driver, clocks, versions, tools, commit", 8, "bench.gpu.machine:facts",
          lambda setting: ("code", "packages", "nvidia-smi", "tools"), here=True),
-    Step("device", "what CUDA says of the device; libnvvm; a tiny kernel", 6, "bench.gpu.machine:device_facts",
+    Step("device", "properties of the device; libnvvm; a tiny kernel", 6, "bench.gpu.machine:device_facts",
          lambda setting: ("driver", "kernel"), per_package=True),
     Step("parity", "every golden image on the device, both precisions", 45, "bench.gpu.parity:check",
          lambda setting: golden_cases(), processes=lambda setting: setting.processes, per_package=True),
@@ -138,7 +138,7 @@ def pick(
     Parameters
     ----------
     names : sequence of str
-        Steps asked for; empty: all.
+        Requested steps; empty: all.
     minutes : float or None
         None: without a limit.
     setting, pattern

@@ -1,4 +1,7 @@
-"""One image of one kernel in a process of its own, for profilers, checkers and signals: ``python -m bench.gpu.subject``."""
+"""Render one image with one kernel in a separate process, for profilers, checkers and signals.
+
+``python -m bench.gpu.subject``
+"""
 
 from __future__ import annotations
 
@@ -17,13 +20,13 @@ LONGEST = 60.0
 
 
 def main() -> None:
-    """Render, and print a line of JSON about it."""
+    """Render, and print the record of it as a line of JSON."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("kernel", choices=list(SUBJECTS))
     parser.add_argument("--setting", required=True, type=Setting.from_json)
     parser.add_argument("--small", action="store_true", help="48 x 48 pixels")
     parser.add_argument("--long", action="store_true", help="render images of many seconds until the process is ended")
-    parser.add_argument("--profile", action="store_true", help="have a profiler look at the second image only")
+    parser.add_argument("--profile", action="store_true", help="let a profiler record the second image only")
     options = parser.parse_args()
     wake(options.setting)
     begin = time.perf_counter()
@@ -42,11 +45,11 @@ def main() -> None:
             renderer.render(image)
             cuda.profile_stop()
     print(json.dumps({"kernel": options.kernel, "steps": count_steps(inputs), "prepare_s": prepared}), flush=True)
-    os._exit(0)  # as the worker: without complaints of packages that outlive the driver
+    os._exit(0)  # as the worker: no messages of packages that are torn down after the driver
 
 
 def render_until_interrupted(renderer, image) -> None:
-    """Render long images; tell on stdout when the first begins, and how many there were until SIGINT."""
+    """Render long images; print when the first begins, and how many were rendered until SIGINT."""
     images, begin = 0, time.perf_counter()
     print("rendering", flush=True)
     try:
@@ -54,7 +57,7 @@ def render_until_interrupted(renderer, image) -> None:
             renderer.render(image, lambda share: None)
             images += 1
     except KeyboardInterrupt:
-        # monotonic() counts alike in all processes
+        # monotonic() has the same origin in all processes
         print(json.dumps({"images_before": images, "interrupted_at": time.monotonic()}), flush=True)
         raise
 

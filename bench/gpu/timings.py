@@ -17,11 +17,11 @@ from nbnumba.render.devices import Device
 from nbnumba.render.inputs import KernelInputs
 from nbnumba.render.timing import count_steps, time_images, time_on_device
 
-#: Steps that the float64 kernel may take to check a result.
+#: Most steps of the float64 kernel for the check of a result.
 CHECKED_STEPS = 2e9
-#: Seconds of images that are timed, about, and how many there are at least and at most.
+#: Total time (s) of the images that are timed, and their least and greatest number.
 WATCHED, FEWEST, MOST = 0.3, 5, 50
-#: Stills of a batch.
+#: Number of stills in a batch.
 STILLS = 12
 #: A small still, for those that share a launch.
 SMALL = "-detpixels 512 -pixel 0.2"
@@ -94,12 +94,12 @@ def count_instructions(kernel: str, capability: tuple[int, int]) -> float | None
         return None
     try:
         return cuda_resources.measure(name, where).instructions
-    except Exception:  # tools of another version than the compiler: nbnumba.render.timing has a table
+    except Exception:  # the tools may be of another version than the compiler: use the table of nbnumba.render.timing
         return None
 
 
 def deviation_from_float64(inputs: KernelInputs, image: np.ndarray, device: Device) -> float | str:
-    """Max |d| / max against the float64 kernel; in words where that would take too long, or there is nothing to see."""
+    """Max |d| / max against the float64 kernel; a text where that would take too long, or the image is 0 everywhere."""
     if count_steps(inputs) > CHECKED_STEPS:
         return "not checked: too many steps for the float64 kernel"
     renderer = renderer_on(inputs, device, "double")
@@ -116,7 +116,7 @@ def make_stills(inputs: KernelInputs) -> list[KernelInputs]:
 
 
 def time_stills(case: str, setting: Setting) -> Record:
-    """Images per second of crystals that differ in orientation, their preparation included, as a series has it."""
+    """Images per second of crystals that differ in orientation, preparation included, as in a series."""
     device = wake(setting)
     flags = f"{FEW_DOMAINS} -gauss_xtal {FUDGE}" if case.endswith("gauss") else FEW_DOMAINS
     inputs = prepare(flags, setting)

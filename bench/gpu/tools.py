@@ -39,9 +39,9 @@ METRICS = {
     "local_loads": "smsp__sass_inst_executed_op_local_ld.sum",
     "local_stores": "smsp__sass_inst_executed_op_local_st.sum",
 }
-#: Names of the metrics that say what warps wait for.
+#: Names of the metrics of what warps wait for.
 _STALL = re.compile(r"smsp__average_warps_issue_stalled_(\w+)_per_issue_active\.ratio")
-#: What a number of a unit is in the record's one.
+#: Unit of the tool -> factor to the unit of the record.
 _UNITS = {
     "nsecond": 1e-9,
     "usecond": 1e-6,
@@ -56,7 +56,7 @@ _UNITS |= {"cycle/nsecond": 1e9, "cycle/usecond": 1e6, "Ghz": 1e9, "GHz": 1e9, "
 _UNITS |= {"Kbyte": 1e3, "Kbyte/block": 1e3, "Mbyte": 1e6}
 
 _SUMMARY = re.compile(r"(?:ERROR|RACECHECK) SUMMARY: (\d+) (?:errors?|hazards?)")
-#: Characters of the checker's report that are kept where it found something.
+#: Characters of the checker's report that are kept if it found an error.
 _KEPT = 3000
 
 
@@ -67,7 +67,7 @@ def _subject(kernel: str, setting: Setting, *more: str) -> list[str]:
 def profile(case: str, setting: Setting) -> Records:
     """Key figures of a kernel; all others are appended to a file beside the results, as the tool wrote them."""
     program = find_tool("ncu")
-    assert program is not None, "the step says so where it is missing"
+    assert program is not None, "Step.missing reports that it is missing"
     log = Path(setting.scratch, f"ncu-{case}.csv")
     words = ["--clock-control", "none", "--set", "full", "--profile-from-start", "off", "--csv", "--page", "raw"]
     words += ["-c", str(SUBJECTS[case].launches), "--log-file", str(log)]
@@ -117,11 +117,11 @@ def _number(text: str | None) -> float | None:
 def sanitize(case: str, setting: Setting) -> Records:
     """Errors that one of compute-sanitizer's tools finds in a small image, such as ``memcheck, fast32``."""
     program = find_tool("compute-sanitizer")
-    assert program is not None, "the step says so where it is missing"
+    assert program is not None, "Step.missing reports that it is missing"
     tool, kernel = case.split(", ")
     words = ["--tool", tool, "--print-limit", "20"]
     if tool == "memcheck":
-        words += ["--report-api-errors", "no"]  # Numba asks the driver for what may be missing
+        words += ["--report-api-errors", "no"]  # Numba queries the driver for features that may be missing
     command = [program, *words, *_subject(kernel, setting, "--small")]
     begin = time.perf_counter()
     out, told = run_program(command, setting.limit, setting, expected=lambda code: code >= 0)

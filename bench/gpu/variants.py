@@ -1,7 +1,7 @@
-"""Step ``variants``: the same command with kernels that are compiled in another way.
+"""Step ``variants``: the same command with kernels compiled with other settings.
 
-A variant is a row of :data:`VARIANTS`: it changes what the kernels' modules hold before a renderer is made, in a process
-and with a folder for compiled kernels of its own.
+A variant is a row of :data:`VARIANTS`: it changes constants of the kernels' modules before a renderer is made, in a
+separate process with a separate folder for compiled kernels.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ EVERY_FLAG, FEW_CELLS, MANY = (
 
 @dataclass(frozen=True)
 class Variant:
-    """A command of :func:`~bench.gpu.commands.timed`, and what is changed before it is rendered."""
+    """A command of :func:`~bench.gpu.commands.timed`, and the function that changes settings before it is rendered."""
 
     command: str
     change: Callable[[], None]
 
 
 def general_blocks(number: int) -> None:
-    """Have a multiprocessor hold ``number`` blocks of the general kernel: fewer leave each thread more registers."""
+    """Set the blocks of the general kernel on a multiprocessor: fewer leave each thread more registers."""
     from nbnumba.kernels.gpu import general as gpu_general
 
     gpu_general.BLOCKS = number
@@ -44,13 +44,13 @@ def fast_blocks(kind: str, number: int) -> None:
 
 
 def without_fixed_point() -> None:
-    """Take float64 phases where the plan would have them in fixed point."""
+    """Use float64 phases where the plan would use fixed point."""
     from nbnumba.render import kernel_table
 
     kernel_table.LARGEST_FIXED_ERROR = 0.0
 
 
-#: Name of the case -> what makes the variant.
+#: Name of the case -> its variant.
 VARIANTS = {
     **{f"general, {n} blocks": Variant(EVERY_FLAG, partial(general_blocks, n)) for n in (2, 3, 4)},
     "fixed": Variant(FEW_CELLS, lambda: None),

@@ -1,8 +1,8 @@
-"""A worker process: runs cases that it is told of on stdin and answers in lines of JSON; ``python -m bench.gpu.worker``.
+"""A worker process: reads cases from stdin, runs them and prints lines of JSON; ``python -m bench.gpu.worker``.
 
-An order is ``{"target": "module:function", "case": ...}``. Each record of the case is answered by ``{"record": ...}``,
-the end by ``{"done": ..., "healthy": ...}``: whether the device still works. The process ends with its stdin, without the
-interpreter's tidying up: the driver frees what it holds, and some packages complain when it goes first.
+A request is ``{"target": "module:function", "case": ...}``. For each record of the case ``{"record": ...}`` is printed,
+at its end ``{"done": ..., "healthy": ...}``: whether the device still works. The process ends with its stdin, without
+Python's clean-up: the driver frees everything, and some packages print errors if the driver ends before them.
 """
 
 from __future__ import annotations
@@ -41,15 +41,15 @@ def is_healthy(setting: Setting) -> bool:
         with cuda.gpus[setting.device]:
             numbers = np.arange(8, dtype=np.float32)
             return bool(np.array_equal(cuda.to_device(numbers).copy_to_host(), numbers))
-    except Exception:  # whatever it is: the process is of no further use
+    except Exception:  # whatever the cause, the process cannot be used any more
         return False
 
 
 def main() -> None:
-    """Answer orders until stdin ends."""
+    """Run requests until stdin ends."""
     setting = Setting.from_json(sys.argv[1])
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)  # what libraries print is no answer
+    os.dup2(2, 1)  # what libraries print goes to stderr
 
     def answer(record: dict[str, Any]) -> None:
         print(json.dumps(record), file=answers, flush=True)
@@ -60,7 +60,7 @@ def main() -> None:
             for record in run_case(order["target"], order["case"], setting):
                 answer({"record": record})
             answer({"done": True, "healthy": True})
-        except Exception as error:  # the line says what it was, and the run goes on
+        except Exception as error:  # reported in the record, and the run continues
             answer({"record": describe(error)})
             answer({"done": False, "healthy": is_healthy(setting)})
     sys.stderr.flush()

@@ -2,8 +2,8 @@
 
 ``pink.txt`` is the shape of an undulator's harmonic, sharp towards high energy with a long tail below it.
 ``sase.txt`` is one shot of a free-electron laser: random spikes under a Gaussian envelope, from the Fourier transform of
-chaotic light within a Gaussian pulse; ``sase_mean.txt`` is the mean of many such shots. All are drawn from formulas; no
-measurement is in them.
+chaotic light within a Gaussian pulse; ``sase_mean.txt`` is the mean of many such shots. All are calculated; none is
+measured.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def sase(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Energies (eV) and weights of one shot.
 
-    Chaotic light: each energy has a random complex amplitude; that the pulse is short correlates amplitudes over
+    Chaotic light: each energy has a random complex amplitude; the finite length of the pulse correlates amplitudes over
     ``spike_eV`` (full width at half maximum of a spike).
     """
     step = 0.25
@@ -45,13 +45,13 @@ def sase(
 
 
 def text(title: str, energies: np.ndarray, weights: np.ndarray) -> str:
-    """The file: energy (eV), weight (highest 1)."""
+    """Text of the file: energy (eV), weight (largest 1)."""
     rows = [f"{energy:.2f} {weight:.5f}" for energy, weight in zip(energies, weights / weights.max(), strict=True)]
     return "\n".join([f"# {title}", "# energy_eV weight", *rows, ""])
 
 
 def make_files() -> dict[str, str]:
-    """Content by name."""
+    """Name of each file -> its content."""
     energies, _ = sase(0)
     mean = np.mean([sase(seed)[1] for seed in range(400)], axis=0)
     return {

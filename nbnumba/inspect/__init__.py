@@ -1,1 +1,1 @@
-"""Images and pixels looked at: traces, comparisons, and what made a pixel bright."""
+"""Analysis of images and pixels: the trace of one pixel, and comparisons of two images or of two traces."""

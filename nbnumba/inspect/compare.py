@@ -1,4 +1,4 @@
-"""Two images held against each other: what they are, how far apart, and what the difference looks like."""
+"""Comparison of two images: metrics of their difference, limits on it, and a guess at its cause."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ from nbnumba.io.pgm import read_pgm
 from nbnumba.io.raw import read_float_image
 from nbnumba.io.smv import read_smv
 
-#: What is left of B after A was changed in one way, relative to B, for that way to be the explanation.
+#: Largest remaining difference, relative to B, for a change of A to count as the explanation of the difference.
 EXPLAINED = 1e-3
-#: Shifts that are tried, in pixels each way, on a square of so many pixels a side around the brightest one.
+#: Largest shift that is tried, in pixels each way, and side (pixels) of the square around the brightest pixel.
 MAX_SHIFT, SHIFT_WINDOW = 5, 256
 #: Endings of files that hold float32 pixels and nothing else.
 BARE_SUFFIXES = (".bin", ".raw", ".float")
 
 
 @dataclass(frozen=True)
-class Bars:
-    """What two images must keep to count as the same; None: not asked."""
+class Limits:
+    """Limits within which two images count as the same; None: no limit."""
 
     min_correlation: float | None = 0.999
     sum_ratio: tuple[float, float] | None = (0.99, 1.01)
     max_rel: float | None = 0.01
 
     def failures(self, metrics: Metrics) -> list[str]:
-        """One sentence for each bar that is not kept."""
+        """One sentence for each limit that is exceeded."""
         failed = []
         if self.min_correlation is not None and not metrics.correlation >= self.min_correlation:
             failed.append(f"correlation {metrics.correlation:.6g} is below {self.min_correlation:g}")
@@ -60,9 +60,9 @@ class Comparison:
     valid : (slow, fast) bool
         Pixels that count.
     explanation : str
-        What the difference looks like: a shift, a factor, single pixels, ...
+        Probable cause of the difference: a shift, a factor, single pixels, ...
     failures : tuple of str
-        Bars that are not kept; none: the images are the same.
+        Limits that are exceeded; empty: the images are the same.
     """
 
     a: np.ndarray
@@ -74,11 +74,11 @@ class Comparison:
 
     @property
     def passed(self) -> bool:
-        """Whether every bar is kept."""
+        """Whether all limits hold."""
         return not self.failures
 
     def data(self) -> dict[str, Any]:
-        """Everything but the images, for JSON."""
+        """All fields except the images, for JSON."""
         return {
             "passed": self.passed,
             "failures": list(self.failures),
@@ -98,7 +98,7 @@ def compare_images(
     rtol: float = 1e-3,
     atol: float = 0.0,
     radius: float = 3.0,
-    bars: Bars | None = None,
+    limits: Limits | None = None,
 ) -> Comparison:
     """Compare two images of the same shape.
 
@@ -117,7 +117,7 @@ def compare_images(
     Raises
     ------
     ConfigError
-        Shapes differ, or an option makes no sense.
+        Shapes differ, or a value is not allowed.
     """
     valid = valid_pixels(a, b, mask, roi)
     x, y = a[valid].astype(np.float64), b[valid].astype(np.float64)
@@ -125,11 +125,13 @@ def compare_images(
     metrics = measure(a, b, valid, rtol=rtol, atol=atol, radius=radius, scale=scale)
     scaled = b.astype(np.float64) / scale
     a = a.astype(np.float64)
-    return Comparison(a, scaled, valid, metrics, explain(a, scaled, valid), tuple((bars or Bars()).failures(metrics)))
+    return Comparison(
+        a, scaled, valid, metrics, explain(a, scaled, valid), tuple((limits or Limits()).failures(metrics))
+    )
 
 
 def explain(a: np.ndarray, b: np.ndarray, valid: np.ndarray) -> str:
-    """What one change of A makes B, where there is such a change."""
+    """Sentence about the simple change that turns A into B, or about the difference where there is none."""
     x, y = a[valid], b[valid]
     if np.array_equal(x, y):
         return "the images are identical"
@@ -152,7 +154,7 @@ def explain(a: np.ndarray, b: np.ndarray, valid: np.ndarray) -> str:
 def _changed_whole(
     a: np.ndarray, b: np.ndarray, valid: np.ndarray, x: np.ndarray, y: np.ndarray, size: float
 ) -> str | None:
-    """A factor, a pedestal, a shift or a mirror image."""
+    """Sentence about a factor, a pedestal, a shift or a mirror image that turns A into B; None if none does."""
     factor = fit_scale(x, y)
     if float(np.linalg.norm(y - factor * x)) <= EXPLAINED * size:
         return f"B is A times {factor:.6g}"
@@ -169,7 +171,7 @@ def _changed_whole(
 
 
 def _likely_shift(a: np.ndarray, b: np.ndarray, valid: np.ndarray) -> tuple[int, int]:
-    """The shift (slow, fast) after which A is nearest to B around A's brightest pixel."""
+    """Shift (slow, fast) that brings A nearest to B around A's brightest pixel."""
     middle = np.unravel_index(int(np.where(valid, a, -np.inf).argmax()), a.shape)
     window = tuple(slice(max(int(m) - SHIFT_WINDOW // 2, 0), int(m) + SHIFT_WINDOW // 2) for m in middle)
     steps = range(-MAX_SHIFT, MAX_SHIFT + 1)
@@ -188,7 +190,7 @@ def _mirrored(a: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def _residual(a: np.ndarray, b: np.ndarray, valid: np.ndarray, ds: int, df: int) -> float:
-    """|B - shifted A| / |B| over the pixels that both have; infinite where that is little of the image."""
+    """|B - shifted A| / |B| over the pixels that both have; infinite where these are a small part of the image."""
     n_slow, n_fast = a.shape
     if abs(ds) >= n_slow or abs(df) >= n_fast:
         return math.inf
@@ -211,17 +213,17 @@ def _best_guess(x: np.ndarray, y: np.ndarray, size: float) -> str:
 
 
 def read_image(path: Path, shape: tuple[int, int] | None = None) -> np.ndarray:
-    """An image (slow, fast) of any readable format, known by its content and its ending.
+    """Read an image (slow, fast); the format is recognized by the ending and the content.
 
-    ``.npy``; ``.bin``, ``.raw`` and ``.float``, which have no header, as little-endian float32 of ``shape``; all else
-    (SMV, CBF, PGM, and TIFF and others by fabio) as its first bytes say.
+    ``.npy`` by its ending; ``.bin``, ``.raw`` and ``.float``, which have no header, as little-endian float32 of
+    ``shape``; all others (SMV, CBF, PGM, and TIFF and more through fabio) by their first bytes.
 
     Raises
     ------
     FileError
-        It cannot be read, or is no single image.
+        The file cannot be read, or does not hold one image.
     ConfigError
-        A file of bare floats without a shape.
+        The file has no header, and no shape is given.
     """
     if path.suffix.lower() == ".npy":
         return _two_dimensional(read_npy(path, "image"), path)
@@ -239,7 +241,7 @@ def _by_content(path: Path) -> np.ndarray:
     if head.startswith(b"P5"):
         return read_pgm(path)[0]
     if head.startswith(b"{\nHEADER_BYTES="):
-        with suppress(FileError):  # SMV, but maybe with pixels of another type
+        with suppress(FileError):  # an SMV file may have another pixel type, which fabio reads
             return read_smv(path).data
     return read_foreign(path)
 

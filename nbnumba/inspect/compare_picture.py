@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 WIDTH_PX, HEIGHT_PX, _DPI = 1600, 1080, 100
-#: Dots of an image's longest side: two pixels of the picture each, or spots of one dot would hardly be seen.
+#: Dots along an image's longest side. A dot takes two pixels of the picture: spots of one dot must be visible.
 _DOTS = 200
 _POINTS = 20_000
 _INK, _FAINT, _HIDDEN = "#1f2933", "#66727f", "#dfe5ea"
@@ -42,19 +42,19 @@ def save_comparison(
     Parameters
     ----------
     name_a, name_b : str
-        What the images are called in titles.
+        Names of the images in titles.
     unit : str
-        Of a pixel, for the labels.
+        Unit of a pixel, for the labels.
 
     Raises
     ------
     FileError
-        It cannot be written.
+        The file cannot be written.
     """
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(WIDTH_PX / _DPI, HEIGHT_PX / _DPI), dpi=_DPI, facecolor="white")
-    state = "the same within the bars" if comparison.passed else "NOT the same"
+    state = "the same within the limits" if comparison.passed else "NOT the same"
     figure.text(0.035, 0.962, f"Two images compared: {state}", fontsize=17, fontweight="bold", color=_INK)
     names = f"A: {_shorter(name_a)}      B: {_shorter(name_b)}"
     figure.text(0.035, 0.934, names, fontsize=11, color=_FAINT, parse_math=False)
@@ -77,7 +77,7 @@ def _number(value: float) -> str:
 
 
 def _farthest(image: np.ndarray, factor: int) -> np.ndarray:
-    """Of each block the pixel farthest from zero, with its sign."""
+    """Pixel of each block that is farthest from zero, with its sign."""
     high, low = shrink(image, factor), -shrink(-image, factor)
     return np.where(high >= -low, high, low)
 
@@ -100,7 +100,7 @@ def _draw_images(figure: Figure, comparison: Comparison, columns: list[float], w
 
 
 def _place_bar(figure: Figure, axes: Axes) -> Axes:
-    """Axes for a colour bar beside the image as it will be drawn, whatever its aspect."""
+    """Axes for a colour bar beside the image, as high as the image is drawn."""
     axes.apply_aspect()
     box = axes.get_position()
     return figure.add_axes((box.x1 + 0.006, box.y0, 0.009, box.height))
@@ -203,7 +203,7 @@ def _draw_scatter(axes: Axes, comparison: Comparison, unit: str) -> None:
         return
     label = "each pixel above 0"
     if both.size > _POINTS:
-        # the brightest and those that differ most decide what is to be seen; the rest is drawn at random
+        # the brightest pixels and those that differ most are always shown, the others are sampled at random
         rng = np.random.default_rng(0)
         special = [both[np.argsort(key[both])[-_POINTS // 4 :]] for key in (x, np.abs(y - x))]
         both = np.unique(np.concatenate([*special, rng.choice(both, _POINTS // 2, replace=False)]))

@@ -1,4 +1,4 @@
-"""Two traces of one pixel side by side: which factor is the first to differ."""
+"""Comparison of two traces of a pixel, and the first factor that differs."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ class Row:
     key : str
         Name, with the phi step where it belongs to one: ``phi 9: k_frac``.
     a, b : tuple of float, str or None
-        Values; None where a trace does not have the factor.
+        Values; None where a trace lacks the factor.
     relative : float
         Largest |a - b| relative to the larger of the two vectors' largest component; of indices, relative to 1 at
         least. Infinite for different words or numbers of values; NaN where one side is missing.
     differs : bool
-        Beyond the tolerance.
+        Whether the difference exceeds the tolerance.
     note : str
-        What the reader should know.
+        Remark for the reader; empty: none.
     """
 
     key: str
@@ -55,7 +55,7 @@ class TraceComparison:
 
 
 def compare_traces(a: list[TraceLog], b: list[TraceLog], rtol: float = 1e-6) -> list[TraceComparison]:
-    """Compare traces pixel by pixel; by their order where a log does not say which pixel it follows.
+    """Compare traces pixel by pixel; in the order of the logs where a log does not name its pixel.
 
     Raises
     ------
@@ -103,7 +103,7 @@ def _compare(a: TraceLog, b: TraceLog, rtol: float) -> TraceComparison:
 
 
 def _by_cause(rows: list[Row]) -> list[Row]:
-    """Rows with causes before effects; a factor that nobody knows stays behind the one it follows."""
+    """Rows with causes before effects; an unknown factor stays after the one that it follows."""
     order = {name: rank for rank, name in enumerate(FACTORS)}
     ranked, rank = [], -1
     for place, row in enumerate(rows):
@@ -129,7 +129,7 @@ def _row(key: str, a: Values | None, b: Values | None, rtol: float) -> Row:
         for factor, which in ((1e10, "A"), (1e-10, "B")):
             again, _ = _relative(row.name, a, tuple(v * factor for v in b))
             if again <= max(rtol, 1e-9):
-                relative, note = again, f"in 1/m in {which}, whatever its name says"
+                relative, note = again, f"in 1/m in {which}, in spite of its name"
     return replace(row, relative=relative, differs=relative > rtol, note=note)
 
 
@@ -152,7 +152,7 @@ def _relative(name: str, a: Values, b: Values) -> tuple[float, str]:
 
 
 def comparison_lines(comparison: TraceComparison) -> list[str]:
-    """A table of all factors, and what it comes to."""
+    """Lines of a table of all factors, and the verdict."""
     cells = [("", "factor", "A", "B", "relative difference", "")]
     for row in comparison.rows:
         relative = "" if math.isnan(row.relative) else f"{row.relative:.3g}"
@@ -175,7 +175,7 @@ def verdict(comparison: TraceComparison) -> str:
     known = FACTORS.get(first.name)
     if known is not None:
         text += f"\n  {first.name} is: {known.meaning}"
-        text += f"; look at {known.flags}" if known.flags else ""
+        text += f"; check {known.flags}" if known.flags else ""
     others = [row.name for row in comparison.rows if row.differs and row is not first]
     if others:
         text += f"\n  also different: {', '.join(dict.fromkeys(others))}"

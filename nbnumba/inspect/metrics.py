@@ -1,4 +1,4 @@
-"""How far two images are from each other: numbers that do not depend on which program made them.
+"""Metrics of the difference between two images, of whatever program.
 
 All sums are float64. Pixels that are not finite in either image, masked, or outside the region are left out everywhere.
 """
@@ -12,7 +12,7 @@ import numpy as np
 
 from nbnumba.errors import ConfigError
 
-#: Largest number of peaks that are matched: the strongest ones. The assignment takes their number cubed.
+#: Most peaks that are matched, the strongest ones: the time of the assignment grows as their number cubed.
 MAX_PEAKS = 400
 
 
@@ -59,7 +59,7 @@ class Metrics:
     pixels : int
         Pixels that are compared.
     correlation : float
-        Pearson's; 1 for two equal constant images, NaN where only one image is constant.
+        Pearson's correlation; 1 for two equal constant images, NaN where only one image is constant.
     rmse, max_abs : float
         Root mean square and largest |B - A|, in the images' unit; ``worst`` is where.
     max_rel : float
@@ -69,11 +69,11 @@ class Metrics:
     sum_ratio : float
         sum(B) / sum(A); 1 where both are 0.
     mean_ratio, median_ratio : float
-        Of B / A over pixels that are positive in both; NaN if there are none.
+        Mean and median of B / A over pixels that are positive in both; NaN if there are none.
     within : float
         Share of pixels with |B - A| <= atol + rtol * max(|A|, |B|).
     scale : float
-        What B was divided by before it was compared (``--scale fit``), else 1.
+        Factor by which B was divided before the comparison (``--scale fit``), else 1.
     """
 
     pixels: int
@@ -142,7 +142,7 @@ def valid_pixels(
 
 
 def fit_scale(a: np.ndarray, b: np.ndarray) -> float:
-    """The factor s that makes |b - s a|^2 least, for pixels (n,) float64; 1 where ``a`` is 0."""
+    """Factor s that minimizes |b - s a|^2, for pixels (n,) float64; 1 where ``a`` is 0."""
     squares = float(np.dot(a, a))
     return float(np.dot(a, b)) / squares if squares else 1.0
 
@@ -150,7 +150,7 @@ def fit_scale(a: np.ndarray, b: np.ndarray) -> float:
 def correlation(a: np.ndarray, b: np.ndarray) -> float:
     """Pearson's correlation of pixels (n,) float64; 1 for equal constants, NaN where only one is constant."""
     da, db = a - a.mean(), b - b.mean()
-    # what rounding leaves of a constant's deviations is no variation
+    # deviations of a constant image are rounding errors, not variation
     tiny = 1e-14 * math.sqrt(a.size)
     flat_a = np.linalg.norm(da) <= tiny * np.abs(a).max(initial=0.0)
     flat_b = np.linalg.norm(db) <= tiny * np.abs(b).max(initial=0.0)
@@ -254,7 +254,7 @@ def find_peaks(image: np.ndarray, valid: np.ndarray, most: int = MAX_PEAKS) -> n
 
 
 def match_peaks(a: np.ndarray, b: np.ndarray, radius: float) -> PeakMatch:
-    """Match peaks (n, 2) one to one within ``radius``: as many pairs as possible, and of those the nearest in sum."""
+    """Match peaks (n, 2) one to one within ``radius``: as many pairs as possible, with the least sum of distances."""
     from scipy.optimize import linear_sum_assignment
     from scipy.spatial.distance import cdist
 
@@ -262,7 +262,7 @@ def match_peaks(a: np.ndarray, b: np.ndarray, radius: float) -> PeakMatch:
     if len(a) == 0 or len(b) == 0:
         return nothing
     distances = cdist(a, b)
-    # one pair out of reach costs more than all pairs within: their number comes first
+    # a pair beyond the radius costs more than all pairs within it, so that their number is maximized first
     forbidden = (radius + 1.0) * (min(len(a), len(b)) + 1)
     rows, columns = linear_sum_assignment(np.where(distances <= radius, distances, forbidden))
     near = distances[rows, columns] <= radius

@@ -1,4 +1,4 @@
-"""One pixel opened: every factor of its value, in the order in which they arise, from the kernels that render it."""
+"""Trace of one pixel: every factor of its value, in the order of computation, from the functions that render it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from nbnumba.render.backend import Plan
 from nbnumba.render.dispatch import make_plan, renderer_of, set_threads
 from nbnumba.render.inputs import KernelInputs, build_inputs, orientations
 
-#: Terms of a pixel that are kept, where its orientations are fewer.
+#: Terms of a pixel that are kept, or as many as it has orientations if these are more.
 MAX_TERMS = 1000
 _TERM_COLUMNS = {
     "layer": record_of.LAYER,
@@ -52,17 +52,17 @@ class PixelTrace:
     Attributes
     ----------
     slow, fast : int
-        Which pixel.
+        Indices of the pixel.
     factors : dict
-        Name (``nbnumba.inspect.trace_schema``) to text, number or vector, in the order in which they arise. What belongs to a
-        single term (hkl, F_latt, ...) is that of the first: first layer, sub-pixel, source that ``-dmin`` leaves, phi
-        step and mosaic domain.
+        Name (``nbnumba.inspect.trace_schema``) to text, number or vector, in the order of computation. Factors of a
+        single term (hkl, F_latt, ...) are those of the first one: first layer, sub-pixel, source that ``-dmin`` leaves,
+        phi step and mosaic domain.
     phi : tuple of dict
         The same ray at every phi step, in the first mosaic domain: phi_tic, phi_deg, h_frac, ...
     terms : dict of list
         The first terms of the sum, column by column.
     notes : tuple of str
-        What the reader must know: the pixel is masked, ...
+        Remarks for the reader: the pixel is masked, ...
     """
 
     slow: int
@@ -81,20 +81,20 @@ def trace(
     precision: str = "auto",
     threads: int | None = None,
 ) -> list[PixelTrace]:
-    """Follow pixels through the kernels that render them.
+    """Traces of pixels, computed by the functions that render them.
 
     Parameters
     ----------
     experiment : Experiment
     pixels : sequence of (slow, fast)
     device, precision, threads
-        Of the image that the pixel is held against, as :func:`nbnumba.render.simulate.simulate` takes them; the trace itself
-        is made by the general kernel in float64.
+        As for :func:`nbnumba.render.simulate.simulate`: they choose the kernel whose pixel is compared with the trace;
+        the trace itself comes from the general kernel in float64.
 
     Raises
     ------
     ConfigError
-        A pixel outside the detector.
+        A pixel is outside the detector.
     """
     set_threads(threads)
     panel = experiment.panel
@@ -170,7 +170,7 @@ def _vector(values: Any) -> tuple[float, ...]:
 
 
 def _settings(experiment: Experiment) -> dict[str, Value]:
-    """What is the same for every pixel and comes first."""
+    """Factors that are the same for every pixel."""
     panel, frame = experiment.panel, experiment.detector.frame
     return {
         "physics": experiment.simulation.physics,
@@ -187,7 +187,7 @@ def _settings(experiment: Experiment) -> dict[str, Value]:
 
 
 def _ray(experiment: Experiment, inputs: KernelInputs, first: np.ndarray) -> dict[str, Value]:
-    """From the source to the first sub-pixel."""
+    """Factors of the ray from the source to the first sub-pixel."""
     source = inputs.sources[int(first[record_of.SOURCE])]
     airpath = float(first[record_of.AIRPATH])
     diffracted = first[record_of.DIFFRACTED : record_of.DIFFRACTED + 3]
@@ -251,7 +251,7 @@ def _term(inputs: KernelInputs, first: np.ndarray) -> dict[str, Value]:
 def _pixel(
     experiment: Experiment, inputs: KernelInputs, last: np.ndarray, first: np.ndarray, interpolating: int
 ) -> dict[str, Value]:
-    """The sum, and what it is multiplied by."""
+    """The sum, the factors that multiply it, and the pixel's value."""
     source = inputs.sources[int(first[record_of.SOURCE])]
     diffracted = first[record_of.DIFFRACTED : record_of.DIFFRACTED + 3]
     sampling = experiment.simulation.sampling
@@ -303,7 +303,7 @@ def _columns(terms: np.ndarray) -> dict[str, list[float]]:
 
 
 def _rendered(name: str, value: float, rendered: np.float32, plan: Plan) -> dict[str, Value]:
-    """The pixel as the image of this plan has it, and how far that is from ``value``."""
+    """The pixel as rendered by this plan, and its relative difference from ``value``."""
     pixel = float(rendered)
     off = abs(pixel - value)
     main = "floatimage_accumulated" if name == "floatimage" else name
@@ -315,7 +315,7 @@ def _rendered(name: str, value: float, rendered: np.float32, plan: Plan) -> dict
 
 
 def _render_row(inputs: KernelInputs, plan: Plan, shape: tuple[int, int], slow: int) -> np.ndarray:
-    """An image in which only this row is rendered, as the whole image has it: tiles do not depend on the region."""
+    """An image in which only this row is rendered, with the bits of the whole image: tiles ignore the region."""
     panel = inputs.panel
     if not panel.s0 <= slow < panel.s1:
         return np.zeros(shape, np.float32)
@@ -327,10 +327,10 @@ def _render_row(inputs: KernelInputs, plan: Plan, shape: tuple[int, int], slow: 
 
 
 def interpolation_state(inputs: KernelInputs, slow: int, fast: int) -> tuple[int, int]:
-    """Whether the run still interpolates when it comes to the pixel's row, and to the pixel itself.
+    """Whether the run still interpolates at the start of the pixel's row, and at the pixel itself.
 
-    In the reference the first evaluation out of range ends interpolation, so that all pixels before have to be
-    rendered to know.
+    In the reference the first evaluation out of range ends interpolation, so that all pixels before this one have to be
+    rendered to find out.
     """
     cell, panel = inputs.cell, inputs.panel
     if not cell.interpolate or cell.fallback_each:
@@ -347,7 +347,7 @@ def interpolation_state(inputs: KernelInputs, slow: int, fast: int) -> tuple[int
 
 
 def environment(plan: Plan, command: Sequence[str]) -> dict[str, Any]:
-    """What a record of numbers must say about where they come from."""
+    """Versions, device, kernel and command, for the record of a trace."""
     versions = {"nbnumba": nbnumba.__version__, "python": platform.python_version()}
     for package in ("numba", "numpy"):
         try:

@@ -1,21 +1,21 @@
 """The factors of a pixel: their names in a trace, units, meaning, and the flags that set them.
 
-Problem: a trace lists factors in the order in which they arise, and there a wrong beam direction shows first as a
-shifted detector corner, a wrong number of sub-pixels as a shifted ray. Choice: :data:`FACTORS` is in the order of
-*cause*: what the user sets comes before what follows from it. The comparison of two traces names the first divergence
-in this order. Names follow the ``TRACE_C`` and ``TRACE_PY`` logs that circulate, whose variants are in :data:`ALIASES`.
+Problem: a trace lists factors in the order of computation. There a wrong beam direction shows first as a shifted
+detector corner, a wrong number of sub-pixels as a shifted ray. Choice: :data:`FACTORS` is in the order of *cause*: what
+the user sets comes before what follows from it. The comparison of two traces names the first divergence in this order.
+Names follow the existing ``TRACE_C`` and ``TRACE_PY`` logs, whose variants are in :data:`ALIASES`.
 """
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
-#: What a factor may be.
+#: Types that the value of a factor may have.
 Value = str | int | float | tuple[float, ...] | tuple[int, ...]
 
 
 class Factor(NamedTuple):
-    """One line of a trace: unit, what it is, and which flags decide it."""
+    """One line of a trace: unit, meaning, and the flags that set it."""
 
     unit: str
     meaning: str
@@ -29,7 +29,7 @@ _STEPS = "-oversample -phisteps -mosaic_domains -divsteps -dispsteps -sourcefile
 FACTORS: dict[str, Factor] = {
     # what the user sets
     "physics": Factor("", "reference or correct", "--physics"),
-    "convention": Factor("", "whose axes and beam centre", _AXES),
+    "convention": Factor("", "program whose axes and beam centre are used", _AXES),
     "pivot": Factor("", "what stays in place when the detector turns", "-pivot -distance -Xbeam -Xclose"),
     "fdet_vec": Factor("", "direction of the fast axis", "-fdet_vector -detector_rotx -twotheta"),
     "sdet_vec": Factor("", "direction of the slow axis", "-sdet_vector -detector_rotx -twotheta"),
@@ -40,7 +40,7 @@ FACTORS: dict[str, Factor] = {
     "lambda_angstroms": Factor("Å", "wavelength of the source", "-lambda -energy -dispersion -sourcefile"),
     "pixel_size_meters": Factor("m", "width of a pixel", "-pixel"),
     "close_distance_meters": Factor("m", "crystal to the nearest point of the plane", "-distance -close_distance"),
-    "steps": Factor("", "what the sum is divided by: sources x phi x domains x sub-pixels", _STEPS),
+    "steps": Factor("", "divisor of the sum: sources x phi x domains x sub-pixels", _STEPS),
     "n_sources": Factor("", "directions x wavelengths of the beam", "-divsteps -dispsteps -sourcefile"),
     "phisteps": Factor("", "phi steps", "-phisteps -osc -phistep"),
     "mosaic_domains": Factor("", "mosaic domains", "-mosaic_domains -mosaic"),
@@ -56,13 +56,13 @@ FACTORS: dict[str, Factor] = {
     "N_cells": Factor("", "cells along a, b, c", "-Na -Nb -Nc -N -xtalsize"),
     "kahn_factor": Factor("", "polarization of the beam", "-polar -nopolar"),
     "interpolating": Factor("", "1: F_cell is interpolated here", "-interpolate -nointerpolate"),
-    "water_background": Factor("F²", "what the sum starts from", "-water"),
+    "water_background": Factor("F²", "start of the sum: water", "-water"),
     # what follows: the ray
     "pix0_vector_meters": Factor("m", "corner of pixel (0, 0)", "-Xbeam -Ybeam -ORGX -distance -pix0_vector"),
     "pixel_pos_meters": Factor("m", "the first sub-pixel"),
     "diffracted_vec": Factor("", "crystal to the first sub-pixel"),
     "airpath": Factor("m", "crystal to the first sub-pixel"),
-    "obliquity_factor": Factor("", "cosine at which the ray meets the plane"),
+    "obliquity_factor": Factor("", "cosine of the angle between the ray and the detector normal"),
     "scattering_vec_A_inv": Factor("1/Å", "(diffracted - incident) / wavelength"),
     "scattering_vec_m_inv": Factor("1/m", "(diffracted - incident) / wavelength"),
     "cos_2theta": Factor("", "incident . diffracted"),
@@ -89,8 +89,8 @@ FACTORS: dict[str, Factor] = {
     "floatimage_accumulated": Factor("photons", "the pixel of the rendered image (float32)"),
     "floatimage_kernel": Factor("", "kernel and device that rendered it"),
     "floatimage_rel_diff": Factor("", "its relative difference from I_pixel_final"),
-    "I_pixel_mixed": Factor("photons", "what the float32 path gives"),
-    "I_pixel_mixed_kernel": Factor("", "kernel and device of the float32 path"),
+    "I_pixel_mixed": Factor("photons", "the pixel as the float32 kernel gives it"),
+    "I_pixel_mixed_kernel": Factor("", "kernel and device of I_pixel_mixed"),
     "I_pixel_mixed_rel_diff": Factor("", "its relative difference from I_pixel_final"),
 }
 
@@ -117,7 +117,7 @@ ALIASES: dict[str, str] = {
     "pixel_idx": "pixel",
 }
 
-#: Not factors but remarks about how the pixel was computed: shown, never a divergence.
+#: Remarks about how the pixel was computed, not factors: they are shown and never count as a divergence.
 REMARKS = {
     "floatimage_accumulated",
     "floatimage_kernel",

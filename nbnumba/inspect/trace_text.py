@@ -1,7 +1,7 @@
 """Traces as text and JSON: the writer of ``TRACE_PY`` lines, and a reader of those, of ``TRACE_C`` logs and of JSON.
 
 A line is ``TRACE_C: key value...``; values may be separated by commas and wrapped in brackets, and a unit may follow.
-``TRACE_C_PHI phi_tic=0 key=value ...`` holds one phi step. Everything else in a log is passed over.
+``TRACE_C_PHI phi_tic=0 key=value ...`` holds one phi step. All other lines of a log are ignored.
 """
 
 from __future__ import annotations
@@ -31,16 +31,16 @@ Values = tuple[float, ...] | str
 
 @dataclass
 class TraceLog:
-    """Factors of one pixel as a log has them.
+    """Factors of one pixel as read from a log.
 
     Attributes
     ----------
     path : Path
-        Where it was read.
+        The file that was read.
     pixel : (int, int) or None
-        Slow and fast index, where the log says.
+        Slow and fast index; None where the log does not give them.
     factors : dict
-        Name to numbers or text. A name that comes again is numbered: ``hkl_frac[2]``.
+        Name to numbers or text. A repeated name is numbered: ``hkl_frac[2]``.
     phi : dict
         phi_tic to the factors of that step.
     """
@@ -52,7 +52,7 @@ class TraceLog:
     _times: dict[str, int] = field(default_factory=dict, repr=False, compare=False)
 
     def add(self, key: str, values: Values) -> None:
-        """Add a line, under the name that ``nbnumba.inspect.trace_schema`` has for it."""
+        """Add a factor under its name in ``nbnumba.inspect.trace_schema``."""
         name = ALIASES.get(key, key)
         if name == "pixel" and isinstance(values, tuple) and len(values) == 2 and all(map(math.isfinite, values)):
             self.pixel = (int(values[0]), int(values[1]))
@@ -84,7 +84,7 @@ def trace_lines(traces: Iterable[PixelTrace], per_phi: bool = False, prefix: str
 
 
 def trace_table(trace: PixelTrace, per_phi: bool = False) -> list[str]:
-    """A trace for the eye: factor, value with eight digits, unit, meaning."""
+    """A trace as a readable table: factor, value with eight digits, unit, meaning."""
     rows = [("factor", "value", "unit", "meaning")]
     for key, value in trace.factors.items():
         known = FACTORS.get(key)
@@ -108,7 +108,7 @@ def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
 
 
 def trace_data(traces: Iterable[PixelTrace], environment: dict[str, Any]) -> dict[str, Any]:
-    """Traces as data for JSON, with the record of where they come from."""
+    """Traces as data for JSON, with the record of versions, device and command."""
     return {
         "environment": environment,
         "traces": [
@@ -130,7 +130,7 @@ def read_traces(path: Path | str) -> list[TraceLog]:
     Raises
     ------
     FileError
-        It cannot be read, holds no trace, or a line of a trace says nothing.
+        The file cannot be read, holds no trace, or a line of a trace has no value.
     """
     path = Path(path)
     text = read_text(path, "trace")
@@ -164,7 +164,7 @@ def _from_log(text: str, path: Path) -> list[TraceLog]:
 
 
 def _values(text: str) -> Values:
-    """Numbers up to the first word; the text itself where there is no number at its beginning."""
+    """Numbers up to the first word; the text itself where it does not begin with a number."""
     numbers: list[float] = []
     for word in re.split(r"[\s,;()\[\]]+", text):
         try:
@@ -213,6 +213,6 @@ def _from_json(text: str, path: Path) -> list[TraceLog]:
 def _json_values(value: Any) -> Values:
     if isinstance(value, str):
         return value
-    # JSON has no word for what is not finite
+    # NaN and infinity are null in JSON
     numbers = value if isinstance(value, list) else [value]
     return tuple(float("nan") if number is None else float(number) for number in numbers)

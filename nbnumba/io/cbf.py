@@ -1,7 +1,8 @@
 """miniCBF: counts compressed by byte offsets (fabio's compressor) under a header of ``# key value`` lines.
 
-The header convention is GENERIC_MINI, which DIALS keeps for simulated pixel detectors of any size. Such a header knows
-a distance, a beam centre and an angle only; what it cannot say is in :func:`nbnumba.model.frames.dials_import_words`.
+The header convention is GENERIC_MINI, which DIALS keeps for simulated pixel detectors of any size. Such a header holds
+only a distance, a beam centre and an angle; :func:`nbnumba.model.frames.dials_import_words` gives the rest of a
+geometry as options of ``dials.import``.
 """
 
 from __future__ import annotations
@@ -67,7 +68,7 @@ def write_cbf(
     Raises
     ------
     FileError
-        It cannot be written.
+        The file cannot be written.
     """
     panel = geometry.panel
     if counts.dtype != np.int32 or counts.shape != (panel.spixels, panel.fpixels):
@@ -104,12 +105,12 @@ def write_cbf(
 
 
 def read_cbf(path: Path | str) -> np.ndarray:
-    """Pixels of a CBF image, (slow, fast) int32 or int64, the first one of the file.
+    """Pixels of the first image of a CBF file, (slow, fast) int32 or int64.
 
     Raises
     ------
     FileError
-        It cannot be read, is cut off, or is compressed by something else than byte offsets.
+        The file cannot be read, is cut off, or is not compressed by byte offsets.
     """
     what = f"the CBF image {path}"
     head, mark, packed = read_bytes(path, "CBF image").partition(_STARTER)
@@ -117,7 +118,7 @@ def read_cbf(path: Path | str) -> np.ndarray:
         raise FileError(f"{what} ends before its pixels begin: is it cut off?")
     header = head.decode("latin-1")
     if "x-CBF_BYTE_OFFSET" not in header:
-        raise FileError(f"{what} must be compressed by byte offsets (x-CBF_BYTE_OFFSET), the only way that is read")
+        raise FileError(f"{what} must be compressed by byte offsets (x-CBF_BYTE_OFFSET); no other compression is read")
 
     def number(key: str) -> int:
         found = re.search(rf"^X-Binary-{key}:\s*(\d{{1,12}})\s*$", header, re.MULTILINE)
@@ -127,9 +128,9 @@ def read_cbf(path: Path | str) -> np.ndarray:
 
     size = number("Size")
     shape = number("Size-Second-Dimension"), number("Size-Fastest-Dimension")
-    # a pixel takes a byte at least
+    # a pixel takes at least one byte
     if size > len(packed) or not 0 < shape[0] * shape[1] <= size:
-        raise FileError(f"{what} is cut off: {shape[1]} x {shape[0]} pixels in {size} bytes, {len(packed)} are there")
+        raise FileError(f"{what} is cut off: {shape[1]} x {shape[0]} pixels in {size} bytes, found {len(packed)}")
     narrow = '"signed 32-bit integer"' in header
     # the decompressor looks up to 14 bytes beyond the last one
     values = decByteOffset(packed[:size] + bytes(16), shape[0] * shape[1], dtype="int32" if narrow else "int64")

@@ -22,7 +22,7 @@ from nbnumba.model.config import Panel
 
 _WHAT = "CrystFEL geometry file"
 _TERM = re.compile(r"([+-]?)\s*((?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?)?\s*\*?\s*([xyz])")
-#: What is read of a panel, by itself or for all that follow.
+#: Keys that are read: of one panel, or without a panel's name as a default for the panels after them.
 _PANEL_KEYS = {
     *("min_fs", "max_fs", "min_ss", "max_ss", "corner_x", "corner_y", "fs", "ss"),
     *("res", "clen", "coffset", "no_index", "pixel_pitch"),
@@ -32,7 +32,7 @@ _LENGTHS = {"": 1.0, "m": 1.0, "mm": 1e-3, "cm": 1e-2, "um": 1e-6}
 
 @dataclass
 class _Panel:
-    """A panel's settings as text, with the line each stands on."""
+    """Settings of a panel as text, each with its line number."""
 
     name: str
     line: int
@@ -45,14 +45,14 @@ def read_geom(path: Path | str, *, distance_mm: float | None = None, wavelength_
     Parameters
     ----------
     distance_mm : float, optional
-        Camera length instead of the file's ``clen``, which may name a place in an HDF5 file.
+        Camera length instead of the file's ``clen``, which may be a path inside an HDF5 file.
     wavelength_A : float, optional
-        Instead of the file's ``photon_energy`` or ``wavelength``, for the same reason.
+        Wavelength instead of the file's ``photon_energy`` or ``wavelength``, for the same reason.
 
     Raises
     ------
     FileError
-        It cannot be read, a panel is not complete, or a value that is needed is in the data file only.
+        The file cannot be read, a panel is incomplete, or a required value is only in the data file.
     """
     panels, beam = _settings(path)
     notes: list[str] = []
@@ -104,7 +104,7 @@ def _settings(path: Path | str) -> tuple[list[_Panel], dict[str, tuple[str, int]
 
 
 def _quantity(path: Path | str, key: str, found: tuple[str, int], units: dict[str, float]) -> float | None:
-    """A number with its unit; None where the value is a place in the data file."""
+    """A number with its unit; None where the value is a path inside the data file."""
     text, line = found
     match = re.fullmatch(rf"({NUMBER.pattern})\s*([A-Za-z]*)", text)
     if match is None and text.startswith("/"):
@@ -119,7 +119,7 @@ def _quantity(path: Path | str, key: str, found: tuple[str, int], units: dict[st
 
 
 def _wavelength(path: Path | str, beam: dict[str, tuple[str, int]]) -> float | None:
-    """In Å; None where the file has none."""
+    """Wavelength (Å); None where the file gives none."""
     value: float | None
     for key, units in (
         ("wavelength", {"": 1e10, "m": 1e10, "A": 1.0}),

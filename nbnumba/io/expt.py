@@ -41,27 +41,28 @@ def read_expt(path: Path | str, image: int | None = None, index: int = 0) -> Fil
     Parameters
     ----------
     image : int, optional
-        Number of the image in the scan; by default the first. A scan-varying crystal is taken in its middle.
+        Number of the image in the scan; by default the first. A scan-varying crystal is evaluated in the image's
+        middle.
     index : int
         Which experiment of the list.
 
     Raises
     ------
     FileError
-        It cannot be read, is no experiment list, or lacks a beam.
+        The file cannot be read, is no experiment list, or has no beam.
     """
     return _Reader(Path(path)).read(image, index)
 
 
 class _Reader:
-    """One file, with the words that name the place of a mistake."""
+    """An experiment list; ``what`` and ``where`` name the file and the entry in error messages."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.what = f"the experiment list {path}"
         try:
             content = json.loads(read_bytes(path, "experiment list"))
-        except ValueError as error:  # also what is not UTF-8
+        except ValueError as error:  # also for bytes that are not UTF-8
             raise FileError(f"{self.what} is not JSON: {error}") from error
         except RecursionError as error:
             raise FileError(f"{self.what} is nested too deeply") from error
@@ -127,7 +128,7 @@ class _Reader:
         length = float(np.linalg.norm(values))
         if length == 0:
             raise FileError(f"{where}.{key} has no length")
-        # what is a unit vector up to rounding stays as it is
+        # a vector that has unit length up to rounding is kept unchanged
         return values if abs(length - 1) < 1e-15 else values / length
 
     def number(self, entry: Entry, key: str, where: str, default: float | None = None) -> float:
@@ -247,7 +248,7 @@ class _Reader:
     def scan(
         self, found: tuple[Entry, str] | None, image: int | None
     ) -> tuple[float, float, tuple[int, int], float] | None:
-        """Start and width of the image (deg), numbers of the scan, and where the image is in it (scan points)."""
+        """Start and width of the image (deg), first and last image number, and the image's middle in scan points."""
         if found is None:
             return None
         entry, where = found

@@ -1,8 +1,8 @@
 """Structure factors as nanoBragg.c dumps them: a line of index limits, then the box as float64.
 
 The C program allocates one plane more along each axis than it fills, and writes it too: a box of (nh, nk, nl) indices
-takes (nh + 1)(nk + 1)(nl + 1) numbers, the last of each axis zero. Unlike its scanf, this reader takes the header as
-exact bytes: data that happen to start with blank-like bytes stay data.
+takes (nh + 1)(nk + 1)(nl + 1) numbers, the last of each axis zero. Unlike its scanf, this reader matches the header
+byte by byte: data that begin with bytes that look like blanks are not read as a part of the header.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def write_fdump(path: Path | str, grid: np.ndarray, mins: tuple[int, int, int]) 
     Raises
     ------
     FileError
-        It cannot be written.
+        The file cannot be written.
     """
     limits = [f"{first} {first + n - 1}" for first, n in zip(mins, grid.shape, strict=True)]
     plane = np.zeros((grid.shape[1] + 1, grid.shape[2] + 1), "<f8")
@@ -63,9 +63,9 @@ def read_fdump(path: Path | str) -> tuple[np.ndarray, tuple[int, int, int]]:
     Raises
     ------
     FileError
-        It cannot be read, has impossible limits, another size than they ask for, or F that are not finite.
+        The file cannot be read, its index limits are impossible or do not fit its size, or an F is not finite.
     ResourceError
-        It does not fit in memory.
+        The box does not fit in memory.
     """
     try:
         with open(path, "rb") as file:
@@ -80,7 +80,7 @@ def read_fdump(path: Path | str) -> tuple[np.ndarray, tuple[int, int, int]]:
                     f"the dump file {path} has {status.st_size} bytes, but its limits {mins} to "
                     f"{tuple(first + n - 1 for first, n in zip(mins, shape, strict=True))} need {expected}"
                 )
-            memory.require(expected, f"the dump file {path}", "free some, or give -hkl with fewer reflections")
+            memory.require(expected, f"the dump file {path}", "free memory, or give -hkl with fewer reflections")
             grid = _read_box(file, start, padded)
     except FileError:
         raise

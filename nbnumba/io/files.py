@@ -1,8 +1,8 @@
 """Whole files: read in one go, written to a temporary name and renamed when complete.
 
 A reader sees the old file or the new one, never half of it, also when two runs write the same name at once, the disk
-fills up or the user interrupts. The price is that a hard link to the old file keeps the old content. A process that is
-killed outright leaves its temporary files, ``.nbnumba-*.tmp``, in the folder of the output.
+fills up or the user interrupts. A hard link to the old file therefore keeps the old content. A process that is killed
+(SIGKILL) leaves its temporary files, ``.nbnumba-*.tmp``, in the folder of the output.
 """
 
 from __future__ import annotations
@@ -37,16 +37,16 @@ _CAUSES = {
     errno.EPIPE: "the program that reads it has stopped",
     errno.ELOOP: "its symbolic links lead in a circle",
     errno.EIO: "the device fails to read or write",
-    errno.ESTALE: "the file server no longer knows it",
+    errno.ESTALE: "the file server has lost it (stale file handle)",
     errno.ENAMETOOLONG: "the name is too long",
 }
-#: The last files that took their names in this process.
+#: The files that this process completed last, under their final names.
 completed: deque[Path] = deque(maxlen=1000)
-_TEXT = bytes(range(32, 256)) + b"\t\n\v\f\r\x1a"  # the last one ends files of old DOS programs
+_TEXT = bytes(range(32, 256)) + b"\t\n\v\f\r\x1a"  # 0x1a ends text files of old DOS programs
 
 
 def cause(error: OSError | ValueError) -> str:
-    """What went wrong with a file, in a few words."""
+    """Cause of a file error in a few words."""
     if isinstance(error, OSError) and error.errno is not None:
         return _CAUSES.get(error.errno, os.strerror(error.errno).lower())
     return str(error)
@@ -63,7 +63,7 @@ def read_bytes(path: Path | str, what: str) -> bytes:
     Raises
     ------
     FileError
-        It cannot be read.
+        The file cannot be read.
     """
     try:
         return Path(path).read_bytes()
@@ -79,7 +79,7 @@ def read_text(path: Path | str, what: str) -> str:
     Raises
     ------
     FileError
-        It cannot be read, or holds control characters that no text has.
+        The file cannot be read, or holds control characters.
     """
     data = read_bytes(path, what)
     if strange := data.translate(None, _TEXT):
@@ -91,7 +91,7 @@ def read_text(path: Path | str, what: str) -> str:
 
 @contextmanager
 def atomic_write(path: Path | str) -> Iterator[BinaryIO]:
-    """File to write to, which takes its name when the block ends without an exception.
+    """Temporary file to write to, renamed to ``path`` when the block ends without an exception.
 
     A new file has the permissions that ``open()`` would give, an old one keeps its own; a symbolic link stays one.
     Pipes and devices cannot be renamed and are written directly.
@@ -99,7 +99,7 @@ def atomic_write(path: Path | str) -> Iterator[BinaryIO]:
     Raises
     ------
     FileError
-        The folder is missing or closed to us, the target is a folder or write-protected, the disk is full.
+        The folder is missing or not writable, the target is a folder or write-protected, or the disk is full.
     """
     try:
         old = _status(path)
@@ -128,14 +128,14 @@ _held: ContextVar[list[tuple[Path, Path]] | None] = ContextVar("held", default=N
 
 @contextmanager
 def together() -> Iterator[None]:
-    """Files written with :func:`atomic_write` in this block take their names when it ends: all of them, or none.
+    """Rename the files written with :func:`atomic_write` in this block at its end: all of them, or none.
 
-    Inside another such block, when that one ends.
+    Of nested blocks the outermost one renames them.
 
     Raises
     ------
     FileError
-        A file cannot take its name.
+        A file cannot be renamed.
     """
     if _held.get() is not None:
         yield
@@ -156,7 +156,7 @@ def together() -> Iterator[None]:
 
 
 def _check_places(held: list[tuple[Path, Path]]) -> None:
-    """Find out what has happened to files and folders meanwhile before the first name is taken."""
+    """Check that all temporary files and folders still exist, before the first file is renamed."""
     for temporary, target in held:
         if not temporary.exists():
             gone = "its temporary file" if target.parent.is_dir() else f"the folder {target.parent}"
@@ -182,15 +182,16 @@ def _discard(temporaries: Iterable[Path]) -> None:
 
 @contextmanager
 def _signals_wait() -> Iterator[None]:
-    """Ctrl-C and SIGTERM are dealt with after this block.
+    """Defer Ctrl-C and SIGTERM to the end of this block.
 
-    A mask would not do: the system gives the signal to another thread, and Python runs its handler in this one.
+    A signal mask is not enough: the system delivers the signal to another thread, and Python runs its handler in this
+    one.
     """
     if threading.current_thread() is not threading.main_thread():  # Python runs no handler here
         yield
         return
     came: list[int] = []
-    # the alarm brings a signal back that the command line has put off (nbnumba.cli.interrupt)
+    # SIGALRM repeats a signal that the command line has deferred (nbnumba.cli.interrupt)
     numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGALRM") if hasattr(signal, name)]
 
     def remember(number: int, frame: FrameType | None) -> None:
@@ -199,7 +200,7 @@ def _signals_wait() -> Iterator[None]:
     before = {number: signal.getsignal(number) for number in numbers}
     try:
         for number, handler in before.items():
-            if handler is not None:  # None: it belongs to a library that is not Python
+            if handler is not None:  # None: installed by a C library
                 signal.signal(number, remember)
         yield
     finally:

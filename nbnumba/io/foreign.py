@@ -1,9 +1,8 @@
 """Images of other programs, by fabio, in a process of its own.
 
-Problem: fabio knows some thirty formats, and among its readers, and the libraries below, are some that a damaged file
-sends into a loop without end, or makes crash or take all memory. Choice: the reader is a process with limits, which
-hands the pixels over as a NumPy array. Cost: half a second for an image. Formats that are common here (SMV, CBF, PGM,
-``.npy``) have readers of their own.
+Problem: fabio reads some thirty formats, and a damaged file can make some of its readers, or the libraries that they
+call, loop forever, crash or take all memory. Choice: fabio runs in a process with limits, which passes the pixels on as
+a NumPy array. Cost: half a second for an image. The common formats (SMV, CBF, PGM, ``.npy``) have readers of their own.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ import numpy as np
 from nbnumba.errors import FileError, first_line
 from nbnumba.io.npy import parse_npy
 
-#: Processor time for an image, and memory: so much, and so many times the file's size.
+#: Limits for an image: processor time, and memory as a constant plus a multiple of the file's size.
 CPU_SECONDS = 60
 MEMORY_FLOOR, MEMORY_MULTIPLE = 4 << 30, 100
 _COMMAND = "import sys; from nbnumba.io.foreign import serve; sys.exit(serve(sys.argv[1], int(sys.argv[2])))"
@@ -33,7 +32,7 @@ def read_foreign(path: Path) -> np.ndarray:
     Raises
     ------
     FileError
-        It is in no format that fabio reads, is damaged, or asks for too much time or memory.
+        fabio does not read the format, the file is damaged, or reading it takes too much time or memory.
     """
     command = [sys.executable, "-c", _COMMAND, os.fspath(path), str(CPU_SECONDS)]
     # the same nbnumba, also from a checkout that is not installed
@@ -47,16 +46,16 @@ def read_foreign(path: Path) -> np.ndarray:
     if done.returncode == _REFUSED:
         reason = done.stderr.decode(errors="replace").strip().split("\n")[-1]
     elif done.returncode == -getattr(signal, "SIGXCPU", 0):
-        reason = f"its reader came to no end within {CPU_SECONDS} s"
+        reason = f"its reader did not finish within {CPU_SECONDS} s"
     else:
         reason = f"its reader crashed (status {done.returncode}); the file is damaged"
     raise FileError(f"{path} is in no format that can be read: {reason}")
 
 
 def serve(path: str, seconds: int) -> int:
-    """Write the pixels of an image to standard output; the process' exit status."""
+    """Write the pixels of an image to standard output; returns the exit status."""
     output = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # whatever libraries print
+    os.dup2(2, 1)  # what libraries print goes to stderr
     try:
         _limit(seconds, os.path.getsize(path))
         import fabio
@@ -64,11 +63,11 @@ def serve(path: str, seconds: int) -> int:
         data = fabio.open(path).data
         if data is None:
             raise ValueError("it holds no pixels")
-        memory = io.BytesIO()  # a pipe has no positions, which NumPy asks for
+        memory = io.BytesIO()  # NumPy asks for the position in the file, which a pipe does not have
         np.lib.format.write_array(memory, np.ascontiguousarray(data), allow_pickle=False)
         output.write(memory.getbuffer())
         output.close()
-    except Exception as error:  # fabio's readers raise whatever their parsing comes upon
+    except Exception as error:  # fabio's readers raise exceptions of any class
         print(first_line(error), file=sys.stderr)
         return _REFUSED
     return 0

@@ -1,4 +1,4 @@
-"""What a file says about an experiment's geometry, and the checks that its readers share."""
+"""Geometry of an experiment as files give it, and the checks that the readers share."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy as np
 from nbnumba.errors import ConfigError, FileError
 from nbnumba.model.config import Panel, Vector
 
-#: No number of a geometry file is larger, in any of its units.
+#: Largest number accepted in a geometry file, in any unit.
 LARGEST = 1e12
 #: Numbers along an axis, or the components of a vector.
 Numbers = Sequence[float] | np.ndarray
@@ -28,15 +28,15 @@ class FileGeometry:
     beam : (3,) float
         Direction of travel, from source to crystal.
     polar : (3,) float or None
-        Side of the E vector, unit vector.
+        Direction of the E vector, unit vector.
     kahn_factor : float or None
         Twice the polarized fraction less one.
     spindle : (3,) float or None
         Right-handed rotation axis of the crystal, unit vector.
     panels : tuple of Panel
-        At least one, but for files without a detector.
+        At least one, except for files without a detector.
     thickness_um, attenuation_um : float or None
-        Of the sensor.
+        Thickness and attenuation depth of the sensor.
     reciprocal : (3, 3) float or None
         a*, b*, c* as columns (1/Å), at spindle angle 0, with the fixed rotations of the goniometer in it.
     cell : (6,) float or None
@@ -75,12 +75,12 @@ def vector(values: Numbers) -> Vector:
 
 
 def polarization(where: str, normal: Numbers, fraction: float, beam: Numbers) -> tuple[Vector, float]:
-    """Side of the E vector and Kahn factor, from the normal of the polarization plane and the polarized fraction.
+    """Direction of the E vector and Kahn factor, from the normal of the polarization plane and the polarized fraction.
 
     Raises
     ------
     FileError
-        The normal lies along the beam, or the fraction is none.
+        The normal lies along the beam, or the fraction is not between 0 and 1.
     """
     side = np.cross(normal, beam)
     if np.linalg.norm(side) < 1e-6 * max(float(np.linalg.norm(normal)), 1e-300):
@@ -96,7 +96,7 @@ def reciprocal_of(where: str, a: Numbers, b: Numbers, c: Numbers) -> np.ndarray:
     Raises
     ------
     FileError
-        They span no volume.
+        The vectors span no volume.
     """
     direct = np.array([a, b, c], dtype=float)
     lengths = np.linalg.norm(direct, axis=1)
@@ -111,7 +111,7 @@ def square_pixel(where: str, fast_mm: float, slow_mm: float) -> float:
     Raises
     ------
     FileError
-        It is not square.
+        The pixel is not square.
     """
     if not math.isclose(fast_mm, slow_mm, rel_tol=1e-6):
         raise FileError(f"{where}: pixels of {fast_mm:g} x {slow_mm:g} mm are not square, which a panel must be")
@@ -119,12 +119,12 @@ def square_pixel(where: str, fast_mm: float, slow_mm: float) -> float:
 
 
 def make_panel(where: str, **fields: Any) -> Panel:
-    """A panel, or an error that says where in the file its numbers stand.
+    """A panel; an error names the place in the file that its numbers come from.
 
     Raises
     ------
     FileError
-        No panel can have these numbers.
+        The numbers do not describe a panel.
     """
     try:
         return Panel(**fields)

@@ -1,4 +1,4 @@
-"""HDF5 files that are written whole."""
+"""HDF5 files that get their name when they are complete."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from nbnumba.io.files import atomic_write
 
 @contextmanager
 def new_hdf5(path: Path | str, *, track_order: bool = True) -> Iterator[h5py.File]:
-    """An HDF5 file that takes its name when the block ends without an exception.
+    """An HDF5 file that gets its name when the block ends without an exception.
 
-    It is made in memory: HDF5 wants to read what it has written, which the temporary file of
-    :func:`nbnumba.io.files.atomic_write` cannot; and a disk that fills up while HDF5 closes a file makes it crash when
-    the process ends.
+    It is built in memory: HDF5 also reads the file that it writes, and the temporary file of
+    :func:`nbnumba.io.files.atomic_write` is write-only; and HDF5 crashes at the end of the process if the disk fills up while
+    a file is closed.
 
     Parameters
     ----------
@@ -28,7 +28,7 @@ def new_hdf5(path: Path | str, *, track_order: bool = True) -> Iterator[h5py.Fil
     Raises
     ------
     FileError
-        It cannot be written.
+        The file cannot be written.
     """
     memory = io.BytesIO()
     with h5py.File(memory, "w", track_order=track_order) as file:

@@ -1,8 +1,8 @@
 """Structure factors as text: h k l F, one reflection per line.
 
-Two readers give one answer: NumPy's for tidy files (five times faster), a careful one for all others and for the
-message when something is wrong. The quick one takes a file only when nothing but digits, signs, exponents and
-separators are in it and every line has its four numbers, so that there is nothing left to differ about.
+Two readers give the same result: NumPy's for tidy files (five times faster), and one that reads word by word for all
+other files and for error messages. The fast one is used only where the file holds nothing but digits, signs, exponents
+and separators and every line has four numbers; for such files the two cannot differ.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ def read_hkl(path: Path | str) -> tuple[np.ndarray, np.ndarray]:
     Raises
     ------
     FileError
-        It cannot be read, holds no reflection, or something that is none: words, indices that are not whole or beyond
-        10^6, F that is not finite, a reflection that is cut off.
+        The file cannot be read, holds no reflection, or holds a word, an index that is not whole or beyond 10^6, an F
+        that is not finite, or an incomplete reflection.
     """
     text = read_text(path, _WHAT)
     if "#" in text or "!" in text:
@@ -55,7 +55,7 @@ def read_hkl(path: Path | str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _read_tidy(text: str) -> np.ndarray | None:
-    """Rows (n, 4) of a file without peculiarities, else None."""
+    """Rows (n, 4) of a file that the fast reader can read, else None."""
     if not text.isascii() or text.encode("ascii").translate(None, _TIDY) or not text.strip():
         return None
     try:

@@ -20,7 +20,7 @@ from nbnumba.io.geometry import LARGEST, FileGeometry, make_panel, rotation, squ
 from nbnumba.io.matrix import NUMBER
 from nbnumba.model.config import Panel
 
-#: Images of a scan, or wavelengths of a spectrum, that a file may list.
+#: Most images of a scan, or wavelengths of a spectrum, that a file may list.
 MOST_VALUES = 1_000_000
 _BINARY = b"\x0c\x1a\x04\xd5"
 _LENGTHS = {"m": 1000.0, "mm": 1.0, "cm": 10.0, "um": 1e-3, "micron": 1e-3}
@@ -33,7 +33,7 @@ def read_cbf_geometry(path: Path | str, image: int | None = None) -> FileGeometr
     Raises
     ------
     FileError
-        It cannot be read, its header is a full imgCIF one, or lacks a number; or an image is asked for by number.
+        The file cannot be read, its header is full imgCIF or lacks a number, or ``image`` is given.
     """
     what = f"the CBF image {path}"
     if image not in (None, 1):
@@ -46,7 +46,7 @@ def read_cbf_geometry(path: Path | str, image: int | None = None) -> FileGeometr
         line = re.search(rf"^{mark}{key}\b[ \t:=]*(.*)$", header, re.MULTILINE)
         if line is None:
             raise FileError(f"{what} has no {key} in its header")
-        # units of the form '172e-6 m x 172e-6 m' touch no number
+        # units as in '172e-6 m x 172e-6 m' are separated from the numbers by blanks
         found = re.findall(NUMBER.pattern, line[1])
         if len(found) < count:
             raise FileError(f"{what}: {key} needs {count} numbers, got {line[1][:40]!r}")
@@ -100,7 +100,7 @@ def read_nxmx_geometry(path: Path | str, image: int | None = None) -> FileGeomet
     Raises
     ------
     FileError
-        It cannot be read, or is no NXmx file with a beam and a detector.
+        The file cannot be read, or is no NXmx file with a beam and a detector.
     """
     try:
         import h5py
@@ -111,7 +111,7 @@ def read_nxmx_geometry(path: Path | str, image: int | None = None) -> FileGeomet
             return _Nexus(Path(path), file).read(image)
     except FileError:
         raise
-    # h5py has one for each kind of damage
+    # h5py raises another class for each kind of damage
     except (OSError, LookupError, ValueError, TypeError, RuntimeError, AttributeError, ArithmeticError) as error:
         reason = cause(error) if isinstance(error, OSError) else str(error)
         reason = next(iter(reason.splitlines()), "") or type(error).__name__
@@ -120,7 +120,7 @@ def read_nxmx_geometry(path: Path | str, image: int | None = None) -> FileGeomet
 
 @dataclass(frozen=True)
 class _Step:
-    """One transformation: ``values`` of all images, in mm or degrees, of which ``unit`` are one of the file's."""
+    """One transformation: ``values`` of all images, in mm or degrees; ``unit``: the file's unit in mm or degrees."""
 
     place: str
     rotates: bool
@@ -130,7 +130,7 @@ class _Step:
     unit: float
 
     def at(self, value: float, point: np.ndarray, *, direction: bool = False) -> np.ndarray:
-        """A point, or a direction, in the frame that this one depends on."""
+        """A point, or a direction, transformed to the frame that this transformation depends on."""
         if self.rotates:
             point = rotation(self.axis, value) @ point
         elif not direction:
@@ -218,7 +218,7 @@ class _Nexus:
         while start != ".":
             place = start if start.startswith("/") else f"{group.name.rstrip('/')}/{start}"
             if place not in self.file or len(steps) > 100:
-                raise FileError(f"{self.what}: {place}, which a position depends on, is not there or goes in circles")
+                raise FileError(f"{self.what}: {place}, which a position depends on, is missing or depends on itself")
             data = self.file[place]
             steps.append(self.step(place, data))
             start, group = self.text(data.attrs.get("depends_on", ".")), data.parent
@@ -229,7 +229,7 @@ class _Nexus:
         units = _ANGLES if rotates else _LENGTHS
         unit = self.text(data.attrs.get("units", "deg" if rotates else "mm"))
         if unit not in units:
-            raise FileError(f"{self.what}: {place} has the unit {unit!r}; known are {', '.join(units)}")
+            raise FileError(f"{self.what}: the unit of {place} must be one of {', '.join(units)}, got {unit!r}")
         axis = np.array(data.attrs["vector"], dtype=float)
         if np.linalg.norm(axis) == 0:
             raise FileError(f"{self.what}: the vector of {place} has no length")
@@ -297,5 +297,5 @@ class _Nexus:
 
 
 def _of(step: _Step, index: int) -> float:
-    """Value for an image; one that has fewer values stays at its last."""
+    """Value for an image; the last value where there are fewer values than images."""
     return float(step.values[min(max(index, 0), len(step.values) - 1)])

@@ -1,4 +1,4 @@
-"""What was read from files, kept for the next time: by the file's name, size and time of change."""
+"""Values read from files, kept for later calls as long as the file has the same size and time of change."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ import numpy as np
 
 T = TypeVar("T")
 
-#: Values that are kept, and the memory (bytes) of their arrays; the latest one is kept whatever its size.
+#: Most values that are kept, and most memory (bytes) of their arrays; the latest value is kept whatever its size.
 MOST, MOST_BYTES = 16, 1 << 30
 
-#: Between two ticks of a file system's clock, at most (ns): of most, and of those that count seconds.
+#: Longest interval between two ticks of a file system's clock (ns): of most file systems, and of those that count seconds.
 TICK_NS, COARSE_NS = 20_000_000, 2_000_000_000
 
 _values: OrderedDict[Hashable, tuple[Any, int]] = OrderedDict()
@@ -26,7 +26,7 @@ _lock = threading.Lock()
 
 
 def stamp(path: Path | str) -> tuple[str, int, int, int] | None:
-    """What tells a file's content from an earlier one: name, size, time of change (ns), inode; None if it is no plain file."""
+    """Name, size, time of change (ns) and inode, which differ if a file has changed; None if it is no regular file."""
     try:
         found = os.stat(path)
     except (OSError, ValueError):
@@ -37,18 +37,18 @@ def stamp(path: Path | str) -> tuple[str, int, int, int] | None:
 
 
 def kept(path: Path | str, tag: Hashable, read: Callable[[], T]) -> T:
-    """What ``read`` makes of a file; the value of an earlier call where the file is the same.
+    """Result of ``read``, or of an earlier call if the file has not changed since.
 
     The value is shared: it must not be changed.
 
     Parameters
     ----------
     path : Path
-        Pipes and what is missing are read, or refused, anew each time.
+        For pipes and missing files ``read`` is called each time.
     tag : hashable
-        What is read, and with which options.
+        Kind of the value, and options of the reader.
     read : callable
-        Without arguments; may raise.
+        Reader of the file, without arguments; may raise.
     """
     where = stamp(path)
     if where is None:
@@ -70,14 +70,14 @@ def kept(path: Path | str, tag: Hashable, read: Callable[[], T]) -> T:
 
 
 def is_fresh(where: tuple[str, int, int, int]) -> bool:
-    """Whether a file may still be changed without its time showing it: clocks of file systems tick, some in whole seconds."""
+    """Whether a file was changed so recently that its time of change may stay the same if it is changed again."""
     changed = where[2]
     tick = TICK_NS if changed % 1_000_000_000 else COARSE_NS
     return time.time_ns() - changed < tick
 
 
 def array_bytes(value: Any) -> int:
-    """Memory of the arrays in a value: of an array, of what a tuple or list holds, of an object's attributes."""
+    """Memory (bytes) of the arrays in a value: in an array, in the items of a tuple or list, in the attributes of an object."""
     if isinstance(value, np.ndarray):
         return int(value.nbytes)
     if isinstance(value, tuple | list):
@@ -86,6 +86,6 @@ def array_bytes(value: Any) -> int:
 
 
 def forget() -> None:
-    """Keep nothing of what was read so far."""
+    """Drop all values that are kept."""
     with _lock:
         _values.clear()

@@ -1,4 +1,4 @@
-"""MOSFLM's orientation matrix as text: nine numbers, row by row, then whatever else the program writes."""
+"""MOSFLM's orientation matrix as text: nine numbers, row by row; the rest of the file is ignored."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from nbnumba.errors import FileError
 from nbnumba.io.files import read_text
 
-#: One way to match each number: with two, a long word of digits would take time by its length squared.
+#: Each number matches in one way only: an ambiguous pattern would take quadratic time on a long word of digits.
 NUMBER = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
 #: Where numbers of a fixed-width table touch: a sign straight after a digit or a decimal point.
 _TOUCHING = re.compile(r"(?<=[0-9.])(?=[+-])")
@@ -47,7 +47,7 @@ def read_matrix(path: Path | str) -> tuple[float, ...]:
     Raises
     ------
     FileError
-        It cannot be read, holds fewer than nine numbers, or something else before the ninth.
+        The file cannot be read, holds fewer than nine numbers, or holds a word before the ninth.
     """
     values: list[float] = []
     line = 0
@@ -56,4 +56,4 @@ def read_matrix(path: Path | str) -> tuple[float, ...]:
             values.append(number(word, path, line, "matrix file"))
             if len(values) == 9:
                 return tuple(values)
-    raise FileError(f"the matrix file {path} ends at line {line} with {len(values)} numbers, needed are 9")
+    raise FileError(f"the matrix file {path} ends at line {line} with {len(values)} numbers, 9 are needed")

@@ -2,9 +2,9 @@
 
 F(h) = sum over the atoms of the cell of occ (f0 + f' + i f'') T exp(2 pi i h x) + F_solvent. Atoms have the form
 factors of the International Tables (1992, as gemmi holds them), f' and f'' come from gemmi's Cromer-Liberman tables.
-With the sum of the real parts in A and that of f'' in B, each a centrosymmetric-phased sum of its own, F(+) is A + i B
-and F(-) has the modulus of A - i B. gemmi adds real numbers to f0 only, so B is the difference of two runs, with
-f' + f'' and with f'.
+Let A be the sum with f0 + f' and B the sum with f'' in place of the factor in brackets, both complex. Then F(+) is
+A + i B, and F(-) has the modulus of A - i B. gemmi adds only real numbers to f0, so B is the difference of two sums,
+one with f' + f'' and one with f'.
 
 Small models are summed directly; for others the density is put on a grid and transformed, with a blurring that keeps
 the grid's error small (compare ``FFT_RATE``). The solvent is flat: density ``k`` outside a mask around the atoms
@@ -30,18 +30,18 @@ from nbnumba.io.values import Reflections
 DIRECT_LIMIT = 1e7
 #: Grid points per ``dmin``: with these two the transform agrees with the direct sum to 1e-5 of the rms F.
 FFT_RATE = 4.0
-#: Density of a model's atoms is followed down to this (electrons per Å^3).
+#: The density of an atom is cut off where it falls below this (electrons per Å^3).
 FFT_CUTOFF = 1e-7
 #: Grid points per ``dmin`` of the solvent's mask, and its coarsest spacing (Å).
 MASK_RATE, MASK_SPACING = 4.0, 0.6
-#: Number of indices (P1, with mates) beyond which a slip of the pen is in the cell or the resolution.
+#: Most indices (P1, with mates) that are calculated: more follow from a mistake in the cell or the resolution.
 LARGEST = 3e8
 _WHAT = "model"
 
 
 @dataclass(frozen=True, eq=False)
 class _Model:
-    """A structure's first model, with what the sums need."""
+    """First model of a structure, with the cell and the space group."""
 
     path: Path | str
     structure: gemmi.Structure
@@ -86,9 +86,9 @@ def calculate_reflections(
     Raises
     ------
     ConfigError
-        There is no resolution.
+        No resolution is given, or it leaves no reflection or too many.
     FileError
-        It cannot be read, or has no atoms, cell or space group.
+        The file cannot be read, or has no atoms, cell or space group.
     """
     found = (
         _of_structure(model.clone(), "gemmi.Structure") if isinstance(model, gemmi.Structure) else _read(Path(model))
@@ -97,21 +97,21 @@ def calculate_reflections(
     if not dmin_A:
         raise ConfigError(f"--model {path} needs a resolution: give --dmin in A")
     # indices within the sphere of radius 1/dmin: its volume times that of the cell
-    expected = 4 / 3 * np.pi * found.cell.volume / dmin_A / dmin_A / dmin_A  # a power overflows
+    expected = 4 / 3 * np.pi * found.cell.volume / dmin_A / dmin_A / dmin_A  # dmin_A**3 may leave the range of a float
     if not expected < LARGEST:
         raise ConfigError(f"--model {path} has some {expected:.1g} reflections to {dmin_A:g} A: give a larger --dmin")
     miller = np.array(gemmi.make_miller_array(found.cell, found.spacegroup, dmin_A))
     if len(miller) == 0:
         raise ConfigError(f"--model {path}: the cell has no reflection to {dmin_A:g} A; give a smaller --dmin")
     try:
-        with np.errstate(all="ignore"):  # of atoms with impossible numbers
+        with np.errstate(all="ignore"):  # atoms may have impossible numbers
             real, anomalous = calculate_parts(found, miller, dmin_A, wavelength_A)
             if solvent_k > 0:
                 real = real + _solvent(found, miller, dmin_A, solvent_k, solvent_B)
     except RuntimeError as error:  # an element without form factors
         raise FileError(f"no F can be calculated from the {_WHAT} {path}: {first_line(error)}") from error
     if not np.isfinite(real + anomalous).all():
-        raise FileError(f"the {_WHAT} {path} gives no finite F: look at the B factors and occupancies of its atoms")
+        raise FileError(f"the {_WHAT} {path} gives no finite F: check the B factors and occupancies of its atoms")
     plus = np.abs(real + 1j * anomalous)
     minus = np.abs(real - 1j * anomalous) if anomalous.any() else None
     indices, F = expand_to_p1(miller, plus, minus, found.spacegroup)
@@ -180,7 +180,7 @@ def _solvent(found: _Model, miller: np.ndarray, dmin_A: float, k: float, B: floa
 
 def _read(path: Path) -> _Model:
     what = f"the {_WHAT} {path}"
-    read_bytes(path, _WHAT)  # says what is wrong with the file itself
+    read_bytes(path, _WHAT)  # raises FileError with the cause if the file cannot be opened
     try:
         structure = gemmi.read_structure(str(path))
     except (RuntimeError, ValueError, OSError, LookupError) as error:
@@ -189,7 +189,7 @@ def _read(path: Path) -> _Model:
 
 
 def _of_structure(structure: gemmi.Structure, path: Path | str) -> _Model:
-    """A structure, which is changed, if F can be calculated from it."""
+    """Check that F can be calculated from a structure, which is changed."""
     what = f"the {_WHAT} {path}"
     structure.setup_entities()
     if len(structure) == 0 or structure[0].count_atom_sites() == 0:
@@ -202,7 +202,7 @@ def _of_structure(structure: gemmi.Structure, path: Path | str) -> _Model:
             named = repr(structure.spacegroup_hm)
         except UnicodeDecodeError:
             named = "one whose name is no text"
-        raise FileError(f"{what} names no space group that is known, but {named}")
+        raise FileError(f"{what} names an unknown space group: {named}")
     structure.setup_cell_images()
     strange = (atom for chain in structure[0] for res in chain for atom in res if not atom.element.atomic_number)
     try:

@@ -2,7 +2,7 @@
 
 The frame is McStas': z along the beam. One file holds one image or a series; :func:`write_nexus_master` joins files of
 the same experiment into one series through a virtual data set. Several panels lie below one another in the data, each a
-module with its own place in space. The same content gives the same file, bit for bit: no time stamps.
+module with its own position. The same content gives the same file, bit for bit: there are no time stamps.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from nbnumba.errors import FileError
 from nbnumba.io.hdf5 import new_hdf5
 from nbnumba.model.frames import MCSTAS, ImageGeometry, PanelGeometry
 
-#: Sensor written where none is simulated: DIALS asks for one, and this one shifts no spot.
+#: Thickness of the sensor that is written where none is simulated: DIALS needs one, and 1 nm shifts no spot.
 NO_SENSOR_MM = 1e-6
 _DATA = "/entry/data/data"
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class ValidCounts:
-    """Which counts are measurements.
+    """Range and mask of the counts, as the file records them.
 
     Attributes
     ----------
@@ -46,7 +46,7 @@ class ValidCounts:
 
 
 def stack_panels(panels: Sequence[np.ndarray], fill: int = 0) -> np.ndarray:
-    """Panels (spixels, fpixels) below one another, narrow ones filled up at the right."""
+    """Panels (spixels, fpixels) below one another, narrow ones padded with ``fill`` at the right."""
     width = max(panel.shape[1] for panel in panels)
     padded = [np.pad(p, ((0, 0), (0, width - p.shape[1])), constant_values=fill) for p in panels]
     return np.concatenate(padded)
@@ -64,14 +64,14 @@ def write_nexus(
     Parameters
     ----------
     counts : (n, slow, fast) or (slow, fast) int32
-        No pedestal; the panels as :func:`stack_panels` lays them.
+        No pedestal; the panels as :func:`stack_panels` arranges them.
     starts_deg : sequence of n float, optional
         Spindle angle at the start of each image; default: one image after the other from ``phi_deg``.
 
     Raises
     ------
     FileError
-        It cannot be written.
+        The file cannot be written.
     """
     counts = counts[None] if counts.ndim == 2 else counts
     _check_shape(counts.shape, geometry)
@@ -96,7 +96,7 @@ def write_nexus_master(
     starts_deg: Sequence[float] | None = None,
     images_per_part: Sequence[int] | None = None,
 ) -> None:
-    """Write a file that shows the images of other NXmx files, in their order, as one series.
+    """Write a master file that presents the images of other NXmx files, in their order, as one series.
 
     Parameters
     ----------
@@ -108,7 +108,7 @@ def write_nexus_master(
     Raises
     ------
     FileError
-        It cannot be written.
+        The file cannot be written.
     """
     lengths = list(images_per_part) if images_per_part is not None else [1] * len(parts)
     total = sum(lengths)
@@ -125,7 +125,7 @@ def write_nexus_master(
 
 
 def join_nexus(path: Path | str, parts: Sequence[Path], geometry: ImageGeometry) -> None:
-    """Write a master of files of one image each, which have the detector of the first.
+    """Write the master of files of one image each; the detector is read from the first of them.
 
     Raises
     ------
@@ -173,7 +173,7 @@ def _put(group: h5py.Group, name: str, value: Any, units: str = "", **attributes
 def _describe(
     file: h5py.File, geometry: ImageGeometry, valid: ValidCounts, n_images: int, starts_deg: Sequence[float] | None
 ) -> None:
-    """Everything but the data set itself."""
+    """Write all groups except the data set of counts."""
     file.attrs["NX_class"], file.attrs["default"] = "NXroot", "entry"
     entry = _group(file, "entry", "NXentry")
     entry.attrs["default"] = "data"

@@ -28,7 +28,7 @@ def write_pgm(path: Path | str, data: np.ndarray, scale: float) -> None:
     Raises
     ------
     FileError
-        It cannot be written.
+        The file cannot be written.
     """
     if data.dtype != np.uint8:
         raise TypeError(f"a PGM picture is uint8, got {data.dtype}")
@@ -44,7 +44,7 @@ def read_pgm(path: Path | str) -> tuple[np.ndarray, float | None]:
     Raises
     ------
     FileError
-        It cannot be read, is not a binary 8-bit PGM file, or is truncated.
+        The file cannot be read, is not a binary 8-bit PGM file, or is truncated.
     """
     content = read_bytes(path, "PGM file")
     header = _HEADER.match(content)

@@ -16,7 +16,7 @@ def write_float_image(path: Path | str, image: np.ndarray) -> None:
     Raises
     ------
     FileError
-        It cannot be written.
+        The file cannot be written.
     """
     with atomic_write(path) as file:
         file.write(np.ascontiguousarray(image, dtype="<f4").data)
@@ -28,7 +28,7 @@ def read_float_image(path: Path | str, shape: tuple[int, int]) -> np.ndarray:
     Raises
     ------
     FileError
-        It cannot be read, or has another size.
+        The file cannot be read, or its size does not fit ``shape``.
     """
     data = read_bytes(path, "float image")
     expected = 4 * shape[0] * shape[1]

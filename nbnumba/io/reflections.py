@@ -1,10 +1,10 @@
 """Structure factors of the asymmetric unit from MTZ and structure-factor mmCIF files, expanded to P1.
 
 A reflection h of the file stands for h R of every rotation R of the space group, with the same amplitude, and for its
-Friedel mates. Where a file gives F(+) and F(-), the mates -h R carry F(-); what one of the two lacks is filled from the
-other, and centric reflections, for which the two are one, get their mean. A row that names an index itself, directly or
-through symmetry, beats one that reaches it only as a Friedel mate: so files that list h k l and -h -k -l in rows of
-their own keep the pair apart, too.
+Friedel mates. Where a file gives F(+) and F(-), the mates -h R carry F(-); where one of the two is missing the other is
+used, and centric reflections, for which the two are equal, get their mean. A row that names an index, directly or
+through symmetry, takes precedence over one that reaches it only as a Friedel mate: a file that lists h k l and
+-h -k -l in separate rows keeps the pair apart.
 """
 
 from __future__ import annotations
@@ -23,16 +23,17 @@ from nbnumba.errors import FileError, first_line
 from nbnumba.io.files import read_bytes
 from nbnumba.io.values import MAX_INDEX, Reflections
 
-#: A gzipped file of text is some ten times larger when unpacked; what is far beyond is meant to fill the memory.
+#: A gzipped file may unpack to this multiple of its size and so many bytes more. Text grows some ten times; a file that
+#: grows far more is damaged, or made to fill the memory.
 UNPACKED_LIMIT, UNPACKED_FLOOR = 50, 1 << 20
-#: What is taken when no label is given, best first: MTZ's letters for the types of columns.
-KINDS = {
+#: Column types by MTZ's letters, in the order in which they are tried where no label is given.
+COLUMN_TYPES = {
     "G": "anomalous amplitudes F(+) F(-)",
     "F": "amplitudes",
     "K": "anomalous intensities I(+) I(-)",
     "J": "intensities",
 }
-_CIF_KINDS = {
+_CIF_COLUMNS = {
     "G": ("pdbx_F",),
     "F": ("F_meas_au", "F_meas", "F_calc_au", "F_calc", "pdbx_F_calc_with_solvent"),
     "K": ("pdbx_I",),
@@ -42,24 +43,24 @@ _CIF_KINDS = {
 
 @dataclass(frozen=True, eq=False)
 class _Table:
-    """A file's reflections as they stand in it: names and types of the columns, and a way to get one."""
+    """Reflections as the file lists them; ``types``: name to type of each column; ``column``: returns one by name."""
 
     path: Path | str
     what: str
     miller: np.ndarray
-    kinds: dict[str, str]
+    types: dict[str, str]
     column: Callable[[str], np.ndarray]
     cell: gemmi.UnitCell
     spacegroup: gemmi.SpaceGroup
 
 
 def content_kind(path: Path | str) -> str:
-    """``mtz``, ``cif`` or ``text``: what a file with structure factors is, by its first bytes.
+    """Format of a file of structure factors, by its first bytes: ``mtz``, ``cif`` or ``text``.
 
     Raises
     ------
     FileError
-        It cannot be read.
+        The file cannot be read.
     """
     head = _content(Path(path), "HKL file", 4096)
     if head.startswith(b"MTZ "):
@@ -82,24 +83,24 @@ def read_reflections(path: Path | str, label: str | None = None) -> Reflections:
     Raises
     ------
     FileError
-        It cannot be read, is neither, has no such column, no cell or no space group, or is not merged.
+        The file cannot be read, is neither MTZ nor mmCIF, has no such column, cell or space group, or is not merged.
     """
     path = Path(path)
     return _whole_sphere(_read_mtz(path) if content_kind(path) == "mtz" else _read_cif(path), label)
 
 
 def reflections_of(value: gemmi.Mtz | gemmi.ReflnBlock, label: str | None = None) -> Reflections:
-    """Amplitudes of reflections that gemmi holds, expanded to P1 with Friedel mates.
+    """Amplitudes of an object of gemmi, expanded to P1 with Friedel mates.
 
     Parameters
     ----------
     label : str, optional
-        As of :func:`read_reflections`.
+        As in :func:`read_reflections`.
 
     Raises
     ------
     FileError
-        They are not merged, or have no such column, no cell or no space group.
+        The reflections are not merged, or have no such column, no cell or no space group.
     """
     if isinstance(value, gemmi.Mtz):
         return _whole_sphere(_mtz_table(value, "the", "gemmi.Mtz"), label)
@@ -156,7 +157,7 @@ def expand_to_p1(
     Parameters
     ----------
     miller : (n, 3) int
-        h, k, l of the asymmetric unit (any, also more than it).
+        h, k, l of an asymmetric unit (any choice of it) or of more.
     plus, minus : (n,) float, minus may be None
         F of h k l and of -h -k -l; NaN where there is none; None: the same.
 
@@ -206,7 +207,7 @@ def _rotations(spacegroup: gemmi.SpaceGroup) -> list[np.ndarray]:
 
 
 def _content(path: Path, what: str, limit: int | None = None) -> bytes:
-    """A file's bytes, unpacked if it is gzipped; no more than ``limit``."""
+    """Bytes of a file, unpacked if it is gzipped; at most ``limit``."""
     data = read_bytes(path, what)
     if not data.startswith(b"\x1f\x8b"):
         return data[:limit]
@@ -222,7 +223,7 @@ def _content(path: Path, what: str, limit: int | None = None) -> bytes:
 
 
 def _checked(table: _Table) -> _Table:
-    """The table, if its reflections can be expanded at all."""
+    """The table itself; raises FileError if its reflections cannot be expanded to P1."""
     where = f"{table.what} {table.path}"
     if table.spacegroup is None:
         raise FileError(f"{where} names no space group that is known: without it F cannot be expanded to P1")
@@ -249,18 +250,18 @@ def _mtz_table(mtz: gemmi.Mtz, what: str, path: Path | str) -> _Table:
     if len(mtz.batches):
         raise FileError(f"{what} {path} holds unmerged reflections: merge them first (dials.merge, AIMLESS)")
     try:
-        kinds = {column.label: column.type for column in mtz.columns}
+        types = {column.label: column.type for column in mtz.columns}
     except UnicodeDecodeError as error:
         raise FileError(f"{what} {path} is broken: a column's label is no text") from error
 
     def column(name: str) -> np.ndarray:
         return np.array(mtz.column_with_label(name).array, dtype=np.float64)
 
-    return _checked(_Table(path, what, np.array(mtz.make_miller_array()), kinds, column, mtz.cell, mtz.spacegroup))
+    return _checked(_Table(path, what, np.array(mtz.make_miller_array()), types, column, mtz.cell, mtz.spacegroup))
 
 
 def _load_mtz(path: Path, data: bytes) -> gemmi.Mtz:
-    # gemmi reads MTZ from named files only, gzipped ones by their .gz; it would believe the header and allocate
+    # gemmi reads MTZ from named files only, unpacks those ending in .gz, and allocates what the header claims
     mtz = gemmi.read_mtz_file(str(path), with_data=False)
     if mtz.nreflections < 0 or len(mtz.columns) < 3:
         raise ValueError("it has no columns h k l")
@@ -287,14 +288,14 @@ def _read_cif(path: Path) -> _Table:
 def _cif_table(block: gemmi.ReflnBlock, what: str, path: Path | str) -> _Table:
     try:
         labels = block.column_labels()
-    except (LookupError, ValueError) as error:  # of a loop whose columns have different categories
+    except (LookupError, ValueError) as error:  # the columns of the loop have different categories
         raise FileError(f"{what} {path} is broken: its columns are not all named _refln. something") from error
-    kinds: dict[str, str] = {}
-    for kind, names in _CIF_KINDS.items():
+    types: dict[str, str] = {}
+    for letter, names in _CIF_COLUMNS.items():
         for name in names:
             pair = (f"{name}_plus", f"{name}_minus")
-            present = pair if kind in "GK" and all(p in labels for p in pair) else (name,) if name in labels else ()
-            kinds.update(dict.fromkeys(present, "J" if "squared" in name else kind))
+            present = pair if letter in "GK" and all(p in labels for p in pair) else (name,) if name in labels else ()
+            types.update(dict.fromkeys(present, "J" if "squared" in name else letter))
 
     def column(name: str) -> np.ndarray:
         return np.array(block.make_float_array(name, np.nan), dtype=np.float64)
@@ -303,15 +304,15 @@ def _cif_table(block: gemmi.ReflnBlock, what: str, path: Path | str) -> _Table:
         miller = np.array(block.make_miller_array())
     except (RuntimeError, ValueError) as error:
         raise FileError(f"{what} {path} has no whole numbers h k l: {first_line(error)}") from error
-    return _checked(_Table(path, what, miller, kinds, column, block.cell, block.spacegroup))
+    return _checked(_Table(path, what, miller, types, column, block.cell, block.spacegroup))
 
 
 def _is_intensity(table: _Table, name: str) -> bool:
-    return table.kinds.get(name) in ("J", "K")
+    return table.types.get(name) in ("J", "K")
 
 
 def _partner(name: str, names: Sequence[str]) -> tuple[str, str] | None:
-    """The pair (plus, minus) that a label belongs to, if both are there."""
+    """The pair (plus, minus) that a label belongs to; None unless both exist."""
     for plus, minus in (("(+)", "(-)"), ("_plus", "_minus"), ("plus", "minus"), ("+", "-")):
         for own, other in ((plus, minus), (minus, plus)):
             if own in name and name.replace(own, other) in names:
@@ -320,12 +321,12 @@ def _partner(name: str, names: Sequence[str]) -> tuple[str, str] | None:
 
 
 def _choose(table: _Table, label: str | None) -> tuple[tuple[str, ...], list[str]]:
-    """Names of the one or two columns to take, and of the others that could have been."""
+    """Names of the one or two columns to read, and of the others that could be read instead."""
     candidates: list[tuple[str, ...]] = []
-    for kind in KINDS:
-        of_kind = [name for name, its in table.kinds.items() if its == kind]
-        for name in of_kind:
-            pair = _partner(name, of_kind) if kind in "GK" else None
+    for letter in COLUMN_TYPES:
+        of_type = [name for name, its in table.types.items() if its == letter]
+        for name in of_type:
+            pair = _partner(name, of_type) if letter in "GK" else None
             if (pair or (name,)) not in candidates:
                 candidates.append(pair or (name,))
     listed = ", ".join(",".join(names) for names in candidates) or "none"
@@ -337,8 +338,8 @@ def _choose(table: _Table, label: str | None) -> tuple[tuple[str, ...], list[str
     for names in candidates:
         if wanted in (*names, ",".join(names), ",".join(reversed(names))):
             return names, []
-    if wanted in KINDS:
+    if wanted in COLUMN_TYPES:
         for names in candidates:
-            if table.kinds[names[0]] == wanted:
+            if table.types[names[0]] == wanted:
                 return names, []
     raise FileError(f"{table.what} {table.path} has no column {label} of amplitudes or intensities; it has: {listed}")

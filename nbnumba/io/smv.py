@@ -4,9 +4,9 @@ The header that is written has nanoBragg.c's keys in its order and formats, with
 ends with its semicolon, ``ADC_OFFSET`` records the pedestal, and a header that does not fit into 512 bytes is longer
 instead of running into the pixels.
 
-The ``adsc`` flavour is for programs that take the header at its word. ``BEAMLINE=fake`` makes DIALS read BEAM_CENTER as
-ADXV's, a pixel off, which is centimetres wrong for the numbers of other conventions; without it, and with DENZO's beam
-centre, DIALS (FormatSMVADSC) and others place the image exactly. Numbers have 10 digits there instead of 6.
+The ``adsc`` flavour is for programs that use the geometry of the header. ``BEAMLINE=fake`` makes DIALS read BEAM_CENTER
+as ADXV's, one pixel off; for the numbers of other conventions that is wrong by centimetres. Without it, and with
+DENZO's beam centre, DIALS (FormatSMVADSC) and others place the image exactly. Numbers have 10 digits instead of 6.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class SmvImage:
     data : (spixels, fpixels) uint16
         Pixels; all zero, and without memory of their own, when only the header was read.
     path : Path
-        Where it was read.
+        The file that was read.
     """
 
     header_text: str
@@ -89,9 +89,10 @@ def read_smv(path: Path | str, header_only: bool = False) -> SmvImage:
     Raises
     ------
     FileError
-        It cannot be read, is no SMV file, has an impossible header, other pixels than uint16, or is truncated.
+        The file cannot be read, is no SMV file, has an impossible header or pixels that are not uint16, or is
+        truncated.
     ResourceError
-        It does not fit in memory.
+        The image does not fit in memory.
     """
     path = Path(path)
     try:
@@ -229,7 +230,7 @@ def smv_header(geometry: SmvGeometry, adc_offset: float, flavour: Flavour = "ref
 
 
 def _adsc_entries(entries: _Entries, g: SmvGeometry, adc_offset: float) -> _Entries:
-    """The same keys without the mark of simulated images, with DENZO's beam centre and what ADSC's readers ask for."""
+    """The same keys without the mark of simulated images, with DENZO's beam centre and the keys of ADSC's readers."""
     entries = {key: value for key, value in entries.items() if key != "BEAMLINE"}
     entries["BEAM_CENTER_X"], entries["BEAM_CENTER_Y"] = g.sbeam_mm, g.fbeam_mm
     # without GAIN, DIALS guesses one from the number and size of the pixels
@@ -285,7 +286,7 @@ def write_smv(
     Raises
     ------
     FileError
-        It cannot be written.
+        The file cannot be written.
     """
     if data.dtype != np.uint16 or data.shape != (geometry.spixels, geometry.fpixels):
         raise TypeError(

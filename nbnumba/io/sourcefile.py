@@ -26,7 +26,7 @@ def read_sources(path: Path | str) -> list[SourceRow]:
     Raises
     ------
     FileError
-        It cannot be read, holds no source, or something that is not a number.
+        The file cannot be read, holds no source, or holds a word that is not a number.
     """
     rows: list[SourceRow] = []
     for line, text in enumerate(read_text(path, "source file").split("\n"), 1):

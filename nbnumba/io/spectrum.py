@@ -1,7 +1,7 @@
 """A beam's spectrum as text: wavelength or energy, and weight, one point per line.
 
-The points are taken as they are, each a source of its own: a weight is the photons of that point, not a density, so
-points should be evenly spaced in what the spectrometer measured.
+The points are used as given, each as a source of its own: a weight is the photons of that point, not a density, so
+points should be evenly spaced in the quantity that the spectrometer measured.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from nbnumba.io.values import Given, columns
 EV_A = 12398.42
 #: First column: below, a wavelength in Å; from here on, an energy in eV. 100 Å are 124 eV.
 UNIT_LIMIT = 100.0
-#: Greatest weight: sums of more have no place in a float.
+#: Largest weight: sums of larger ones could overflow.
 LARGEST = 1e100
-#: How far a sum of weights may be off 1.
+#: Largest deviation of a sum of weights from 1.
 ROUNDING = 1e-9
 _WHAT = "spectrum file"
 
@@ -64,7 +64,7 @@ class Spectrum(Given):
 
     @classmethod
     def taken(cls, value: Any) -> Self | None:
-        """A spectrum, or arrays (wavelengths in Å, weights)."""
+        """The spectrum as given, or from arrays (wavelengths in Å, weights)."""
         if isinstance(value, cls):
             return value
         found = columns(value, (1, 1))
@@ -79,7 +79,7 @@ class Spectrum(Given):
         """The spectrum in at most ``steps`` wavelengths.
 
         Its range of wavelengths is cut into bins of the same width; each becomes its centroid with its whole weight,
-        so that sum and mean stay. Empty bins give nothing.
+        so that sum and mean stay. Empty bins are left out.
         """
         low, high = self.wavelengths_A.min(), self.wavelengths_A.max()
         if steps >= len(self.weights) or high == low:
@@ -106,7 +106,8 @@ def read_spectrum(path: Path | str, steps: int | None = None) -> Spectrum:
     Raises
     ------
     FileError
-        It cannot be read, holds no point, something that is no number, both units, or a weight that is negative.
+        The file cannot be read, holds no point, holds a word that is no number, mixes both units, or has a negative
+        weight.
     """
     rows: list[tuple[float, float]] = []
     in_eV: bool | None = None

@@ -1,7 +1,6 @@
-"""Values in memory that stand for files: what a reader makes of a file, or a program hands over without one.
+"""Values in memory that can be given in place of files. Readers of files make them, too.
 
-A field that names a file takes one of these in its place. They are not copied and must not be changed; two are the same if they
-are the same object.
+They are not copied and must not be changed; two values are equal only if they are the same object.
 """
 
 from __future__ import annotations
@@ -18,17 +17,17 @@ from nbnumba.errors import ConfigError
 if TYPE_CHECKING:
     import gemmi
 
-#: Greatest index taken for real; no crystal diffracts there, and a slip of the pen would fill the memory.
+#: Largest index accepted: a larger one is a typing error, and the table that holds it would fill the memory.
 MAX_INDEX = 1_000_000
 
 
 class Given(ABC):
-    """A value that can be given where the name of a file can.
+    """Base class of values that can be given in place of the name of a file.
 
     Attributes
     ----------
     described : str
-        What may be given, for messages.
+        What can be given, for messages.
     """
 
     described: ClassVar[str]
@@ -36,16 +35,16 @@ class Given(ABC):
     @classmethod
     @abstractmethod
     def taken(cls, value: Any) -> Self | None:
-        """The value as one of this class; None if it cannot stand for one.
+        """Convert a value to this class; None if it is of another kind.
 
         Raises
         ------
         ConfigError
-            It could, but holds what cannot be used.
+            The kind of the value is right, but its content is not allowed.
         """
 
     def digest(self) -> str:
-        """A checksum of all arrays and other fields."""
+        """Checksum of all fields."""
         found = hashlib.sha256()
         for entry in fields(self):  # type: ignore[arg-type]
             value = getattr(self, entry.name)
@@ -59,12 +58,12 @@ class Given(ABC):
 
 
 def is_given(kind: Any) -> bool:
-    """Whether a field's type is a class of values that stand for files."""
+    """Whether the type of a field is a class of such values."""
     return isinstance(kind, type) and issubclass(kind, Given)
 
 
 def columns(value: Any, widths: tuple[int, ...]) -> list[np.ndarray] | None:
-    """Arrays (n,), or (n, width) where a width is not 1, of a sequence of them; None if it is none."""
+    """Float64 arrays (n,), or (n, width) where the width is not 1, from a sequence of them; None if it is something else."""
     if not isinstance(value, tuple | list) or len(value) != len(widths):
         return None
     found = []
@@ -81,7 +80,7 @@ def columns(value: Any, widths: tuple[int, ...]) -> list[np.ndarray] | None:
 
 @dataclass(frozen=True, eq=False)
 class Reflections(Given):
-    """Structure factors of the whole sphere of P1: symmetry and Friedel mates have rows of their own.
+    """Structure factors of the whole sphere of P1, with a row for each symmetry and Friedel mate.
 
     Attributes
     ----------
@@ -90,13 +89,13 @@ class Reflections(Given):
     F : (n,) float64
         Electrons.
     cell : (6,) tuple of float, or None
-        Unit cell that they were measured from, Å and degrees.
+        The file's unit cell, Å and degrees.
     spacegroup : gemmi.SpaceGroup or None
-        Group whose systematic absences are 0 where ``default_F`` is not.
+        Its systematic absences that have no row are 0, instead of ``default_F``.
     label : str
-        Columns of a file that they were taken from.
+        Columns of the file that were used.
     notes : tuple of str
-        What the user may not expect, one sentence each.
+        One sentence for each choice that the user may not expect.
     """
 
     described = "Reflections, (indices, F), a gemmi.Mtz or a gemmi.ReflnBlock"
@@ -129,7 +128,7 @@ class Reflections(Given):
 
     @classmethod
     def taken(cls, value: Any) -> Self | None:
-        """Reflections, or arrays (indices, F)."""
+        """Reflections as given, or from arrays (indices, F)."""
         if isinstance(value, cls):
             return value
         found = columns(value, (3, 1))
@@ -137,17 +136,17 @@ class Reflections(Given):
 
     @classmethod
     def from_gemmi(cls, value: gemmi.Mtz | gemmi.ReflnBlock, label: str | None = None) -> Reflections:
-        """Reflections of gemmi's, expanded to P1 by their space group.
+        """Reflections of an object of gemmi, expanded to P1 by its space group.
 
         Parameters
         ----------
         label : str, optional
-            As of :func:`nbnumba.io.reflections.read_reflections`.
+            As in :func:`nbnumba.io.reflections.read_reflections`.
 
         Raises
         ------
         FileError
-            They are not merged, or have no such column, no cell or no space group.
+            The reflections are not merged, or have no such column, no cell or no space group.
         """
         from nbnumba.io.reflections import reflections_of
 
@@ -167,14 +166,14 @@ class Reflections(Given):
         ----------
         indices : (n, 3) int
         F, F_minus : (n,) float
-            Amplitudes of h k l and of -h -k -l; NaN where there is none.
+            Amplitudes of h k l and of -h -k -l; NaN: missing.
         spacegroup : gemmi.SpaceGroup or str
             ``"P 43 21 2"``.
 
         Raises
         ------
         ConfigError
-            There is no such space group, or what the class refuses.
+            There is no such space group, or a value is not allowed.
         """
         import gemmi
 
@@ -195,11 +194,11 @@ class FTable(Given):
     grid : (nh, nk, nl) float64, C-contiguous
         F in electrons; ``grid[h - h_min, k - k_min, l - l_min]``.
     n_reflections : int
-        Reflections that were put into it, or indices in the box of a dump.
+        Reflections from which the box was made, or indices in the box of a dump.
     default_F : float
-        F outside the box and, where it was made from reflections, of its holes.
+        F outside the box, and of its holes where the box was made from reflections.
     source : str
-        File it was read from.
+        File that it was read from.
     """
 
     described = "an FTable"
@@ -223,7 +222,7 @@ class FTable(Given):
 
     @classmethod
     def taken(cls, value: Any) -> Self | None:
-        """A table, as it is."""
+        """The table as given."""
         return value if isinstance(value, cls) else None
 
 
@@ -241,13 +240,13 @@ class AtomicModel(Given):
 
     @classmethod
     def taken(cls, value: Any) -> Self | None:
-        """A ``gemmi.Structure``, or a model."""
+        """The model as given, or from a ``gemmi.Structure``."""
         if isinstance(value, cls):
             return value
         return cls(value) if is_of_gemmi(value, "Structure") else None
 
     def digest(self) -> str:
-        """A checksum of the model as mmCIF."""
+        """Checksum of the model as mmCIF."""
         text = self.structure.make_mmcif_document().as_string()
         return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
 
@@ -274,7 +273,7 @@ class SourceTable(Given):
 
     @classmethod
     def taken(cls, value: Any) -> Self | None:
-        """A table, or an array (n, 5)."""
+        """The table as given, or from an array (n, 5)."""
         if isinstance(value, cls):
             return value
         return None if columns((value,), (5,)) is None else cls(value)
@@ -287,7 +286,7 @@ class StolTable(Given):
     Attributes
     ----------
     stol : (n,) float64
-        sin(theta)/lambda (1/Å), or what ``stol_scale`` turns into it, increasing; at least two.
+        sin(theta)/lambda (1/Å), or a quantity that ``stol_scale`` converts to it; increasing, at least two.
     F : (n,) float64
         Electrons per molecule.
     """
@@ -307,7 +306,7 @@ class StolTable(Given):
 
     @classmethod
     def taken(cls, value: Any) -> Self | None:
-        """A table, or arrays (stol, F)."""
+        """The table as given, or from arrays (stol, F)."""
         if isinstance(value, cls):
             return value
         found = columns(value, (1, 1))
@@ -315,6 +314,6 @@ class StolTable(Given):
 
 
 def is_of_gemmi(value: Any, *names: str) -> bool:
-    """Whether a value is of one of gemmi's classes, without importing gemmi."""
+    """Whether a value is an object of one of these classes of gemmi, without importing gemmi."""
     kind = type(value)
     return kind.__module__.split(".")[0] == "gemmi" and kind.__name__ in names

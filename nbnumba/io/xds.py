@@ -68,7 +68,7 @@ _COUNTS = {
 
 @dataclass
 class _Segment:
-    """Pixels x1 to x2, y1 to y2, counted from 1, with both ends; origin in pixels, distance in mm."""
+    """Pixels x1 to x2, y1 to y2, counted from 1, both ends included; origin in pixels, distance in mm."""
 
     x1: int
     x2: int
@@ -83,7 +83,7 @@ class _Segment:
 
 @dataclass
 class _Plane:
-    """The detector as XDS counts it."""
+    """The detector in the terms of XDS: NX, NY, QX, QY, ORGX, ORGY, distance and axes."""
 
     nx: float
     ny: float
@@ -97,7 +97,7 @@ class _Plane:
     segments: list[_Segment] = field(default_factory=list)
 
     def panels(self, where: str) -> tuple[Panel, ...]:
-        """Its segments, or the whole of it, as panels."""
+        """Panels of the segments; one panel where there are none."""
         pixel = square_pixel(where, self.qx, self.qy)
         ED = _axes(where, "DIRECTION_OF_DETECTOR", self.x_axis, self.y_axis)
         ORG = ED @ [-self.orgx * pixel, -self.orgy * pixel, self.distance]
@@ -142,7 +142,7 @@ def _unit(where: str, what: str, values: Numbers) -> np.ndarray:
 
 
 def _horizontal(beam: np.ndarray) -> np.ndarray:
-    """E vector side where the file does not say: for a polarization plane with the normal 0 1 0, XDS' default."""
+    """Direction of the E vector where the file gives none, for XDS' default: the normal of the plane is 0 1 0."""
     side = np.cross((0, 1, 0), beam)
     return side / np.linalg.norm(side) if np.linalg.norm(side) > 1e-6 else np.array([1.0, 0.0, 0.0])
 
@@ -158,7 +158,7 @@ def read_xparm(path: Path | str, image: int | None = None) -> FileGeometry:
     Raises
     ------
     FileError
-        It cannot be read, or its numbers are not those of such a file.
+        The file cannot be read, or its numbers are not those of an XPARM file.
     """
     what = "XPARM file"
     where = f"the {what} {path}"
@@ -235,7 +235,7 @@ def read_xds_inp(path: Path | str, image: int | None = None) -> FileGeometry:
     Raises
     ------
     FileError
-        It cannot be read, or a keyword is missing or holds something else than its numbers.
+        The file cannot be read, or a keyword is missing or has wrong numbers.
     """
     found, segments = _keywords(path)
     where = f"the XDS.INP file {path}"
@@ -256,7 +256,7 @@ def read_xds_inp(path: Path | str, image: int | None = None) -> FileGeometry:
         polar, kahn = polarization(where, normal, found["FRACTION_OF_POLARIZATION"][0], beam)
     thickness, mu = get("SENSOR_THICKNESS", 0)[0], get("SILICON", 0)[0]
     if thickness > 0 and mu <= 0:
-        notes.append(f"{where} does not say how the sensor absorbs (SILICON=): it is left out; give -detector_abs")
+        notes.append(f"{where} has no SILICON= (absorption of the sensor): the sensor is left out; give -detector_abs")
         thickness = 0.0
     start = int(get("STARTING_FRAME", get("DATA_RANGE", 1, 1)[0])[0])
     osc = get("OSCILLATION_RANGE", 0)[0]
@@ -278,7 +278,7 @@ def read_xds_inp(path: Path | str, image: int | None = None) -> FileGeometry:
         thickness_um=1000 * thickness if thickness > 0 else None,
         attenuation_um=1000 / mu if thickness > 0 else None,
         reciprocal=reciprocal_of(where, *(axis for axis in axes if axis is not None)) if oriented else None,
-        # XDS takes a cell of zeros for one that is not known
+        # a cell of zeros means in XDS that the cell is unknown
         cell=None if oriented or not cell or not all(cell) else tuple(cell),
         phi_deg=get("STARTING_ANGLE", 0)[0] + osc * ((start if image is None else image) - start),
         osc_deg=osc if osc > 0 else None,

@@ -1,1 +1,1 @@
-"""What is simulated: the configuration that users write, and what follows from it before a pixel is computed."""
+"""Configuration of a simulation, and the experiment: all values that follow from it before a pixel is computed."""

@@ -1,4 +1,4 @@
-"""Dataclasses that look at their fields when they are made, and name the one that no simulation can use."""
+"""Base class of dataclasses that check and convert their fields when they are created."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from nbnumba.model.field_types import fitted, hints_of, shown
 
 
 def name_of(owner: object, key: str) -> str:
-    """A field as messages call it: ``beam.fluence``, ``structure_factors.default_F``."""
+    """Name of a field in messages: ``beam.fluence``, ``structure_factors.default_F``."""
     part = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", type(owner).__name__).lower()
     return f"{part}.{key}"
 
@@ -22,19 +22,19 @@ def check(owner: object, key: str, allowed: str, good: bool) -> None:
     Raises
     ------
     ConfigError
-        It is not what is ``allowed``.
+        The value is refused; the message names the field, the value and what is ``allowed``.
     """
     if not good:
         raise ConfigError(f"{name_of(owner, key)} must be {allowed}, got {shown(getattr(owner, key))}")
 
 
 class Checked:
-    """Put every field into its declared type, or refuse it; refuse NaN and infinity; children add rules in ``_validate``.
+    """Convert every field to its declared type; refuse other values, NaN and infinity. Subclasses extend ``_validate``.
 
     Raises
     ------
     ConfigError
-        A field has a value of another type, or one that is not allowed; the message names both.
+        A field has a value of another type, or one that is not allowed; the message names the field and the value.
     """
 
     def __post_init__(self) -> None:

@@ -1,9 +1,9 @@
-"""What the user asks for: frozen dataclasses in the units people write (mm, Å, degrees), checked on creation.
+"""Configuration of a simulation: frozen dataclasses in the units people write (mm, Å, degrees), checked on creation.
 
 Defaults are the reference program's. ``None`` means "not given": the rules that fill the gaps (default beam centre,
 automatic number of steps, ...) are in the module of each part, because they depend on one another.
 
-The parts are defined in ``instrument`` and ``sample``; all of their names are here.
+The parts are defined in ``instrument`` and ``sample``; this module exports all of their names.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class Sampling(Checked):
 
 @dataclass(frozen=True, kw_only=True)
 class Simulation(Checked):
-    """Everything that decides an image.
+    """Everything that determines an image.
 
     Attributes
     ----------
@@ -88,13 +88,13 @@ class Simulation(Checked):
     physics: Physics = "reference"
 
     def changed(self, **changes: Any) -> Simulation:
-        """The simulation with other values.
+        """Return the simulation with other values.
 
         Parameters
         ----------
         changes
             By name, whole parts (``crystal=...``, ``mask=...``) or fields of any part (``misset_deg=(0, 0, 5)``,
-            ``wavelength_A=1.1``): no two parts share a field's name.
+            ``wavelength_A=1.1``): a name occurs in one part only.
 
         Raises
         ------

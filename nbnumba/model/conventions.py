@@ -1,4 +1,4 @@
-"""The axes and the beam centre that each program means, as one table.
+"""Axes and beam centre of each program's convention, as one table.
 
 Axes are in the program's own laboratory frame. The beam centre rules turn the ``Xbeam``, ``Ybeam`` that a user of that
 program reads off the screen into distances along the fast and the slow axis from the corner of pixel (0, 0).
@@ -27,7 +27,7 @@ class Axes:
 
 @dataclass(frozen=True)
 class ConventionRule:
-    """What a convention fixes.
+    """Axes, pivot and beam centre of a convention.
 
     Attributes
     ----------

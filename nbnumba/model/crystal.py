@@ -56,14 +56,14 @@ class ResolvedCrystal:
 
 
 def resolve_crystal(crystal: Crystal, beam: Beam, physics: str) -> ResolvedCrystal:
-    """Orient the cell and count cells and domains; rules and their order are those of nanoBragg.c."""
+    """Cell vectors, numbers of cells and mosaic domains, by the rules of nanoBragg.c in its order."""
     notes: list[str] = []
     cell = None if crystal.cell is None else _full_cell(crystal.cell)
     reciprocal = np.zeros((3, 3))
     if cell is not None:
         reciprocal = _reciprocal_from_cell(cell, physics)
     if crystal.A_matrix is not None:
-        # MOSFLM's A holds the wavelength
+        # MOSFLM's A is multiplied by the wavelength
         reciprocal = np.reshape(crystal.A_matrix, (3, 3)).T / beam.wavelength_A
     misset, seed = _misset(crystal)
     if misset is not None:
@@ -74,7 +74,7 @@ def resolve_crystal(crystal: Crystal, beam: Beam, physics: str) -> ResolvedCryst
         off = np.abs(np.subtract(unit_cell[3:], np.array(cell[3:]) * RTD)).max()
         if off > 1e-3:
             wanted, got = (" ".join(f"{v:.4g}" for v in angles) for angles in (np.array(cell[3:]) * RTD, unit_cell[3:]))
-            notes.append(f"the reference's -cell turns the angles {wanted} into {got}; --physics correct honours yours")
+            notes.append(f"the reference's -cell turns the angles {wanted} into {got}; --physics correct keeps them")
     Na, Nb, Nc = _count_cells(crystal, beam, direct, notes)
     if crystal.mosaic_rotations is None:
         spread, domains = _count_domains(crystal, notes)
@@ -107,7 +107,7 @@ def _mosaic_rotations(spread: float, domains: int, seed: int) -> Array:
 
 
 def _full_cell(cell: tuple[float, ...]) -> tuple[float, ...]:
-    """a, b, c (Å), alpha, beta, gamma (rad): missing lengths equal a, missing angles are right."""
+    """a, b, c (Å), alpha, beta, gamma (rad): missing lengths equal a, missing angles are 90 degrees."""
     lengths = (*cell[:3], *(cell[0],) * (3 - len(cell[:3])))
     angles = tuple(v / RTD for v in cell[3:])
     return (*lengths, *angles, *(math.pi / 2,) * (3 - len(angles)))
@@ -164,7 +164,7 @@ def _misset(crystal: Crystal) -> tuple[tuple[float, float, float] | None, int | 
 
 
 def _both_bases(reciprocal: Array, cell: tuple[float, ...] | None) -> tuple[Array, Array, float]:
-    """Direct vectors (Å), reciprocal vectors made from them again, and the volume (Å^3).
+    """Direct vectors (Å), reciprocal vectors recomputed from them, and the volume (Å^3).
 
     With a cell, the lengths of the direct vectors and the volume are the cell's, whatever the matrix says.
     """

@@ -33,7 +33,7 @@ class ResolvedPanel:
     """One panel in the laboratory frame; lengths in metres.
 
     ``Fbeam, Sbeam`` are where the beam hits the plane and ``Fclose, Sclose`` the point nearest to the crystal, from
-    the corner of pixel (0, 0). ``Xbeam, Ybeam`` is the beam centre of the header, in the convention's own terms.
+    the corner of pixel (0, 0). ``Xbeam, Ybeam`` is the beam centre of the header, as the convention counts it.
     """
 
     pix0: Array
@@ -79,7 +79,7 @@ class ResolvedPanel:
 
 @dataclass(frozen=True)
 class ResolvedDetector:
-    """Panels with what they share: convention, pivot, sensor layers."""
+    """Panels, and the convention, pivot and sensor layers that they share."""
 
     convention: Convention
     pivot: Pivot
@@ -96,12 +96,12 @@ class ResolvedDetector:
 
 
 def resolve_detector(detector: Detector, physics: str) -> ResolvedDetector:
-    """Place the panels.
+    """Panels in the laboratory frame, with the sensor layers.
 
     Raises
     ------
     ConfigError
-        Zero pixels, or a detector plane that holds the beam.
+        A panel has no pixels, or its plane is parallel to the beam or lies behind the crystal.
     """
     notes: list[str] = []
     rule = CONVENTIONS[detector.convention]
@@ -246,7 +246,7 @@ def _centre(detector: Detector, detsize_f: float, detsize_s: float, pixel: float
 
 
 def _given_pix0(detector: Detector, pix0: Array, notes: list[str]) -> Array:
-    """The user's corner of pixel (0, 0) where nothing else says where the detector is; else the computed one."""
+    """Corner of pixel (0, 0): the user's where no other value places the detector, else the computed one."""
     if detector.pix0_vector_mm is None:
         return pix0
     rivals = {

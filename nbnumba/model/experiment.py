@@ -1,4 +1,4 @@
-"""All parts of a simulation together, resolved once: what the kernels' inputs are made from and the log reports."""
+"""All parts of a simulation, resolved once; kernels' inputs, the log and the headers are made from them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ AVOGADRO = 6.02214179e23
 #: Forward scattering (electrons) and molar mass (g/mol) of water, and its density (g/m^3).
 WATER_F, WATER_MW, WATER_DENSITY = 2.57, 18.0, 1e6
 
-#: Inner steps that 16 cores do in an hour, about, and those of an image that is remarked upon.
+#: Inner steps that 16 cores do in an hour (estimate), and steps of an image from which on a warning is given.
 STEPS_PER_HOUR, MANY_STEPS = 6e13, 1e14
 
 SHAPE_NAMES = {"square": "parallelpiped", "round": "ellipsoidal", "gauss": "gaussian", "tophat": "tophat-spot"}
@@ -38,7 +38,7 @@ class Experiment:
     Attributes
     ----------
     simulation : Simulation
-        What was asked for.
+        The simulation as given.
     structure_factors : FTable or None
         None: every reflection has ``default_F``.
     interpolate : bool
@@ -46,7 +46,7 @@ class Experiment:
     fluence : float
         Photons per square metre.
     warnings : tuple of str
-        Each rule of the reference that bites in this run, and each value that was chosen for the user.
+        Each odd rule of the reference that affects this run, and each value that was chosen for the user.
     """
 
     simulation: Simulation
@@ -64,7 +64,7 @@ class Experiment:
 
     @property
     def table(self) -> tuple[FTable | None, list[str]]:
-        """The structure factors, and what the user may not expect of them."""
+        """The structure factors, and the notes about them."""
         return self.structure_factors, list(self.table_notes)
 
     @property
@@ -74,7 +74,7 @@ class Experiment:
 
     @property
     def steps(self) -> int:
-        """What the sum is divided by; sensor layers are not in it."""
+        """Number of steps by which a pixel's sum is divided; sensor layers are not counted."""
         orientations = self.scan.phisteps * len(self.crystal.umats)
         return len(self.sources.wavelengths) * orientations * self.sampling.oversample**2
 
@@ -85,7 +85,7 @@ class Experiment:
         return WATER_F**2 * edge**3 * WATER_DENSITY * AVOGADRO / WATER_MW
 
     def facts(self) -> dict[str, Any]:
-        """What the reference prints about a run, as data; the key holds the unit (``_m``, ``_mm``, ``_deg``, ...)."""
+        """Values that the reference prints about a run; keys end with the unit (``_m``, ``_mm``, ``_deg``, ...)."""
         panel, frame = self.panel, self.detector.frame
         crystal, scan, sources, sampling = self.crystal, self.scan, self.sources, self.sampling
         in_detector = [float(frame.beam @ axis) for axis in (panel.fdet, panel.sdet, panel.odet)]
@@ -185,12 +185,13 @@ def resolve(simulation: Simulation, like: Experiment | None = None) -> Experimen
     Parameters
     ----------
     like : Experiment, optional
-        An earlier experiment: parts whose fields are the same are taken over as they are, files not looked at again.
+        An earlier experiment: its parts are used again where the fields that determine them are the same, without a check
+        whether their files have changed.
 
     Raises
     ------
     ConfigError
-        What was asked for contradicts itself or describes no experiment.
+        The simulation contradicts itself, or does not describe an experiment.
     FileError
         An input file cannot be read.
     """
@@ -236,14 +237,14 @@ def resolve(simulation: Simulation, like: Experiment | None = None) -> Experimen
 
 
 class _Reuse:
-    """Parts of an earlier experiment, for as long as the fields that decide them are the same."""
+    """Parts of an earlier experiment that can be used again."""
 
     def __init__(self, simulation: Simulation, like: Experiment | None) -> None:
         self._new, self._like = simulation, like
         self._same_physics = like is not None and like.simulation.physics == simulation.physics
 
     def of(self, part: str, make: Callable[[], T], *decided_by: str) -> T:
-        """A part of the earlier experiment if all parts of the simulation that decide it are the same, else a new one."""
+        """The earlier part if all parts of the simulation that determine it are the same, else a new one."""
         if self._like is None or not self._same_physics:
             return make()
         before = self._like.simulation
@@ -273,7 +274,7 @@ def _check_steps(experiment: Experiment) -> None:
 
 
 def _endless(experiment: Experiment) -> list[str]:
-    """A sentence for an image that nobody would wait for: mostly one with far too many sub-pixels."""
+    """Warning about an image that takes hours on 16 cores, mostly for far too many sub-pixels; empty for others."""
     pixels = sum(panel.shape[0] * panel.shape[1] for panel in experiment.detector.panels)
     steps = float(experiment.steps) * experiment.detector.layers * pixels
     if steps < MANY_STEPS:
@@ -282,7 +283,7 @@ def _endless(experiment: Experiment) -> list[str]:
     return [
         f"all pixels together have {steps:.1e} steps, some {steps / STEPS_PER_HOUR:.1g} hours for 16 cores: {n} x {n} "
         f"sub-pixels, {len(experiment.sources.wavelengths)} sources, {experiment.scan.phisteps} phi steps, "
-        f"{len(experiment.crystal.umats)} mosaic domains; -oversample 1 takes a pixel as a whole"
+        f"{len(experiment.crystal.umats)} mosaic domains; -oversample 1 samples each pixel once"
     ]
 
 
@@ -295,7 +296,7 @@ def _fluence(simulation: Simulation) -> float:
 
 
 def _interpolation(simulation: Simulation, grid: FTable | None) -> tuple[bool, str]:
-    """Whether to interpolate and who chose; the automatic choice looks at N before a size in millimetres replaces it."""
+    """Whether to interpolate and who chose; the automatic choice uses N as given, even if a size in mm replaces it."""
     wanted = simulation.structure_factors.interpolate
     if wanted is not None:
         return wanted and grid is not None, "user"

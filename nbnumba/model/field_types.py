@@ -1,8 +1,8 @@
-"""Values put into the types that dataclass fields declare, or refused: numbers of NumPy, lists and strings come in, too.
+"""Convert values, among them NumPy's numbers and lists, to the types that dataclass fields declare, or refuse them.
 
-``float`` takes every real number, ``int`` whole ones (``10.0``, ``np.int32(10)``), ``bool`` Python's and NumPy's,
-``Path`` whatever names a file, a tuple every sequence of the right length, ``np.ndarray`` what NumPy makes an array of.
-A number is never taken for true or false, nor the other way round.
+``float`` accepts every real number, ``int`` whole ones (``10.0``, ``np.int32(10)``), ``bool`` Python's and NumPy's,
+``Path`` strings and paths, a tuple every sequence of the right length, ``np.ndarray`` whatever NumPy converts to
+numbers. A number is never converted to a bool, nor a bool to a number.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import numpy as np
 from nbnumba.errors import ConfigError
 from nbnumba.io.values import Given
 
-#: A value that no alternative of a field's type takes.
+#: Returned for a value that does not fit the type.
 _REFUSED = object()
 
 
@@ -31,19 +31,19 @@ def hints_of(cls: Any) -> dict[str, Any]:
 
 
 def fitted(name: str, hint: Any, value: Any) -> Any:
-    """A value as the field's type has it.
+    """The value, converted to the type of its field.
 
     Parameters
     ----------
     name : str
-        Field as messages call it.
+        Name of the field, for messages.
     hint
         Its type: numbers, str, Path, Literal, tuples, arrays, classes, unions of them, None.
 
     Raises
     ------
     ConfigError
-        The value is none of that type.
+        The value cannot be converted.
     """
     found = _fit(hint, value)
     if found is _REFUSED:
@@ -91,7 +91,7 @@ def _fit_tuple(inner: tuple[Any, ...], value: Any) -> Any:
 
 
 def _plain(value: Any) -> Any:
-    """A NumPy scalar, or an array of no dimension, as a number of Python."""
+    """A NumPy scalar, or an array without dimensions, as a Python number; other values unchanged."""
     return (
         value.item() if isinstance(value, np.generic) or (isinstance(value, np.ndarray) and not value.ndim) else value
     )

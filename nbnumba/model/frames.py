@@ -1,8 +1,8 @@
-"""Where an image lies for programs that read it: the frame of imgCIF, which DIALS uses and NeXus turns by 180 degrees.
+"""Geometry in the frame that image files use: that of imgCIF, as in DIALS; NeXus turns it by 180 degrees about y.
 
-Each convention of nbnumba has laboratory axes of its own. Here all of them become one frame: z points from the crystal
-to the source, x is the fast axis of the first panel without its part along the beam, and y completes a right-handed
-set. The change is a rotation, so that the simulated image keeps its handedness and the spindle its sense.
+Each convention of nbnumba has laboratory axes of its own; this module transforms all of them to one frame: z points
+from the crystal to the source, x is the fast axis of the first panel without its part along the beam, and y completes a
+right-handed set. The change is a rotation: it keeps the handedness of the image and the sense of the spindle.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class PanelGeometry:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class ImageGeometry:
-    """What image files say about the experiment.
+    """Geometry of the experiment as image files record it.
 
     Attributes
     ----------
@@ -49,11 +49,11 @@ class ImageGeometry:
     phi_deg, osc_deg : float
         Start and range of the rotation.
     thickness_mm : float
-        Of the sensor; 0 where there is none.
+        Thickness of the sensor; 0 where there is none.
     flux : float
         Photons per second in the beam, 0 if unknown.
     polarization_normal : (3,) float64 or None
-        Unit vector across the plane of polarization, its sign without meaning; None where the beam has no such plane.
+        Unit normal of the plane of polarization, its sign arbitrary; None where the beam has no such plane.
     """
 
     panels: tuple[PanelGeometry, ...]
@@ -85,7 +85,7 @@ def to_imgcif(experiment: Experiment) -> np.ndarray:
     """Rotation (3, 3) from the laboratory axes of the experiment's convention to those of imgCIF."""
     z = -experiment.detector.frame.beam
     fast = experiment.panel.fdet - (experiment.panel.fdet @ z) * z
-    if fast @ fast < _ALIGNED:  # fast along the beam: the slow axis tells as well
+    if fast @ fast < _ALIGNED:  # the fast axis lies along the beam: use the slow axis
         fast = np.cross(z, experiment.panel.sdet)
     x = unit(fast)
     return np.array([x, np.cross(z, x), z])
@@ -133,9 +133,9 @@ def _normal(across: np.ndarray) -> np.ndarray | None:
 
 
 def _where_beam_hits(panel: PanelGeometry) -> tuple[float, float, float]:
-    """Distance along the beam, fast and slow coordinate (mm); of the nearest point where the beam never hits.
+    """Distance along the beam, fast and slow coordinate (mm); of the nearest point where the beam misses the plane.
 
-    Not the numbers of :class:`nbnumba.model.detector.ResolvedPanel`, which do not know of a two-theta swing.
+    The numbers of :class:`nbnumba.model.detector.ResolvedPanel` differ: they leave out the two-theta swing.
     """
     across = np.cross(panel.fast, panel.slow)
     towards = np.array([0.0, 0.0, -1.0]) if abs(across[2]) > _ALIGNED else across * np.sign(panel.origin_mm @ across)
@@ -144,9 +144,9 @@ def _where_beam_hits(panel: PanelGeometry) -> tuple[float, float, float]:
 
 
 def dials_import_words(geometry: ImageGeometry) -> list[str]:
-    """What to add to ``dials.import`` where a header of distance and beam centre cannot say it; often nothing.
+    """Options for ``dials.import`` that give what a header of distance and beam centre cannot; often none.
 
-    DIALS takes the beam to be polarized in the plane of x and z, across y.
+    DIALS assumes a beam that is polarized in the plane of x and z, with the normal y.
     """
     words = []
     if not geometry.is_upright:

@@ -1,8 +1,8 @@
-"""From a file with an experiment's geometry to configuration objects: which reader, whose axes, what flags override.
+"""From a file with an experiment's geometry to configuration objects: choice of the reader, and flags that override it.
 
 The frame of the file is the laboratory frame of the simulation (convention CUSTOM, all axes given). Explicit settings
-win over the file. A detector of one panel can be moved by them: it is then described by its beam centre and distance,
-or, when the near point is what they name, by that. Several panels cannot, because nothing says how they move together.
+override the file. A detector of one panel can be moved by them: it is then described by its beam centre and distance,
+or by its near point where they name that. Several panels cannot, because it is not defined how they move together.
 """
 
 from __future__ import annotations
@@ -40,19 +40,19 @@ def read_geometry(
 ) -> FileGeometry:
     """Geometry of a DIALS ``.expt``, XDS ``XPARM.XDS``, ``GXPARM.XDS`` or ``XDS.INP``, CrystFEL ``.geom``, CBF or NXmx.
 
-    The format is known by the content, not the name.
+    The format is recognized by the content, not by the name.
 
     Parameters
     ----------
     image : int, optional
         Number of the image, where the file describes a scan.
     distance_mm, wavelength_A : float, optional
-        What the user gives: some files leave these to the data.
+        Values of the user: some files refer to the data file for them.
 
     Raises
     ------
     FileError
-        It cannot be read, or is none of these.
+        The file cannot be read, or is none of these.
     """
     path = Path(path)
     kind = geometry_kind(path)
@@ -79,7 +79,7 @@ def geometry_kind(path: Path) -> str:
     Raises
     ------
     FileError
-        It cannot be read, or is none of these.
+        The file cannot be read, or is none of these.
     """
     try:
         with open(path, "rb") as handle:
@@ -104,23 +104,23 @@ def geometry_kind(path: Path) -> str:
     if any(key in text for key in ("corner_x", "/fs", "clen")):
         return "crystfel"
     raise FileError(
-        f"{path} is no geometry file that is known: give a DIALS .expt, XPARM.XDS, XDS.INP, CrystFEL .geom, "
+        f"{path} is no known geometry file: give a DIALS .expt, XPARM.XDS, XDS.INP, CrystFEL .geom, "
         "or an SMV, CBF or NXmx image"
     )
 
 
 def settings(found: FileGeometry, given: Collection[str] = ()) -> dict[str, Any]:
-    """The file's settings, but for the crystal's: ``part.field`` to value.
+    """The file's settings except the crystal's: ``part.field`` to value.
 
     Parameters
     ----------
     given : collection of str
-        ``part.field`` of what the user sets; none of these is in the answer, and the rest goes with them.
+        ``part.field`` of the user's settings; these are left out of the result, and the others are adapted to them.
 
     Raises
     ------
     ConfigError
-        What the user sets would move a detector of several panels.
+        The user's settings would move a detector of several panels.
     """
     values: dict[str, Any] = {
         "beam.wavelength_A": found.wavelength_A,
@@ -155,7 +155,7 @@ def orientation(
     Parameters
     ----------
     wavelength_A : float
-        That of the beam: MOSFLM's A holds it.
+        Wavelength of the beam, by which MOSFLM's A is multiplied.
     cell : 1 to 6 float, optional
         Cell (Å, degrees) to take instead of the file's, in its orientation.
     """
@@ -232,7 +232,7 @@ def whole_image(panels: Sequence[Panel], images: Sequence[np.ndarray], gap: floa
 
 
 def _any_side(beam: Sequence[float]) -> tuple[float, float, float]:
-    """A direction across the beam, for a file that does not say how it is polarized."""
+    """Any direction perpendicular to the beam, for a file without polarization."""
     axis = np.eye(3)[int(np.argmin(np.abs(beam)))]
     side = unit(axis - (axis @ np.array(beam)) * np.array(beam))
     return float(side[0]), float(side[1]), float(side[2])
@@ -243,7 +243,7 @@ def _standard(cell: Sequence[float]) -> np.ndarray:
     a, b, c = cell[:3]
     ca, cb, cg = np.cos(np.radians(cell[3:]))
     sg = np.sin(np.radians(cell[5]))
-    with np.errstate(all="ignore"):  # what comes of flat cells is looked at below
+    with np.errstate(all="ignore"):  # flat cells give infinities, which are checked below
         x, y = c * cb, c * (ca - cb * cg) / sg
         direct = np.array([[a, 0, 0], [b * cg, b * sg, 0], [x, y, np.sqrt(np.maximum(c * c - x * x - y * y, 0.0))]])
     if not (direct[2, 2] > 0 and np.isfinite(direct).all()):
@@ -252,7 +252,7 @@ def _standard(cell: Sequence[float]) -> np.ndarray:
 
 
 def _movable(panel: Panel, beam: Sequence[float], *, near: bool) -> dict[str, Any]:
-    """One panel by its beam centre and distance, or by its near point."""
+    """Settings that describe one panel by its beam centre and distance, or by its near point."""
     fast, slow, pix0 = unit(panel.fast_axis), unit(panel.slow_axis), np.array(panel.pix0_mm)
     normal = unit(np.cross(fast, slow))
     normal = -normal if pix0 @ normal < 0 else normal

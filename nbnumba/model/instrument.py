@@ -39,7 +39,7 @@ class Beam(Checked):
     spectrum : Path, Spectrum, tuple of arrays or None
         Wavelength (Å) or energy (eV) and weight per line, or arrays (wavelengths in Å, weights); replaces dispersion.
     spectrum_steps : int or None
-        Gather the spectrum in this many wavelengths; None: take it as it is.
+        Gather the spectrum in this many wavelengths; None: use it as given.
     source_weights : bool or None
         Whether sources count by their weights; None: with a spectrum, and with ``physics="correct"``.
     """
@@ -84,7 +84,7 @@ class Beam(Checked):
 
 @dataclass(frozen=True, kw_only=True)
 class Panel(Checked):
-    """One flat panel, given outright: for detectors that the conventions of :class:`Detector` cannot describe.
+    """One flat panel, given by its corner and axes: for detectors that no convention of :class:`Detector` describes.
 
     Attributes
     ----------
@@ -124,13 +124,13 @@ class Detector(Checked):
     Attributes
     ----------
     convention : str
-        Which program's axes and beam centre are meant; see ``nbnumba.model.conventions``.
+        Program whose axes and beam centre are used; see ``nbnumba.model.conventions``.
     pivot : str
-        What stays in place when the detector is rotated; only CUSTOM listens to it.
+        What stays in place when the detector is rotated; used by CUSTOM only.
     Xbeam_mm, Ybeam_mm, Xclose_mm, Yclose_mm, ORGX, ORGY : float or None
         Direct beam (mm), point nearest to the crystal (mm, or pixels as XDS counts them).
     distance_mm, close_distance_mm : float or None
-        Along the beam, and to the nearest point of the detector plane; the second beats the first.
+        Along the beam, and to the nearest point of the detector plane; the second overrides the first.
     rotx_deg, roty_deg, rotz_deg, twotheta_deg : float
         Right-handed rotations about x, then y, then z, then about ``twotheta_axis``.
     fdet_vector, sdet_vector, odet_vector, beam_vector, polar_vector, spindle_axis, twotheta_axis : (3,) float or None
@@ -140,9 +140,9 @@ class Detector(Checked):
     detsize_f_mm, detsize_s_mm : float
         Size, used where the number of pixels is not given.
     panels : tuple of Panel
-        If not empty, the geometry above is ignored but for the beam, spindle and polarization axes.
+        If not empty, of the geometry above only the beam, spindle and polarization axes are used.
     thickness_um, attenuation_um, thicksteps : float, float or None, int or None
-        Sensor thickness, attenuation depth (None: as thick as the sensor), number of layers.
+        Sensor thickness, attenuation depth (None: equal to the thickness), number of layers.
     """
 
     convention: Convention = "MOSFLM"

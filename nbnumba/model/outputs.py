@@ -12,7 +12,7 @@ from nbnumba.model.checked import Checked, check
 
 _OTHER_PICTURES = {".jpg", ".jpeg", ".tif", ".tiff", ".gif", ".pdf", ".svg", ".eps"}
 
-#: Where a file goes that is not wanted, but whose field must name one.
+#: Value of a field that must name a file, if the file is not wanted.
 NOWHERE = Path(os.devnull)
 #: Largest count that the outputs can hold: readers of 32-bit data take the two values above for masks.
 MAX_COUNT = 2**31 - 3
@@ -22,7 +22,7 @@ SATURATION_16 = 65535
 
 @dataclass(frozen=True, kw_only=True)
 class Readout(Checked):
-    """How photons become counts. As it stands by default, every photon is one count.
+    """How photons become counts. By default every photon is one count.
 
     Attributes
     ----------
@@ -63,7 +63,7 @@ class Readout(Checked):
 
     @property
     def is_ideal(self) -> bool:
-        """Whether the counts are the photons, and the reference's noise says all."""
+        """Whether counts equal photons, so that the reference's noise is all there is."""
         noisy = self.read_noise or self.flicker_percent or self.calibration_percent
         return not noisy and self.gain == 1 and self.saturation is None and not self.psf_fwhm_um
 
@@ -75,19 +75,19 @@ class Readout(Checked):
 
 @dataclass(frozen=True, kw_only=True)
 class FileUse:
-    """What a file of a run is good for: a note on the type of its field.
+    """Properties of an output file, as an annotation of the type of its field.
 
     Attributes
     ----------
     image : int or None
-        Place among the files that may be *the* image of a shot, the one that data processing reads: it is the first one
-        that is written. None: no image.
+        Position in the order of preference for the main image of a shot, which data processing programs read: the first of
+        those files that are written. None: no image.
     names_images : bool
-        Whether the images of a series are called as this file, where its name is given.
+        Whether the images of a series get the name of this file, if it is given.
     joined : bool
-        Whether a rotation series has one more file of this format, which shows the images of all shots.
+        Whether a rotation series has one more file of this format, which presents the images of all shots.
     by_command : bool
-        Whether a command writes it, after all others, and not :func:`nbnumba.output.writing.write_outputs`.
+        Whether a command writes the file, after all others, and not :func:`nbnumba.output.writing.write_outputs`.
     """
 
     image: int | None = None
@@ -98,7 +98,7 @@ class FileUse:
 
 @dataclass(frozen=True, kw_only=True)
 class Outputs(Readout):
-    """The files of a run, whose names are the reference's unless given, and how its detector reads out.
+    """Output files of a run, with the reference's names unless given, and the readout of its detector.
 
     Attributes
     ----------
@@ -107,13 +107,13 @@ class Outputs(Readout):
     pgmfile, noisefile : Path or None
         8-bit greymap; photon counts with noise as SMV. None: not written.
     scale, pgmscale : float
-        What the image is multiplied by in ``intfile`` and ``pgmfile``; not above 0: chosen from the image.
+        Factors on the image in ``intfile`` and ``pgmfile``; 0 or below: chosen from the image.
     adc_offset : float
         Counts added to every pixel of the SMV files.
     seed : int or None
         Seed of the noise; None: from the time.
     preview : Path or None
-        A picture for the eye (PNG).
+        Picture with resolution rings (PNG).
     json : Path or None
         All facts of the run.
     rng : str
@@ -124,7 +124,7 @@ class Outputs(Readout):
     cbf, nexus, npy : Path or None
         Counts without the offset as miniCBF, NXmx (HDF5) and NumPy array: with noise where there is a ``noisefile``.
     truth : Path or None
-        What made each pixel (HDF5): indices, wavelength, Bragg light and background apart, list of spots.
+        Origin of each pixel (HDF5): indices, wavelength, Bragg photons and background separately, list of spots.
     """
 
     floatfile: Annotated[Path, FileUse(image=4, names_images=True)] = Path("floatimage.bin")
@@ -146,20 +146,20 @@ class Outputs(Readout):
 
     @property
     def files(self) -> dict[str, Path]:
-        """Files that are wanted and go somewhere, by the names of their fields."""
+        """Files that are wanted and are not the null device, by the names of their fields."""
         named = {name: getattr(self, name) for name in FILES}
         return {name: path for name, path in named.items() if path is not None and path != NOWHERE}
 
     @property
     def has_noise(self) -> bool:
-        """Whether photons are drawn: for a noise image, also one that goes nowhere, as other files hold its counts."""
+        """Whether noise is drawn: for a noise image, even one that is not written, as other files have its counts."""
         return self.noisefile is not None
 
     def _validate(self) -> None:
         super()._validate()
         self._not_negative("seed")
         if self.preview is not None and self.preview.suffix.lower() in _OTHER_PICTURES:
-            raise ConfigError(f"outputs.preview is a PNG file and must be called so, got {self.preview}")
+            raise ConfigError(f"outputs.preview is a PNG file: its name must end in .png, got {self.preview}")
         taken: dict[str, str] = {}
         for key, path in self.files.items():
             other = taken.setdefault(os.path.abspath(path), key)
@@ -173,7 +173,7 @@ FILES: dict[str, FileUse] = {
     for name, hint in get_type_hints(Outputs, include_extras=True).items()
     for use in getattr(hint, "__metadata__", ())
 }
-#: Those of images, the one first that is *the* image of a shot if it is written.
+#: Fields of images; the first one that is written is the main image of a shot.
 IMAGES: tuple[str, ...] = tuple(
     name for _, name in sorted((use.image, name) for name, use in FILES.items() if use.image is not None)
 )

@@ -1,4 +1,4 @@
-"""The sample: the crystal, its structure factors, and what else is in the beam."""
+"""The sample: the crystal, its structure factors, and other material in the beam."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from nbnumba.model.instrument import Vector
 
 Shape = Literal["square", "round", "gauss", "tophat"]
 
-#: Unit cells along an axis: a crystal of kilometres.
+#: Most unit cells along an axis: a crystal of kilometres.
 MOST_CELLS = 10**12
-#: How far a rotation times its transpose may be off 1.
+#: Largest deviation of a rotation times its transpose from 1.
 ORTHOGONAL = 1e-6
-#: Lengths (Å) of a cell's edges.
+#: Shortest and longest edge of a cell (Å).
 SHORTEST_EDGE, LONGEST_EDGE = 1e-3, 1e6
 
 
@@ -98,12 +98,12 @@ class Crystal(Checked):
 
 
 def check_rotations(rotations: np.ndarray) -> None:
-    """Refuse what are no rotation matrices.
+    """Raise ConfigError unless all matrices are rotations.
 
     Raises
     ------
     ConfigError
-        Another shape than (n, 3, 3), or a matrix that is not orthogonal or turns hands.
+        The shape is not (n, 3, 3), or a matrix is not orthogonal or has a negative determinant.
     """
     name = "crystal.mosaic_rotations"
     if rotations.ndim != 3 or rotations.shape[1:] != (3, 3) or not len(rotations):
@@ -118,18 +118,19 @@ def check_rotations(rotations: np.ndarray) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class StructureFactors(Checked):
-    """Where F_cell comes from.
+    """Origin of F_cell: a list of reflections, an atomic model, an earlier run's dump, or one value for all.
 
     Attributes
     ----------
     hkl : Path, Reflections, tuple of arrays, gemmi.Mtz, gemmi.ReflnBlock, FTable or None
-        Text file, h k l F per line, for the whole P1 sphere; or MTZ or structure-factor mmCIF, known by their content
-        and expanded to P1 by the file's space group. In memory: reflections, arrays (indices (n, 3), F (n,)) of the whole P1
-        sphere, what gemmi has read, or a table that was made before.
+        Text file, h k l F per line, for the whole P1 sphere; or MTZ or structure-factor mmCIF, recognized by content
+        and expanded to P1 by the file's space group. In memory: reflections, or arrays (indices (n, 3), F (n,)), of the
+        whole P1 sphere; an object of gemmi; or a finished table.
     hkl_label : str or None
-        Column of an MTZ or mmCIF file: its label, or its type (G, F, K, J); None: the best one.
+        Column of an MTZ or mmCIF file: its label, or its type (G, F, K, J); None: the first of these types.
     model : Path, gemmi.Structure or None
-        Atomic model (mmCIF or PDB, or what gemmi has read) that F is calculated from, to ``model_dmin_A``; instead of ``hkl``.
+        Atomic model (mmCIF or PDB file, or an object of gemmi) that F is calculated from, to ``model_dmin_A``; instead of
+        ``hkl``.
     model_dmin_A : float or None
         Resolution of the calculated F; needed with a model.
     model_wavelength_A : float or None
@@ -174,12 +175,12 @@ class StructureFactors(Checked):
 
 @dataclass(frozen=True, kw_only=True)
 class Background(Checked):
-    """What is in the beam beside the crystal.
+    """Material in the beam besides the crystal.
 
     Attributes
     ----------
     water_um : float
-        The reference's water: edge of a cube of it, scattering alike in all directions.
+        The reference's water: edge of a cube, which scatters equally in all directions.
     thickness_mm : float
         Amorphous material along the beam, as wide as the beam (``nbnumba.render.background``).
     stol : Path, tuple of arrays or None

@@ -1,4 +1,4 @@
-"""The reference's rules for what is not given: phi steps, divergence and dispersion steps, oversampling, ROI."""
+"""The reference's rules for values that are not given: steps of phi, divergence and dispersion, oversampling, ROI."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from nbnumba.model.config import Sampling, Scan
 from nbnumba.model.crystal import RTD, ResolvedCrystal
 from nbnumba.model.detector import ResolvedDetector
 
-#: Steps of a sweep at most; bytes that an orientation takes, its cell vectors and what they are made of.
+#: Most steps of a sweep; bytes that each phi step takes: its angle, rotation and cell vectors.
 MOST_STEPS, BYTES_PER_STEP = 10**9, 200
 
 
@@ -32,12 +32,13 @@ def count_steps(what: str, full: float, step: float) -> int:
     Raises
     ------
     ConfigError
-        There are more than anybody could wait for.
+        There are more than :data:`MOST_STEPS`.
     """
     ratio = full / step
     if not ratio <= MOST_STEPS:
         raise ConfigError(
-            f"{what}: a range of {full:g} in steps of {step:g} makes {ratio:.3g} of them: give larger ones"
+            f"{what}: a range of {full:g} in steps of {step:g} makes {ratio:.3g} steps, more than {MOST_STEPS:.0e}: "
+            "give larger steps"
         )
     return math.ceil(ratio)
 
@@ -45,7 +46,7 @@ def count_steps(what: str, full: float, step: float) -> int:
 def resolve_sweep(full: float | None, step: float | None, number: int | None) -> Steps:
     """Fill the gaps of a divergence or dispersion sweep.
 
-    The order of the questions is nanoBragg.c's, odd answers included: a step and a number without a range give two
+    The rules and their order are nanoBragg.c's, odd results included: a step and a number without a range give two
     steps, a number alone spans 1 (rad), a range and a step give ceil(range / step) steps from the lower end.
     """
     step = step if step and step > 0 else None
@@ -128,8 +129,8 @@ def resolve_scan(scan: Scan, physics: str) -> ResolvedScan:
 class ResolvedSampling:
     """Sub-pixels a side, whether the number was chosen automatically, and the region of each panel.
 
-    ``roi`` is the reference's inclusive xmin, xmax, ymin, ymax as it prints them; ``slices`` the half-open
-    s0, s1, f0, f1 of every panel.
+    ``roi``: the reference's inclusive xmin, xmax, ymin, ymax as it prints them; ``slices``: the half-open s0, s1, f0,
+    f1 of every panel.
     """
 
     oversample: int

@@ -33,9 +33,9 @@ class ResolvedSources:
     positions : (S, 3) float64
         From the crystal to the source, m.
     wavelengths : (S,) float64
-        m.
+        Metres.
     weights : (S,) float64
-        As given; those of a spectrum and generated sources share 1.
+        As given by a file; those of a spectrum or of generated sources have the sum 1.
     divsteps : int
         Number of directions; -1 when the sources come from a file, as the reference prints it.
     """
@@ -56,19 +56,19 @@ class ResolvedSources:
 
 
 def uses_weights(beam: Beam, physics: str) -> bool:
-    """Whether sources count by their weights: as asked for, else with a spectrum and in ``correct`` physics."""
+    """Whether sources count by their weights: as configured, else with a spectrum and in ``correct`` physics."""
     if beam.source_weights is not None:
         return beam.source_weights
     return beam.spectrum is not None or physics == "correct"
 
 
 def resolve_sources(beam: Beam, frame: Frame, physics: str) -> ResolvedSources:
-    """List the sources by nanoBragg.c's rules.
+    """Sources of the beam, by nanoBragg.c's rules.
 
     Raises
     ------
     ConfigError
-        A source in the crystal, or with a wavelength that is not positive.
+        A source lies in the crystal or has a wavelength that is not positive, or there are none or too many sources.
     """
 
     def radians(value: float | None) -> float | None:
@@ -83,7 +83,7 @@ def resolve_sources(beam: Beam, frame: Frame, physics: str) -> ResolvedSources:
         positions, weights, wavelengths = _from_list(beam, frame, wavelength)
         divsteps = -1
         if not uses_weights(beam, physics) and np.ptp(weights) > 0:
-            notes = ("the reference ignores the weights in the source file; --physics correct honours them",)
+            notes = ("the reference ignores the weights in the source file; --physics correct uses them",)
     else:
         number = hdiv.number * vdiv.number * dispersion.number
         if number > MOST_SOURCES:
@@ -137,7 +137,7 @@ def _read_table(path: Path) -> SourceTable:
 
 
 def _spectrum(beam: Beam) -> Spectrum:
-    """The beam's spectrum, gathered if asked for."""
+    """The beam's spectrum, gathered if requested."""
     given = beam.spectrum
     assert given is not None
     found = given if isinstance(given, Spectrum) else kept(given, "spectrum", lambda: read_spectrum(given))
@@ -157,7 +157,7 @@ def _divergence(frame: Frame, hdiv: Steps, vdiv: Steps, round_div: bool) -> np.n
     for i in range(hdiv.number):
         for j in range(vdiv.number):
             h, v = hdiv.step * i - hdiv.range / 2, vdiv.step * j - vdiv.range / 2
-            # without a range one of the two is not a number, and nothing is cut
+            # where a range is 0 one of the two is NaN, and nothing is cut
             if round_div and 4 * (beyond(h, hdiv) + beyond(v, vdiv)) > 1.1:
                 continue
             straight = -SOURCE_DISTANCE * frame.beam

@@ -33,13 +33,13 @@ def build_grid(indices: np.ndarray, F: np.ndarray, default_F: float, source: str
     Raises
     ------
     ResourceError
-        The box does not fit in memory, as one stray index can cause.
+        The box does not fit in memory; one wrong index can be the cause.
     """
     mins, maxs = indices.min(axis=0), indices.max(axis=0)
     shape = tuple(int(high) - int(low) + 1 for low, high in zip(mins, maxs, strict=True))
     limits = ", ".join(f"{name} {low} to {high}" for name, low, high in zip("hkl", mins, maxs, strict=True))
     what = f"the box of structure factors{f' of {source}' if source else ''} ({limits})"
-    memory.require(8 * math.prod(shape), what, "look for an index that is a slip")
+    memory.require(8 * math.prod(shape), what, "check the list for a wrong index")
     grid = np.full(shape, default_F, dtype=np.float64)
     h, k, l = (indices - mins).T
     grid[h, k, l] = F
@@ -49,21 +49,21 @@ def build_grid(indices: np.ndarray, F: np.ndarray, default_F: float, source: str
 def resolve_structure_factors(config: StructureFactors) -> tuple[FTable | None, list[str]]:
     """Box of structure factors from what is given, else from an earlier run's dump, else none.
 
-    What was read from a file, or made of a value in memory, is kept: the same table comes out as long as both stay as they are.
+    The table of a file, or of a value in memory, is kept: the same object is returned as long as that has not changed.
 
     Returns
     -------
     grid : FTable or None
         None: every reflection has ``default_F``.
     notes : list of str
-        What the user may not expect, one sentence each.
+        One sentence for each choice that the user may not expect.
 
     Raises
     ------
     FileError
         A file cannot be read.
     ConfigError
-        There is nothing to take F from.
+        Neither a file nor ``default_F`` gives F.
     ResourceError
         The box does not fit in memory.
     """
@@ -95,7 +95,7 @@ def _make_table(config: StructureFactors) -> tuple[FTable, list[str]]:
 
 
 def _reflections(config: StructureFactors) -> Reflections:
-    """The whole sphere of a file that gemmi reads, of a model, or as given."""
+    """Reflections of the whole sphere: from a file that gemmi reads, from a model, or as given."""
     if config.model is not None:
         from nbnumba.io.model import calculate_reflections
 
@@ -135,7 +135,7 @@ def _without_list(config: StructureFactors) -> tuple[FTable | None, list[str]]:
 
 
 def _extinguish(box: FTable, spacegroup: Any) -> None:
-    """Zero for what the space group extinguishes and the file does not list: default_F is not for these."""
+    """Set systematic absences that the list does not have to 0, instead of ``default_F``."""
     if box.default_F == 0:
         return
     from nbnumba.io.reflections import absent
@@ -148,7 +148,7 @@ def _extinguish(box: FTable, spacegroup: Any) -> None:
 
 def content_kind(path: Path) -> str:
     """``text`` for a list of h k l F; else the format that gemmi reads, which is loaded only then."""
-    # a pipe can be read only once, and nothing but text comes through one; what cannot be read is said by the reader
+    # a pipe can be read only once and is taken for text; the reader reports a file that cannot be read
     if not os.path.isfile(path) or not os.access(path, os.R_OK):
         return "text"
     with open(path, "rb") as handle:

@@ -1,4 +1,4 @@
-"""What a reader of a run's files has to be told because they cannot say it."""
+"""Notes for readers of the files of a run that the files cannot hold."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from nbnumba.readout.exposure import Exposure
 
 
 def reader_notes(sinks: Iterable[Sink], exposure: Exposure) -> list[str]:
-    """One sentence for each thing that files of the run leave out."""
+    """One sentence for each property that files of the run cannot hold."""
     sinks = tuple(sinks)
     return [*_panel_notes(sinks, exposure), *_dials_notes(sinks, exposure)]
 
 
 def _panel_notes(sinks: tuple[Sink, ...], exposure: Exposure) -> list[str]:
-    """Which files hold one panel of several."""
+    """Note about files that have one panel of several."""
     number = len(exposure.result.images)
     held = sorted((sink.first_panel, path) for sink in sinks if (path := _path(sink, exposure)) and sink.first_panel)
     if number == 1 or not held:
@@ -28,7 +28,7 @@ def _panel_notes(sinks: tuple[Sink, ...], exposure: Exposure) -> list[str]:
 
 
 def _dials_notes(sinks: tuple[Sink, ...], exposure: Exposure) -> list[str]:
-    """What ``dials.import`` has to be told, and how it wants files to be called."""
+    """Notes about parameters of ``dials.import``, and about the names of files that DIALS needs."""
     # the last one written comes first
     plain = [
         path for sink in reversed(sinks) if (path := _path(sink, exposure)) and sink.has_plain_header(exposure.outputs)
@@ -38,13 +38,13 @@ def _dials_notes(sinks: tuple[Sink, ...], exposure: Exposure) -> list[str]:
     notes = []
     if words := dials_import_words(exposure.geometry):
         names, told = " and ".join(map(str, plain)), f"dials.import {' '.join(words)}"
-        notes.append(f"the header of {names} cannot say how detector, spindle and polarization lie: {told}")
+        notes.append(f"the header of {names} cannot describe detector, spindle and polarization; give: {told}")
     unnumbered = [path.name for path in plain if not any(letter.isdigit() for letter in path.name)]
     if unnumbered:
-        notes.append(f"DIALS wants a number in the names of images: call {unnumbered[0]} something like image_0001")
+        notes.append(f"DIALS needs a number in the names of images: rename {unnumbered[0]}, for example to image_0001")
     return notes
 
 
 def _path(sink: Sink, exposure: Exposure) -> Path | None:
-    """The file of a sink, where it is wanted and goes somewhere."""
+    """The file of a sink, or None if it is not written."""
     return exposure.outputs.files.get(sink.field or "")

@@ -1,7 +1,7 @@
-"""A picture of a diffraction image for the eye: dark spots on white, resolution rings, scale bar.
+"""Picture of a diffraction image: dark spots on white, resolution rings, scale bar.
 
-Problem: a detector has more pixels than a screen, and a spot is a few of them; averaging pixels down fades spots into
-the background, picking pixels loses some. Choice: every dot of the picture shows the *largest* pixel of its block, and
+Problem: a detector has more pixels than a screen, and a spot has only a few of them; averages of pixels hide spots in
+the background, single pixels miss some. Choice: every dot of the picture shows the *largest* pixel of its block, and
 grey levels are asinh of the height above the background in units of its scatter: linear where the noise is,
 logarithmic for the spots. Misuse: grey levels of a shrunken picture are not those of single pixels; the background looks
 higher than it is by about its scatter.
@@ -85,16 +85,16 @@ def grey_scale(values: np.ndarray, whole_photons: bool = False) -> GreyScale:
     Parameters
     ----------
     values : (n,) float
-        Pixels that count: those that a beam stop hides are left out. May be empty.
+        Pixels without those behind a beam stop. May be empty.
     whole_photons : bool
-        The values are counted, so that differences below one mean nothing.
+        The values are counts, so that differences below one have no meaning.
     """
     if values.size == 0 or values.max() <= values.min():
         level = float(values[0]) if values.size else 0.0
         return GreyScale(level, 1.0, level, level + 1.0)
     low, background, above = np.percentile(values, (5, 50, 84.13))
     largest = float(values.max())
-    # an image without noise has details far below what could be seen in an experiment
+    # an image without noise has details far below those visible in an experiment
     least = 0.5 if whole_photons else min(0.5, (largest - float(background)) / 200)
     scatter = max(float(above - background), least, 1e-30)
     spots = values[values > background + 6 * scatter]
@@ -159,7 +159,7 @@ def save_preview(
     distance_mm, pixel_mm, wavelength_A : float or None
         Geometry of the rings, and a line under the title.
     beamstop_mm : float or None
-        Radius of the beam stop's shadow on the detector; what is inside does not influence the grey levels.
+        Radius of the beam stop's shadow on the detector; pixels inside do not affect the grey levels.
     rings_A : tuple of float or None
         Resolutions to mark; None: chosen; empty: none.
     resolution_A : (slow, fast) array or None
@@ -167,7 +167,7 @@ def save_preview(
     pedestal : float
         Subtracted from ``image`` first.
     label : str
-        What the scale bar shows, with unit.
+        Quantity and unit of the scale bar.
 
     Raises
     ------
@@ -210,7 +210,7 @@ def save_preview(
 
 
 def save_png(path: Path | str, figure: Figure, metadata: dict[str, str | None] | None = None) -> None:
-    """Write a figure; a letter of a name that the font lacks is drawn as a box, and not worth a warning.
+    """Write a figure; a letter that the font lacks is drawn as a box, without a warning.
 
     Raises
     ------

@@ -1,7 +1,7 @@
-"""What made an image: the reflection of each pixel, Bragg light and background apart, a list of spots.
+"""Truth of an image: the reflection of each pixel, Bragg photons and background separately, and a list of spots.
 
-A pixel belongs to the reflection with the strongest single term of its sum. A spot is all pixels of a reflection, its
-tails included, as far as they are its own; reflections that come nowhere near the Ewald sphere are left out of the list.
+A pixel belongs to the reflection with the strongest single term of its sum. A spot consists of all pixels that belong to a
+reflection, its tails included; reflections far from the Ewald sphere are not listed.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from nbnumba.model.crystal import RTD
 from nbnumba.render.inputs import build_inputs
 from nbnumba.render.simulate import Result, simulate
 
-#: A reflection is a spot where its lattice factor reaches this share of its peak somewhere.
+#: A reflection is listed if its lattice factor reaches this fraction of its peak in a pixel.
 SPOT_SHARE = 1e-3
 #: Columns of a list of spots: indices, expected Bragg photons, their centre in pixels from the corner of the panel,
 #: number of pixels, brightest pixel, mean wavelength and spindle angle, largest share of the lattice factor's peak.
@@ -35,14 +35,14 @@ SPOT = np.dtype(
 
 @dataclass(frozen=True, eq=False)
 class PanelTruth:
-    """What made the image of one panel.
+    """Truth of the image of one panel.
 
     Attributes
     ----------
     hkl : (slow, fast, 3) int32
         Reflection of each pixel; 0 0 0 where there is none.
     wavelength_A, phi_deg, lattice_share : (slow, fast) float32
-        Of its strongest term; NaN, NaN and 0 where there is none.
+        Values of its strongest term; NaN, NaN and 0 where there is none.
     bragg, background : (slow, fast) float32
         Expected photons; their sum is the image.
     spots : (n,) of SPOT
@@ -59,10 +59,10 @@ class PanelTruth:
 
 
 def find_truth(result: Result) -> tuple[PanelTruth, ...]:
-    """What made the image of every panel.
+    """Truth of the image of every panel.
 
     Takes about as long as the general kernel on the CPU. With the reference's water the crystal is rendered again
-    without it, as its light cannot be told apart afterwards.
+    without it, as the photons of both cannot be separated afterwards.
     """
     bragg = _bragg_images(result)
     return tuple(_panel_truth(result, index, bragg[index]) for index in range(len(result.images)))

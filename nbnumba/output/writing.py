@@ -1,4 +1,4 @@
-"""From a result to files: all of a run's files appear together, or none does."""
+"""Writing the files of a result: all of them get their names together, or none does."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from nbnumba.render.threads import thread_safe
 
 @dataclass(frozen=True)
 class Written:
-    """Files of a run, and what was chosen or counted while they were made.
+    """Files of a run, and the values that were chosen or counted while they were written.
 
     ``noise`` holds the photons of the noise image, (spixels, fpixels) float32, its pedestal subtracted.
     """
@@ -35,12 +35,12 @@ class Written:
 
 @thread_safe
 def write_outputs(result: Result, outputs: Outputs) -> Written:
-    """Write every file that was asked for, but for the record of the command (``outputs.json``).
+    """Write all requested files, except the record of the command (``outputs.json``).
 
     Raises
     ------
     FileError
-        One of them cannot be written; then none is, and files of the same names are as they were.
+        One of them cannot be written; then none is, and files of the same names are unchanged.
     """
     exposure = Exposure(result, outputs)
     with together():

@@ -1,1 +1,1 @@
-"""From photons to what a detector reads."""
+"""From photons to counts of a detector."""

@@ -1,4 +1,4 @@
-"""What the detector of a run counts in every panel, and which pixels are valid."""
+"""Counts of the detector of a run for every panel, and which pixels are valid."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from nbnumba.readout.detector_noise import Frame, dead_pixels, read_out
 from nbnumba.readout.noise import noise_image
 from nbnumba.render.simulate import Result
 
-#: Bits of a pixel mask: there is no such pixel; it measures nothing.
+#: Bits of a pixel mask: no such pixel; dead pixel.
 GAP, DEAD = 1, 2
 
 
@@ -103,10 +103,10 @@ def noisy_counts(
 ) -> Counts:
     """The frames of :func:`noisy_frames` without their offset, and the masks of :func:`pixel_masks`."""
     offset = outputs.adc_offset
-    if offset < 0:  # the reference lets negative numbers run over; they are of no use here
+    if offset < 0:  # the reference lets negative numbers wrap around, which would make wrong counts here
         offset = 0.0
         frames = noisy_frames(result, outputs, seed, offset, masks)
-    # the reference cuts fractions off, the detector model rounds them
+    # the reference truncates fractions, the detector model rounds them
     base = math.floor(offset if outputs.is_ideal else offset + 0.5)
     return Counts(
         panels=tuple(np.where(m > 0, 0, frame.counts - base) for frame, m in zip(frames, masks, strict=True)),

@@ -1,8 +1,8 @@
-"""What a detector makes of photons: point spread, gain, offset, noise, saturation, dead pixels.
+"""Detector model: point spread, gain, offset, noise, saturation, dead pixels.
 
-The order is noisify.c's: flicker and calibration error change the expected photons, photons are counted, the point
-spread shares them out among pixels, the gain turns them into counts, read noise and the offset are added. Without
-noise only the point spread, the gain and the offset act. Everything is drawn from NumPy's Philox generator, one stream
+The order is noisify.c's: flicker and calibration error change the expected photons, photons are drawn, the point
+spread distributes them among pixels, the gain converts them to counts, read noise and the offset are added. Without
+noise only the point spread, the gain and the offset are applied. Everything is drawn from NumPy's Philox generator, one stream
 for each effect, so that switching one on leaves the others as they are.
 """
 
@@ -63,7 +63,7 @@ def read_out(
     offset : float
         Added to every pixel, in counts.
     seed : int or None
-        Of photons, flicker and read noise; None: no noise at all.
+        Seed of photons, flicker and read noise; None: no noise.
     panel_index : int
         Panels of one detector draw different numbers.
     largest : int, optional
@@ -97,7 +97,7 @@ def sensitivity(shape: tuple[int, int], readout: Readout, panel_index: int = 0) 
 
 
 def dead_pixels(shape: tuple[int, int], readout: Readout, panel_index: int = 0) -> np.ndarray:
-    """Which pixels measure nothing, (slow, fast) bool."""
+    """Which pixels are dead, (slow, fast) bool."""
     if readout.dead_percent == 0:
         return np.zeros(shape, bool)
     drawn = _generator(readout.calibration_seed, panel_index, _DEAD).random(shape)
@@ -123,7 +123,7 @@ def _normal(like: np.ndarray, size: float, *seed: int) -> np.ndarray | float:
 
 
 def spread(photons: np.ndarray, psf: str, fwhm: float) -> np.ndarray:
-    """Share the light of every pixel out among its neighbours; what leaves the panel is lost.
+    """Distribute the photons of every pixel among its neighbours; those that leave the panel are lost.
 
     The point spread is integrated over each pixel, so that a narrow one changes nothing.
 
@@ -139,7 +139,7 @@ def spread(photons: np.ndarray, psf: str, fwhm: float) -> np.ndarray:
 
 
 def gauss_weights(fwhm: float) -> np.ndarray:
-    """Share of a pixel's light in the pixels along one axis, (2 r + 1,), sum 1; 1e-11 lies beyond r."""
+    """Fraction of a pixel's photons in the pixels along one axis, (2 r + 1,), sum 1; 1e-11 lies beyond r."""
     radius = 1 + math.ceil(3 * fwhm)
     edges = (np.arange(-radius, radius + 2) - 0.5) / fwhm * math.sqrt(math.log(16))
     weights = np.diff([math.erf(edge) for edge in edges])
@@ -160,7 +160,7 @@ def _spread_gauss(photons: np.ndarray, fwhm: float) -> np.ndarray:
 
 
 def fiber_weights(shape: Sequence[int], fwhm: float) -> np.ndarray:
-    """Share of a pixel's light at every distance that fits on the panel, (2 slow - 1, 2 fast - 1).
+    """Fraction of a pixel's photons at every distance that occurs on the panel, (2 slow - 1, 2 fast - 1).
 
     The antiderivative of g / (2 pi) (g^2 + x^2 + y^2)^(-3/2) is atan(x y / (g sqrt(g^2 + x^2 + y^2))) / (2 pi).
     """

@@ -1,4 +1,4 @@
-"""One exposure of the detector: what the files of a run hold, made from its photons when it is first asked for."""
+"""One exposure of the detector: the content of the files of a run, computed from its photons at the first use."""
 
 from __future__ import annotations
 
@@ -16,18 +16,17 @@ from nbnumba.render.simulate import Result
 
 
 class Exposure:
-    """A result as the detector of ``outputs`` reads it out.
+    """A result, read out by the detector of ``outputs``.
 
-    Nothing is computed before it is asked for, and nothing twice, so that files that hold the same thing share it: the
-    noise is drawn once. What was asked for is kept as long as the exposure.
+    Each property is computed at its first use and then kept, so that files share it: the noise is drawn once.
 
     Parameters
     ----------
     result : Result
         Photons of every panel.
     outputs : Outputs
-        Scales, offset, noise and readout. Which of its files are written does not matter here, but for the noise image:
-        where none is wanted, not even to go nowhere, counts are those expected.
+        Scales, offset, noise and readout. Of its files only the noise image matters here: if it is None, counts are the
+        expected ones, without noise.
     """
 
     def __init__(self, result: Result, outputs: Outputs) -> None:
@@ -36,7 +35,7 @@ class Exposure:
 
     @cached_property
     def integer(self) -> tuple[np.ndarray, float]:
-        """Scaled whole numbers of the first panel, (slow, fast) uint16, the offset included; and counts per photon."""
+        """Scaled image of the first panel, (slow, fast) uint16, the offset included, and counts per photon."""
         slices = self.experiment.sampling.slices[0]
         return integer_image(self.result.image, slices, self.outputs.scale, self.outputs.adc_offset)
 
@@ -53,7 +52,7 @@ class Exposure:
 
     @cached_property
     def seed(self) -> int:
-        """Seed of the noise: the one given, or the time."""
+        """Seed of the noise: the given one, or the time."""
         return int(time.time()) if self.outputs.seed is None else self.outputs.seed
 
     @cached_property
@@ -75,7 +74,7 @@ class Exposure:
 
     @cached_property
     def counts(self) -> Counts:
-        """Counts of every panel without the offset: with noise where there is a noise image, else those expected."""
+        """Counts of every panel without the offset: with noise if there is a noise image, else the expected counts."""
         if self.outputs.has_noise:
             return noisy_counts(self.result, self.outputs, self.seed, self.frames, self.masks)
         frames = expected_frames(self.result, self.outputs)  # before the masks, for a lower peak of memory
@@ -83,5 +82,5 @@ class Exposure:
 
     @cached_property
     def geometry(self) -> ImageGeometry:
-        """Place of every panel, beam and spindle in the frame of imgCIF."""
+        """Position of every panel, beam and spindle in the frame of imgCIF."""
         return image_geometry(self.experiment)

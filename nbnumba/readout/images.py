@@ -1,4 +1,4 @@
-"""Images of whole numbers made from photons per pixel: what goes into the SMV and PGM files."""
+"""Integer images made from photons per pixel, for the SMV and PGM files."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""From an experiment to an image: kernels' inputs, which kernel and device, and the public function."""
+"""From an experiment to an image: inputs of the kernels, choice of kernel and device, and the public function."""

@@ -1,4 +1,4 @@
-"""Kinds of device as the rest of the program sees them: a backend chooses a kernel for a panel and makes its renderer."""
+"""Interface of the kinds of device: a backend chooses the kernel for a panel and makes the panel's renderer."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from nbnumba.render.inputs import KernelInputs
 from nbnumba.render.kernel_table import TABLE, Case, Kernel, choose
 
 Progress = Callable[[float], None]
-#: Called with the first row that is finished and the one behind the last.
+#: Called with the first finished row and the row after the last one.
 OnRows = Callable[[int, int], None]
 
 
@@ -33,7 +33,7 @@ class Plan:
     tile : tuple of int
         Columns and rows of a tile of the fast kernels.
     reason : str
-        Why, in one line.
+        Reason for the choice, in one line.
     """
 
     device: str
@@ -53,37 +53,37 @@ class Plan:
 
 
 class PanelRenderer(ABC):
-    """Renders one panel: its kernel is compiled and its tables are in place when this is made."""
+    """Renders one panel; the constructor compiles the kernel and makes the tables."""
 
     inputs: KernelInputs
     plan: Plan
 
     @abstractmethod
     def new_image(self, shape: tuple[int, int]) -> np.ndarray:
-        """A float32 image that is fast to render into; zeros wherever :meth:`render` leaves pixels as they are."""
+        """A float32 image that is fast to render into; 0 in all pixels that :meth:`render` does not set."""
 
     @abstractmethod
     def render(self, image: Any, progress: Progress | None = None, on_rows: OnRows | None = None) -> bool:
-        """Render into ``image`` (spixels, fpixels) float32; returns whether interpolation ended on the way.
+        """Render into ``image`` (spixels, fpixels) float32; returns whether interpolation ended.
 
-        In the reference the first evaluation out of range, in raster order, ends interpolation for the rest of the run. What
-        comes after it is rendered again without interpolation.
+        In the reference the first evaluation out of range, in raster order, ends interpolation for the rest of the run. The
+        pixels after it are rendered again without interpolation.
 
         Parameters
         ----------
         image
-            Pixels outside the region of interest or under the mask are left as they are.
+            Pixels outside the region of interest or under the mask keep their values.
         progress : callable, optional
-            Called with the share that is done; may raise to stop.
+            Called with the finished fraction; may raise to stop.
         on_rows : callable, optional
-            Called with ``first, end`` when the rows ``first <= s < end`` hold their final values.
+            Called with ``first, end`` when the rows ``first <= s < end`` have their final values.
         """
 
     def render_on_device(
         self, image: Any, light: np.ndarray | None, progress: Progress | None = None, on_rows: OnRows | None = None
     ) -> bool:
         """As :meth:`render`, into an image in the memory of the device, and add ``light`` (spixels, fpixels) float32."""
-        raise NotImplementedError("check_device_image has refused it")
+        raise NotImplementedError("check_device_image refuses images on a device")
 
     def check_device_image(self, image: Any, shape: tuple[int, int]) -> None:
         """Refuse an image that :meth:`render_on_device` cannot render into.
@@ -91,7 +91,7 @@ class PanelRenderer(ABC):
         Raises
         ------
         ConfigError
-            It is no array on this device, or of another shape, type or layout.
+            The image is no array on this device, or has another shape, type or layout.
         """
         raise ConfigError(
             f"out must be a NumPy array, as the CPU renders ({self.plan.reason}), got {type(image).__name__}"
@@ -99,9 +99,9 @@ class PanelRenderer(ABC):
 
     @abstractmethod
     def update(self, inputs: KernelInputs, plan: Plan) -> None:
-        """Render other inputs from now on, whose kernel, panel's shape and array types are those of before.
+        """Use other inputs, with the same kernel, shape of the panel and types of arrays.
 
-        Tables that did not change stay where they are.
+        Tables that have not changed are kept.
         """
 
 
@@ -113,7 +113,7 @@ class Backend(ABC):
     name : str
         ``cpu``, ``cuda:0`` or ``cuda:0,1``.
     reason : str
-        Why it was chosen.
+        Reason for the choice.
     """
 
     def __init__(self, name: str, reason: str) -> None:
@@ -121,7 +121,7 @@ class Backend(ABC):
 
     @abstractmethod
     def case(self, inputs: KernelInputs) -> Case:
-        """A panel as the kernels of this device see it."""
+        """Properties of a panel for the kernels of this device."""
 
     @abstractmethod
     def make(self, inputs: KernelInputs, plan: Plan) -> PanelRenderer:

@@ -4,10 +4,10 @@ As in nonBragg.c, the molecules in the beam scatter independently of one another
 
     photons = r_e^2 fluence N F(stol)^2 polar omega,   N = N_A density / molar mass * beamsize^2 * thickness,
 
-where the table's F already holds the order between neighbouring molecules. A negative F takes light away, for tables of
-differences. Each pixel is evaluated in its middle, each sensor layer with its own absorption, and the sources are
-averaged with their weights. Absorption in the sample and Compton scattering are left out. There is no such light in the
-reference's images, so that ``physics`` does not matter here.
+where the table's F already includes the order between neighbouring molecules. A negative F subtracts photons, for tables
+of differences. Each pixel is evaluated at its middle, each sensor layer with its own absorption, and the sources are
+averaged with their weights. Absorption in the sample and Compton scattering are left out. The reference has no such
+background, so that ``physics`` has no effect here.
 """
 
 from __future__ import annotations
@@ -27,19 +27,19 @@ from nbnumba.model.config import Background
 from nbnumba.model.experiment import AVOGADRO, R_E_SQR, Experiment
 from nbnumba.render.inputs import KernelInputs
 
-#: Dry air at 20 C and 1 atm (g/cm^3, g/mol), its molecules by share, and their bonds (Å).
+#: Dry air at 20 C and 1 atm (g/cm^3, g/mol), the fractions of its molecules, and their bond lengths (Å).
 AIR_DENSITY, AIR_MOLAR_MASS = 1.2041e-3, 28.965
 _AIR = (("N", 0.7809, 1.098), ("O", 0.2095, 1.208), ("Ar", 0.0093, None))
 _POINTS = 20_001
 
 
 def stol_table(background: Background) -> StolTable:
-    """The material's structure factor, read once from a file.
+    """The material's structure factor; a file is read once.
 
     Raises
     ------
     FileError
-        As :func:`read_stol`.
+        As in :func:`read_stol`.
     """
     given = background.stol
     if isinstance(given, Path):
@@ -49,7 +49,7 @@ def stol_table(background: Background) -> StolTable:
 
 
 def read_stol(path: Path | str) -> tuple[np.ndarray, np.ndarray]:
-    """Table of structure factors: two numbers per line, sin(theta)/lambda (or what stands for it) and F.
+    """Table of structure factors: two numbers per line, sin(theta)/lambda (or 4 sin(theta)/lambda, or Q) and F.
 
     Further columns, blank lines and comments (from ``#`` or ``!`` on) are skipped, and so are lines whose F is ``nan``.
 
@@ -61,7 +61,7 @@ def read_stol(path: Path | str) -> tuple[np.ndarray, np.ndarray]:
     Raises
     ------
     FileError
-        It cannot be read, holds fewer than two points, one point twice, or something that is not a number.
+        The file cannot be read, holds fewer than two points, one point twice, or a word that is not a number.
     """
     points: dict[float, float] = {}
     for line, text in enumerate(read_text(path, "stol file").split("\n"), 1):
@@ -131,7 +131,7 @@ def total_F_sqr(background: Background, beamsize_mm: float, stol: np.ndarray) ->
     Raises
     ------
     ConfigError
-        The material has no table, or the beam no size.
+        No table of the material, or no size of the beam, is given.
     FileError
         The table cannot be read.
     """
@@ -161,19 +161,19 @@ def background_images(experiment: Experiment, inputs: Sequence[KernelInputs]) ->
         return None
     key, kept = _what_decides(experiment, inputs), _kept
     if kept is None or kept[0] != key:
-        # one name for both, so that a thread sees a key with its own images
+        # key and images are assigned together, so that another thread never sees the key of other images
         _kept = kept = key, _unit_images(experiment, inputs)
     share = np.float32(experiment.fluence / _UNIT_FLUENCE)
     return tuple(image * share for image in kept[1])
 
 
-#: What the latest images were made from, and the images at :data:`_UNIT_FLUENCE`: shots of a series share them.
+#: Key of the latest images, and the images at :data:`_UNIT_FLUENCE`: shots of a series share them.
 _kept: tuple[Any, tuple[np.ndarray, ...]] | None = None
 _UNIT_FLUENCE = 1e24
 
 
 def _what_decides(experiment: Experiment, inputs: Sequence[KernelInputs]) -> Any:
-    """Everything that the images depend on but the fluence; comparing it takes microseconds unless there is a mask."""
+    """Key of everything that the images depend on except the fluence; fast to compare unless there is a mask."""
     background, beam = experiment.simulation.background, inputs[0].beam
     table = stamp(background.stol) if isinstance(background.stol, Path) else id(background.stol)
     return (

@@ -1,7 +1,7 @@
-"""CUDA devices: what is there, what is missing and how to get it, without importing a CUDA package where there is none.
+"""CUDA devices: the usable ones, or what is missing and how to get it, without importing a CUDA package.
 
-The driver library is asked through ctypes: on a machine without an NVIDIA GPU that is one failed look-up of a library.
-Nothing here makes a context or takes memory on a device.
+The driver library is called through ctypes: without an NVIDIA GPU that costs one failed look-up of a library. No function
+here makes a context or allocates memory on a device.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Device:
 
 @dataclass(frozen=True)
 class Survey:
-    """What was found: the usable devices, else the problem and its cure; CUDA version of the driver, of the packages."""
+    """Usable devices, else the problem and its cure; CUDA versions of the driver and of the packages."""
 
     devices: tuple[Device, ...] = ()
     problem: str = ""
@@ -87,7 +87,7 @@ def _described(driver: ctypes.CDLL, index: int) -> Device:
 
 @cache
 def survey() -> Survey:
-    """Look for usable GPUs; asks the driver once in a process."""
+    """Look for usable GPUs; the driver is queried once in a process."""
     if is_simulated():
         return Survey((Device(0, "simulator", (0, 0), 1 << 34, 1, 1.0),))
     driver = _load_driver()
@@ -102,16 +102,17 @@ def survey() -> Survey:
         status = driver.cuDeviceGetCount(ctypes.byref(count))
     if status == _NO_DEVICE or (status == 0 and count.value == 0):
         return Survey(
-            problem="no NVIDIA GPU was found", cure="is one built in, and not hidden by CUDA_VISIBLE_DEVICES?"
+            problem="no NVIDIA GPU was found",
+            cure="check that one is installed, and that CUDA_VISIBLE_DEVICES does not hide it",
         )
     if status != 0:
         return Survey(
             problem=f"the NVIDIA driver does not start (error {status})",
-            cure="nvidia-smi may tell why",
+            cure="run nvidia-smi for the reason",
             driver=supported,
         )
     if number.value < OLDEST_DRIVER:
-        problem = f"the NVIDIA driver is too old: it supports CUDA {supported}, needed is 12.0"
+        problem = f"the NVIDIA driver is too old: it supports CUDA {supported}, 12.0 is needed"
         return Survey(problem=problem, cure="install driver 525 or newer", driver=supported)
     try:
         package = find_package()
@@ -128,7 +129,7 @@ def survey() -> Survey:
     usable = tuple(device for device in devices if device.capability >= OLDEST_CAPABILITY)
     if not usable:
         best = max(devices, key=lambda device: device.capability)
-        problem = f"{best.name} has compute capability {best.capability[0]}.{best.capability[1]}, needed is 7.5"
+        problem = f"{best.name} has compute capability {best.capability[0]}.{best.capability[1]}, 7.5 is needed"
         return Survey(problem=problem, cure="use --device cpu", driver=supported, toolkit=toolkit)
     return Survey(usable, driver=supported, toolkit=toolkit)
 
@@ -141,7 +142,7 @@ def choose_devices(wanted: str) -> tuple[Device, ...]:
     ConfigError
         No such name.
     DeviceError
-        There are none, or not that one; the message says what is missing and how to get it.
+        The device does not exist, or none does; the message says what is missing and how to get it.
     """
     name = re.fullmatch(r"cuda(?::(\d+(?:,\d+)*|all))?", wanted, re.ASCII)
     if name is None:
@@ -160,14 +161,14 @@ def choose_devices(wanted: str) -> tuple[Device, ...]:
 
 
 def try_kernel(device: Device) -> str:
-    """Compile and run a tiny kernel on a device; what came of it."""
+    """Compile and run a tiny kernel on a device; returns the outcome as text."""
     import numpy as np
 
     try:
         from nbnumba.kernels.jit.cuda import cuda
 
         with cuda.gpus[device.index], warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # a single block leaves most of the GPU idle: numba would say so
+            warnings.simplefilter("ignore")  # numba warns about a grid of a single block
 
             @cuda.jit
             def fill(numbers):
@@ -178,7 +179,7 @@ def try_kernel(device: Device) -> str:
             numbers = cuda.to_device(np.zeros(32, np.int32))
             fill[1, 32](numbers)
             good = np.array_equal(numbers.copy_to_host(), np.arange(32))
-    except Exception as error:  # whatever is wrong with compiler or driver is what the user wants to read
+    except Exception as error:  # reported as text, whatever is wrong with compiler or driver
         from nbnumba.render.gpu.failures import explained
 
         told = explained(error, "it")

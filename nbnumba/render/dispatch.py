@@ -1,4 +1,4 @@
-"""Which backend renders: a device's name looked up, and the CPU in place of a GPU that fails."""
+"""Choice of the backend by the name of a device; the CPU in place of a GPU that fails."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from nbnumba.render.threads import usable_cores
 
 
 def choose_device(device: str) -> tuple[str, str]:
-    """Check a device by name; returns the one to take and the reason.
+    """Check a device by name; returns the one to use and the reason.
 
     Raises
     ------
     ConfigError
         No such device name.
     DeviceError
-        The device was asked for by name and is unavailable; the message says what is missing.
+        The device was requested by name and is unavailable; the message says what is missing.
     """
     if device == "cpu":
-        return "cpu", "asked for"
+        return "cpu", "requested"
     if device == "auto":
-        if is_simulated():  # for tests only: no image would ever be finished
-            return "cpu", "the CUDA simulator is taken only when asked for"
+        if is_simulated():  # for tests only: it is far too slow for images
+            return "cpu", "the CUDA simulator is used only on request"
         found = survey()
         return (f"cuda:{found.devices[0].index}", found.devices[0].name) if found.devices else ("cpu", found.problem)
     devices = choose_devices(device)
@@ -34,14 +34,14 @@ def choose_device(device: str) -> tuple[str, str]:
 
 
 def find_backend(device: str = "auto") -> Backend:
-    """The backend that a device's name means.
+    """The backend of a device, by its name.
 
     Raises
     ------
     ConfigError
         No such device name.
     DeviceError
-        The device was asked for by name and is unavailable; the message says what is missing.
+        The device was requested by name and is unavailable; the message says what is missing.
     """
     name, reason = choose_device(device)
     if name == "cpu":
@@ -61,7 +61,7 @@ def make_plan(inputs: KernelInputs, device: str = "auto", precision: str = "auto
     ConfigError
         No such precision, device or kernel, or a kernel that cannot render the panel.
     DeviceError
-        The device was asked for by name and is unavailable.
+        The device was requested by name and is unavailable.
     """
     return find_backend(device).plan(inputs, precision, kernel)
 
@@ -69,14 +69,14 @@ def make_plan(inputs: KernelInputs, device: str = "auto", precision: str = "auto
 def make_renderer(
     inputs: KernelInputs, device: str = "auto", precision: str = "auto", kernel: str | None = None
 ) -> PanelRenderer:
-    """The renderer of one panel: its kernel is compiled and its tables are in place.
+    """The renderer of one panel, with its kernel compiled and its tables made.
 
     Raises
     ------
     ConfigError
         As :func:`make_plan`.
     DeviceError
-        The device was asked for by name and is unavailable, or has too little memory.
+        The device was requested by name and is unavailable, or has too little memory.
     """
     backend = find_backend(device)
     plan = backend.plan(inputs, precision, kernel)
@@ -89,7 +89,7 @@ def make_renderer(
 
 
 def renderer_of(inputs: KernelInputs, plan: Plan) -> PanelRenderer:
-    """The renderer of one panel by a plan that was made before.
+    """The renderer of one panel for an existing plan.
 
     Raises
     ------
@@ -100,10 +100,10 @@ def renderer_of(inputs: KernelInputs, plan: Plan) -> PanelRenderer:
 
 
 def fall_back(inputs: KernelInputs, precision: str, error: DeviceError) -> PanelRenderer:
-    """The CPU's renderer, in place of a GPU that failed; its plan says why."""
+    """The CPU's renderer, in place of a GPU that failed; its plan has the reason."""
     backend = find_backend("cpu")
     plan = backend.plan(inputs, precision)
-    return backend.make(inputs, replace(plan, reason=f"{error}; {plan.reason.removeprefix('asked for; ')}"))
+    return backend.make(inputs, replace(plan, reason=f"{error}; {plan.reason.removeprefix('requested; ')}"))
 
 
 def set_threads(threads: int | None) -> int:

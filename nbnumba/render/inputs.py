@@ -1,4 +1,4 @@
-"""From an experiment to the plain arrays and scalars that kernels take: the one place where units change."""
+"""From an experiment to the arrays and scalars that kernels take; the only module where units change."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from nbnumba.model.experiment import R_E_SQR, Experiment
 from nbnumba.model.sources import uses_weights
 from nbnumba.model.vectors import rotate_axis
 
-#: In place of a box of structure factors; one array, so that what was made of it is kept.
+#: Used without a box of structure factors; always the same array, so that tables made from it are kept.
 _NO_F = np.zeros((1, 1, 1))
 SHAPES = {"square": SQUARE, "round": ROUND, "gauss": GAUSS, "tophat": TOPHAT}
 
@@ -47,7 +47,7 @@ class KernelInputs:
         return len(self.sources) * len(self.cells) * self.panel.oversample**2 * self.panel.layers
 
     def F2_table(self) -> np.ndarray:
-        """F^2 of the box as one row of float32 behind an entry for everything outside it."""
+        """F^2 of the box as one row of float32; its first entry is the value outside the box."""
         default = np.float32(self.cell.default_F) ** 2
         if not self.cell.has_hkl:
             return np.array([default], dtype=np.float32)
@@ -57,7 +57,7 @@ class KernelInputs:
 def orientations(experiment: Experiment) -> np.ndarray:
     """Direct cell vectors (m) of every phi step and mosaic domain, (phisteps * domains, 9).
 
-    The spindle turns the crystal first, the mosaic rotation comes after.
+    The spindle rotates the crystal first, then the mosaic rotation is applied.
     """
     direct = experiment.crystal.direct * 1e-10
     spindle = experiment.detector.frame.spindle
@@ -67,13 +67,13 @@ def orientations(experiment: Experiment) -> np.ndarray:
 
 
 def weighted(experiment: Experiment) -> bool:
-    """Whether sources count differently. Each term then has its own corrections, the kernels' way to weigh it."""
+    """Whether sources have different weights. Each term then has its own corrections, which include the weight."""
     beam, weights = experiment.simulation.beam, experiment.sources.weights
     return bool(uses_weights(beam, experiment.simulation.physics) and np.ptp(weights) > 0)
 
 
 def build_inputs(experiment: Experiment, panel_index: int = 0) -> KernelInputs:
-    """Arguments for the kernels, panel by panel."""
+    """Arguments of the kernels for one panel."""
     sources = experiment.sources
     weights = np.ones(len(sources.weights))
     if uses_weights(experiment.simulation.beam, experiment.simulation.physics):
@@ -100,7 +100,7 @@ def mask_bytes(experiment: Experiment) -> np.ndarray:
 def panel_block(experiment: Experiment, index: int) -> PanelBlock:
     """Geometry and sampling of a panel."""
     detector, panel = experiment.detector, experiment.detector.panels[index]
-    # where the layer's light is diffracted to: its middle, but its front in the reference
+    # depth at which a layer detects photons: its middle, or in the reference its front
     depth = detector.layer_step / 2 if experiment.simulation.physics == "correct" else 0.0
     s0, s1, f0, f1 = experiment.sampling.slices[index]
     vectors = {"pix0": panel.pix0, "fdet": panel.fdet, "sdet": panel.sdet, "odet": panel.odet}
@@ -174,7 +174,7 @@ def beam_block(experiment: Experiment) -> BeamBlock:
     polar, sampling = experiment.detector.frame.polar, simulation.sampling
     I_bg = experiment.water_F_sqr
     if correct:
-        # every orientation shares one background: take its share of the steps back out of the scale
+        # the background is added once and not per orientation: undo the division by their number
         I_bg *= experiment.scan.phisteps * len(experiment.crystal.umats)
     else:
         I_bg *= R_E_SQR * experiment.fluence

@@ -1,7 +1,7 @@
 """The plan table: one row for each kernel, best first, and the choice of a row for a panel.
 
-A row says what the kernel can render, how wrong it may be, and what it costs. CPU and CUDA read the same rows; what depends on
-the kind of device, such as the size of a tile, they ask a :class:`Case`.
+A row has what the kernel can render, its error bound, and its cost. CPU and CUDA share the rows; properties that depend on the
+kind of device, such as the size of a tile, are in a :class:`Case`.
 """
 
 from __future__ import annotations
@@ -21,21 +21,21 @@ from nbnumba.render.inputs import KernelInputs
 Target = Literal["cpu", "cuda"]
 Precision = Literal["auto", "double", "mixed"]
 
-#: float32 phases are taken up to this error bound (:attr:`Case.anchored_error`) ...
+#: float32 phases are used up to this error bound (:attr:`Case.anchored_error`) ...
 LARGEST_ERROR = 4e-6
 #: ... for pixels with at least this many terms, which blur the zeros of the grating function (measured: the 99th
 #: percentile of the relative error is up to 80 errors over the root of the number of terms)
 FEWEST_TERMS = 10
-#: Halfway between two reflections float32 may take the other one's structure factor. Even numbers of cells cancel
-#: there, odd ones leave 1 / N^2 of a peak: axes with fewer cells than this keep float64
+#: Halfway between two reflections float32 may use the structure factor of the wrong one. The intensity there is 0 for an even
+#: number N of cells, and 1 / N^2 of a peak for an odd one: axes with an odd number below this need float64
 FEWEST_ODD = 16
-#: Fixed-point phases are taken up to this :attr:`Case.fixed_error`: within it 99 of 100 pixels of a single term stay within
-#: 1e-4 of their own value, and all within 1e-6 of the maximum
+#: Fixed-point phases are used up to this :attr:`Case.fixed_error`. Up to it the errors of 99 of 100 pixels with a single term
+#: are below 1e-4 of the pixel, and those of all pixels below 1e-6 of the maximum
 LARGEST_FIXED_ERROR = 1.5e-7
 
 
 class Case(ABC):
-    """A panel that is to be rendered, as the kernels of one kind of device see it.
+    """Properties of a panel that decide which kernel of one kind of device renders it.
 
     Parameters
     ----------
@@ -64,60 +64,60 @@ class Case(ABC):
 
     @cached_property
     def has_compact_spots(self) -> bool:
-        """Whether the panel can be rendered reflection by reflection, and is so the faster."""
+        """Whether the panel can be rendered reflection by reflection, and this is faster."""
         return spots_shell.is_for(self.inputs)
 
     @property
     def has_few_cells(self) -> bool:
-        """Whether what float32 takes for the nearest reflection can be seen halfway between two."""
+        """Whether a wrong choice of the nearest reflection by float32, halfway between two, can be visible."""
         counts = (self.inputs.crystal.Na, self.inputs.crystal.Nb, self.inputs.crystal.Nc)
         return bool(self.inputs.cell.has_hkl) and any(N < FEWEST_ODD and int(N) % 2 for N in counts)
 
     @property
     @abstractmethod
     def too_large(self) -> str:
-        """What the fast kernels cannot number, empty if nothing."""
+        """Reason why the integers of the fast kernels are too small for the panel; empty if they are not."""
 
     @property
     @abstractmethod
     def has_few_terms(self) -> bool:
-        """Whether too few terms blur the zeros of the grating function."""
+        """Whether a pixel has too few terms to blur the zeros of the grating function."""
 
     @property
     @abstractmethod
     def may_miss_peaks(self) -> bool:
-        """Whether the image may show no Bragg peak, beside which errors of float32 phases are nothing."""
+        """Whether the image may have no Bragg peak, relative to which errors of float32 phases would be negligible."""
 
     @property
     @abstractmethod
     def anchored_error(self) -> float:
-        """Bound of the error of float32 phases in N h, relative to the middle of a tile."""
+        """Bound of the error in N h of float32 phases that are relative to the middle of a tile."""
 
     @property
     @abstractmethod
     def fixed_error(self) -> float:
-        """Bound of the error of phases in fixed point in N h; infinite where no units hold an index."""
+        """Bound of the error in N h of phases in fixed point; infinite if no units can represent an index."""
 
     @abstractmethod
     def tile(self, kernel: Kernel) -> tuple[int, int]:
-        """Columns and rows of a tile of a kernel; (0, 0): it has none."""
+        """Columns and rows of a tile of a kernel; (0, 0) for kernels without tiles."""
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What a kernel costs.
+    """Cost of a kernel.
 
     Attributes
     ----------
     band : float
-        Inner steps of a band of rows on the CPU: short enough that Ctrl-C and the progress bar feel immediate, long enough
-        to cost nothing.
+        Inner steps of a band of rows on the CPU: few enough for quick reaction to Ctrl-C, enough for the cost of a band to be
+        negligible.
     long_call : float
-        Inner steps from which a call on the CPU takes a second or more: pixels with very many sub-pixels.
+        Inner steps from which a call on the CPU may take a second or more, for pixels with very many sub-pixels.
     long_launch : float
-        Inner steps from which a launch on a GPU may take some ten milliseconds: it then reports its progress.
+        Inner steps from which a launch on a GPU may take some ten milliseconds; it then reports its progress.
     instructions : mapping
-        Instructions of a GPU's inner loop for each step and pixel, by CUDA package, as bench.cuda_resources counts them for
+        Instructions of a GPU's inner loop per step and pixel, by CUDA package, as bench.cuda_resources counts them for
         compute capability 9.0.
     """
 
@@ -139,11 +139,11 @@ class Kernel:
     targets : tuple of str
         Kinds of device that have it.
     cannot : callable
-        Why it cannot render a case; None if it can. An empty reason is not worth telling.
+        Reason why it cannot render a case; None if it can, empty for a reason that is not reported.
     doubt : callable
-        The same for its error: why ``auto`` does not take it.
+        Reason why ``auto`` does not choose it because of its error; None or empty as for ``cannot``.
     told : callable
-        Why it was taken, from the case and the first reason against better rows.
+        Reason for its choice, from the case and the first reason against better rows.
     error : callable
         Bound of its error in N h, of square crystals.
     cost : Cost
@@ -177,7 +177,7 @@ def _exact(case: Case) -> float:
 
 
 def _slow_flags(case: Case) -> str | None:
-    """Why only the general kernel can render a case."""
+    """Reason why only the general kernel can render a case; None if others can."""
     beam = case.inputs.beam
     if case.inputs.cell.interpolate:
         return "interpolation needs the general kernel"
@@ -203,7 +203,7 @@ def _float32_doubt(case: Case) -> str | None:
     if case.has_few_cells:
         return "an axis with few cells is bright between reflections"
     if case.may_miss_peaks:
-        return "perhaps no Bragg peak is seen"
+        return "the image may have no Bragg peak"
     if case.anchored_error > LARGEST_ERROR:
         return f"float32 would be wrong by up to {case.anchored_error:.1e} in N h"
     return None
@@ -269,13 +269,13 @@ GENERAL = Kernel(
     error=_exact,
     cost=Cost(2e6, 4e7, 1e8),
 )
-#: Best first: the first row that can render a case, and holds its error bound, is taken.
+#: Best first: the first row that can render a case within its error bound is chosen.
 TABLE: dict[str, Kernel] = {kernel.name: kernel for kernel in (SPOTS, FAST32, FIXED, FAST64, GENERAL)}
 PRECISIONS = ("auto", "double", "mixed")
 
 
 def choose(case: Case, precision: str = "auto", kernel: str | None = None) -> Choice:
-    """The row of the table for a case.
+    """Choose the row of the table for a case.
 
     Parameters
     ----------
@@ -284,7 +284,7 @@ def choose(case: Case, precision: str = "auto", kernel: str | None = None) -> Ch
         ``auto``: the first row whose error bound holds (99 of 100 pixels within 1e-4 of their own value, all within 2e-6 of
         the maximum, within 1e-6 for ordinary crystals); ``mixed``: whatever the bound; ``double``: float64 sums only.
     kernel : str, optional
-        Name of the row to take.
+        Name of the row to use.
 
     Raises
     ------
@@ -305,8 +305,8 @@ def choose(case: Case, precision: str = "auto", kernel: str | None = None) -> Ch
         if against is None and precision == "auto":
             against = row.doubt(case)
         if against is None:
-            asked = precision == "mixed" and row.doubt is not _nothing
-            reason = "float32 phases asked for" if asked else row.told(case, first)
+            requested = precision == "mixed" and row.doubt is not _nothing
+            reason = "float32 phases requested" if requested else row.told(case, first)
             return Choice(row, case.tile(row), reason)
         first = first or against
     raise AssertionError("the general kernel renders everything")
@@ -321,5 +321,5 @@ def _forced(case: Case, name: str) -> Choice:
     against = row.cannot(case)
     if against is not None:
         why = against or "the crystal's spots are not compact"
-        raise ConfigError(f"--kernel {name} cannot render this: {why}; leave it out to have one chosen")
-    return Choice(row, case.tile(row), "the kernel was asked for")
+        raise ConfigError(f"--kernel {name} cannot render this: {why}; without --kernel a suitable one is chosen")
+    return Choice(row, case.tile(row), "the kernel was requested")

@@ -1,4 +1,4 @@
-"""Rays to a grid of points over a flat panel, from which error bounds are found; kept, as images of a series share panels."""
+"""Rays to a grid of points of a flat panel, for error bounds; kept, because images of a series share panels."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ import numpy as np
 
 from nbnumba.kernels.formulas.blocks import PanelBlock
 
-#: Panels that are kept; points along each axis.
+#: Most panels that are kept; points along each axis.
 KEPT, POINTS = 64, 9
 
 
 @lru_cache(maxsize=KEPT)
 def grid_of(panel: PanelBlock) -> tuple[np.ndarray, np.ndarray]:
-    """Positions (m) of a grid of points over the rendered part of a flat panel, (81, 3), and their distances (81, 1)."""
+    """Positions (m) of a grid of points of the rendered part of a flat panel, (81, 3), and their distances, (81, 1)."""
     corner, along, across = (np.array(panel[i : i + 3]) for i in (0, 3, 6))
     f, s = np.meshgrid(np.linspace(panel.f0, panel.f1, POINTS), np.linspace(panel.s0, panel.s1, POINTS))
     position = corner + panel.pixel_size * (f[..., None] * along + s[..., None] * across).reshape(-1, 3)

@@ -1,4 +1,4 @@
-"""The public renderer: one image after the other, with tables, kernels and buffers that stay."""
+"""The public renderer: one image after another, with tables, kernels and buffers that are kept."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from nbnumba.render.threads import thread_safe
 
 #: Bytes per pixel of a run's images: float, integer, PGM.
 BYTES_PER_PIXEL = 8
-#: Called with the panel's number, the first row that is finished, and the one behind the last.
+#: Called with the number of the panel, its first finished row, and the row after the last one.
 OnPanelRows = Callable[[int, int, int], None]
 
 
 class Renderer:
-    """Renders the images of a simulation, and of others that differ little from it.
+    """Renders the image of a simulation, and of others that differ from it in some values.
 
     ::
 
@@ -34,26 +34,26 @@ class Renderer:
             renderer.update(misset_deg=(0, 0, angle))
             renderer.render(out=image)  # no file is read, no table copied, no image allocated
 
-    Kernels are compiled, or fetched from the disk, and tables are in place when it is made.
+    The constructor compiles the kernels, or loads them from the disk, and makes the tables.
 
     Parameters
     ----------
     simulation : Simulation or Experiment
     device : {"auto", "cpu", "cuda", "cuda:N", "cuda:N,M", "cuda:all"}
     precision : {"auto", "double", "mixed"}
-        As of :func:`nbnumba.simulate`.
+        As in :func:`nbnumba.simulate`.
     threads : int, optional
         CPU threads; by default as many as the process may run on.
     kernel : str, optional
-        Row of the plan table to take (docs/design.md); by default the fastest whose error bound holds.
+        Row of the plan table to use (docs/design.md); by default the fastest one within its error bound.
 
     Attributes
     ----------
     experiment : Experiment
-        What is rendered.
+        The experiment that is rendered.
     threads : int
     warnings : tuple of str
-        The experiment's, and failures of a GPU in whose place the CPU renders.
+        Warnings of the experiment, and failures of a GPU that the CPU has replaced.
     interpolation_ended : bool
         Whether the reference would have switched interpolation off in the latest image.
 
@@ -85,7 +85,7 @@ class Renderer:
 
     @property
     def plan(self) -> Plan:
-        """Device, kernel and reason, of the first panel."""
+        """Plan of the first panel: device, kernel, tile and reason."""
         return self._panels[0].plan
 
     @property
@@ -100,7 +100,7 @@ class Renderer:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """The experiment's, and failures of a GPU in whose place the CPU renders."""
+        """Warnings of the experiment, and failures of a GPU that the CPU has replaced."""
         return (*self.experiment.warnings, *self._failures)
 
     @property
@@ -110,25 +110,25 @@ class Renderer:
 
     @thread_safe
     def update(self, simulation: Simulation | Experiment | None = None, /, **changes: Any) -> None:
-        """Render something else from now on; what did not change is kept.
+        """Change the experiment; everything that stays the same is kept.
 
-        Files are not looked at again unless a field that names one has another value.
+        A file is not checked for changes if all fields of its part (``structure_factors``, ``beam``, ...) stay the same.
 
         Parameters
         ----------
         simulation : Simulation or Experiment, optional
-            By default the present one.
+            By default the current one.
         changes
-            As of :meth:`nbnumba.Simulation.changed`: ``misset_deg=(0, 0, 5)``, ``beam=...``.
+            As in :meth:`nbnumba.Simulation.changed`: ``misset_deg=(0, 0, 5)``, ``beam=...``.
 
         Raises
         ------
         ConfigError, FileError, ResourceError, DeviceError
-            The renderer stays as it was.
+            See :mod:`nbnumba.errors`; the renderer then renders the experiment that it had.
         """
         if isinstance(simulation, Experiment):
             if changes:
-                raise ConfigError("an experiment is rendered as it is: give a simulation, or none, to change fields")
+                raise ConfigError("fields of an experiment cannot be changed: give a simulation, or only the changes")
             experiment = simulation
         else:
             wanted = self.experiment.simulation if simulation is None else simulation
@@ -145,7 +145,7 @@ class Renderer:
             raise
 
     def _require_memory(self) -> None:
-        """Refuse images that cannot fit into memory."""
+        """Raise ResourceError if the images do not fit into memory."""
         panels = self.experiment.detector.panels
         require(
             sum(panel.spixels * panel.fpixels for panel in panels) * BYTES_PER_PIXEL,
@@ -154,7 +154,7 @@ class Renderer:
         )
 
     def _prepare(self) -> None:
-        """A renderer for every panel, the ones of before where their kernels serve."""
+        """Make the renderers of all panels; existing ones are updated if their kernels fit."""
         experiment, held = self.experiment, self._panels
         panels = []
         for index in range(len(experiment.detector.panels)):
@@ -173,7 +173,7 @@ class Renderer:
             return self._fall_back(inputs, error)
 
     def _fall_back(self, inputs: KernelInputs, error: DeviceError) -> PanelRenderer:
-        """The CPU in place of a GPU that failed, if the device was not asked for by name."""
+        """The CPU's renderer in place of a GPU that failed, unless the device was requested by name."""
         if self._device != "auto":
             raise error
         self._backend = find_backend("cpu")
@@ -191,24 +191,24 @@ class Renderer:
         Parameters
         ----------
         out : array, or sequence of arrays for a detector of several panels, optional
-            (spixels, fpixels) float32 to render into: of NumPy, best from :meth:`new_image`, or, where a GPU renders, on that
-            GPU, of any package with ``__cuda_array_interface__`` (CuPy, PyTorch, Numba). Pixels outside the region of interest
-            or under the mask are left as they are. By default a new image of zeros.
+            (spixels, fpixels) float32 to render into: a NumPy array, best from :meth:`new_image`, or an array on the GPU that
+            renders, of any package with ``__cuda_array_interface__`` (CuPy, PyTorch, Numba). Pixels outside the region of
+            interest or under the mask keep their values. By default a new image of zeros.
         on_rows : callable, optional
-            Called with ``panel, first, end`` when the rows ``first <= s < end`` of a panel hold their final values. May raise
+            Called with ``panel, first, end`` when the rows ``first <= s < end`` of a panel have their final values. May raise
             to stop.
         progress : callable, optional
-            Called with the rendered share, 0 to 1; may raise to stop.
+            Called with the finished fraction, 0 to 1; may raise to stop.
 
         Returns
         -------
         array, or tuple of arrays
-            ``out``, or the new image: photons, (spixels, fpixels) float32; of several panels a tuple of them.
+            ``out``, or the new image: photons, (spixels, fpixels) float32; for several panels a tuple of arrays.
 
         Raises
         ------
         ConfigError
-            ``out`` is of another shape or type, or not on the device that renders.
+            ``out`` has another shape or type, or is not on the device that renders.
         DeviceError
             The device fails.
         """
@@ -227,7 +227,7 @@ class Renderer:
         return images, background_images(self.experiment, self.inputs)
 
     def new_image(self) -> Any:
-        """An image of zeros that is fast to render into: in pinned memory where a GPU renders; of several panels a tuple."""
+        """An image of zeros that is fast to render into: in pinned memory if a GPU renders; for several panels a tuple."""
         images = [panel.new_image(shape) for panel, shape in zip(self._panels, self.shapes, strict=True)]
         return images[0] if len(images) == 1 else tuple(images)
 
@@ -256,7 +256,7 @@ class Renderer:
     def _render_panel(
         self, index: int, image: Any, light: np.ndarray | None, on_rows: OnPanelRows | None, progress: Progress | None
     ) -> Any:
-        """Render one panel, on the CPU if a GPU fails that was not asked for; ``light`` is added."""
+        """Render one panel and add ``light``; on the CPU if a GPU fails that was not requested by name."""
         number = len(self._panels)
 
         def share(done: float) -> None:
@@ -304,7 +304,7 @@ class Renderer:
 
 
 def _is_alike(held: PanelRenderer, inputs: KernelInputs, plan: Plan) -> bool:
-    """Whether a renderer's compiled kernel, and its arrays' types, serve other inputs."""
+    """Whether the compiled kernel of a renderer, and the types of its arrays, fit other inputs."""
     before = held.inputs
     same = (
         (held.plan.kernel, plan.kernel),

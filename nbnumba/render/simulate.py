@@ -1,4 +1,4 @@
-"""The public function: a simulation in, an image and its record out."""
+"""The public function ``simulate``: from a simulation to its image, statistics and record."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ from nbnumba.render.threads import thread_safe
 
 @dataclass(frozen=True, repr=False)
 class Result:
-    """What a simulation gives.
+    """Result of a simulation.
 
     Attributes
     ----------
     images : tuple of (spixels, fpixels) float32
         Photons, one image per panel.
     background, bragg : tuple of (spixels, fpixels) float32, or None
-        The part of them that amorphous material scattered, and the rest; None where there is no such material.
+        The photons that amorphous material scattered, and the others; None where there is no such material.
     statistics : Statistics
         Of the first panel.
     warnings : tuple of str
-        The experiment's, and those that only the rendering can know.
+        The experiment's, and those about the rendering.
     plan : Plan
         Device, kernel and precision, with the reason.
     timings : dict
@@ -50,7 +50,7 @@ class Result:
     bragg: tuple[np.ndarray, ...] | None = None
 
     def __repr__(self) -> str:
-        """One line: with all its arrays, a result would fill a notebook."""
+        """One line without the arrays, for notebooks."""
         slow, fast = self.image.shape
         first = "" if len(self.images) == 1 else f", first of {len(self.images)} panels"
         brightest = f"brightest {self.statistics.max:.4g} photons"
@@ -58,7 +58,7 @@ class Result:
 
     @cached_property
     def solid_angle(self) -> float:
-        """What the reference prints as the detector's solid angle (sr); summed when it is first asked for."""
+        """Solid angle of the detector (sr) as the reference prints it; computed at the first access."""
         from nbnumba.kernels.cpu.general import solid_angle_rows
 
         experiment = self.experiment
@@ -87,7 +87,7 @@ class Result:
         return self.plan.precision
 
     def facts(self) -> dict[str, Any]:
-        """The experiment's facts with what the rendering added."""
+        """The experiment's facts with those of the rendering."""
         panel = self.experiment.panel
         last = self.experiment.sampling.oversample
         subpixel = panel.pixel_size / last
@@ -122,7 +122,7 @@ def simulate(
     Parameters
     ----------
     simulation : Simulation or Experiment
-        What to render; an experiment is a simulation that was resolved before.
+        What to render; an experiment is a resolved simulation.
     device : {"auto", "cpu", "cuda", "cuda:N", "cuda:N,M", "cuda:all"}
     precision : {"auto", "double", "mixed"}
         ``double`` sums in float64 throughout; ``mixed`` always takes a float32 kernel where one exists; ``auto`` takes
@@ -132,7 +132,7 @@ def simulate(
     progress : callable, optional
         Called with the rendered share, 0 to 1; may raise to stop.
     kernel : str, optional
-        Row of the plan table to take (docs/design.md); by default the fastest whose error bound holds.
+        Row of the plan table to use (docs/design.md); by default the fastest one within its error bound.
 
     Returns
     -------
@@ -155,7 +155,7 @@ def simulate(
 
 @thread_safe
 def render_result(renderer: Renderer, progress: Progress | None = None) -> Result:
-    """The image of a renderer with its record; ``timings`` are those of rendering and statistics."""
+    """Render the image of a renderer, with its record; ``timings`` are those of rendering and statistics."""
     start, experiment = time.perf_counter(), renderer.experiment
     images, background = renderer.render_apart(progress)
     bragg = None

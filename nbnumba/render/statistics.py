@@ -12,7 +12,7 @@ from nbnumba.kernels.cpu.quantize import row_deviations, row_sums
 
 @dataclass(frozen=True)
 class Statistics:
-    """Numbers about the region of interest of an image, in photons per pixel.
+    """Statistics of the region of interest of an image, in photons per pixel.
 
     Attributes
     ----------

@@ -1,11 +1,11 @@
-"""Python threads and parallel kernels.
+"""Parallel kernels in Python threads, and Ctrl-C while a kernel runs.
 
 Numba runs parallel kernels on one of three thread pools. OpenMP's and TBB's can be used from several Python threads at
-once; Numba's own ("workqueue", what is left where neither is to be had) ends the process when they are. With that one,
-public functions wait for one another.
+once; Numba's ("workqueue", used if the other two are unavailable) then ends the process. With it, public functions wait
+for one another.
 
-While a kernel runs, Python answers no signal. A call that may take long goes into a thread of its own
-(:func:`answering`), and the main thread waits for it as Python can: Ctrl-C is felt at once.
+While a kernel runs, Python handles no signal. A call that may take long runs in a separate thread (:func:`answering`)
+while the main thread waits and handles Ctrl-C at once.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 _one_at_a_time = threading.RLock()
-#: Threads of :func:`answering`; one that has been left alone may still be at work.
+#: Threads of :func:`answering`; after an exception in the main thread one may still be running.
 _workers: list[threading.Thread] = []
-#: Seconds between looks at the signals that have come.
+#: Seconds between two checks for signals.
 _LOOK_S = 0.1
 
 
 def usable_cores() -> int:
-    """Cores that this process may run on, where the system tells; else those of the machine."""
+    """Number of cores that this process may use, if the system reports it; else that of the machine."""
     allowed = getattr(os, "sched_getaffinity", None)  # Linux has it
     return len(allowed(0)) if allowed is not None else os.cpu_count() or 1
 
@@ -43,7 +43,7 @@ def layer_is_thread_safe() -> bool:
 
 @contextmanager
 def kernels() -> Iterator[None]:
-    """A block that calls parallel kernels."""
+    """Block that calls parallel kernels; where the thread pool requires it, one such block runs at a time."""
     if layer_is_thread_safe():
         yield
         return
@@ -55,9 +55,9 @@ def kernels() -> Iterator[None]:
 
 
 def answering(call: Callable[[], None]) -> None:
-    """Call a function that runs kernels, in a thread of its own; signals are answered meanwhile.
+    """Call a function that runs kernels in a separate thread, while this one handles signals.
 
-    If one raises an exception, the kernel goes on, with nobody to wait for it, until it or the process ends.
+    If a signal handler raises an exception, the kernel continues in its thread until it or the process ends.
     """
     import numba
 
@@ -81,12 +81,12 @@ def answering(call: Callable[[], None]) -> None:
 
 
 def is_left_running() -> bool:
-    """Whether a kernel is at work for which nobody waits any more: the process cannot end in the usual way."""
+    """Whether a kernel is still running after an exception: the process then cannot end in the usual way."""
     return any(worker.is_alive() for worker in _workers)
 
 
 def thread_safe(function: Callable[P, R]) -> Callable[P, R]:
-    """The function, fit to be called from several Python threads at once."""
+    """Decorator: the function may be called from several Python threads at once."""
 
     @functools.wraps(function)
     def guarded(*args: P.args, **kwargs: P.kwargs) -> R:

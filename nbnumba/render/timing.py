@@ -1,7 +1,7 @@
-"""How long kernels take: warm renderings timed, and what they come to per step, core and pixel.
+"""Times of kernels: warm renderings, and the time per step, core and pixel.
 
-A step is one term of a pixel's sum: a sub-pixel of a sensor layer, a source and an orientation. What is timed is the
-kernel alone: its inputs are made, it is compiled, and its memory has been touched before the clock starts.
+A step is one term of a pixel's sum: a sub-pixel of a sensor layer, a source and an orientation. Only the kernel is timed:
+before, its inputs are made, it is compiled, and its memory is used once.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def render_seconds(renderer: Any, image: np.ndarray, progress: Callable[[float],
     ----------
     renderer : nbnumba.render.dispatch.Renderer or nbnumba.render.gpu.renderer.GpuRenderer
     image : (spixels, fpixels) float32
-        Overwritten; for a GPU best one of the renderer's own (``new_image``).
+        Overwritten; for a GPU preferably from the renderer's ``new_image``.
     progress : callable, optional
         Called with the rendered share; may raise to stop.
     """
@@ -60,7 +60,7 @@ class Timing:
     steps, pixels : int
         Of one rendering.
     threads : int
-        CPU threads at work; 0 where the time is that of a GPU.
+        CPU threads; 0 if the time is that of a GPU.
     """
 
     seconds: tuple[float, ...]
@@ -141,7 +141,7 @@ def time_images(
 
 @dataclass(frozen=True)
 class DeviceTiming:
-    """What a GPU's own clock says of one panel.
+    """Times of one panel between events of a GPU.
 
     Attributes
     ----------
@@ -153,8 +153,8 @@ class DeviceTiming:
     launch : Timing
         Host time of a launch; the device works meanwhile.
     held : bool
-        Whether the device got all work queued before it began: only then are kernels that are shorter than a launch
-        timed alone. Never so for ``spots``, whose host side waits for counts.
+        Whether all work was queued before the device began: only then the time of a kernel shorter than a launch is that
+        of the kernel. Always false for ``spots``, whose host side waits for counts.
     clock : ClockLog
         Readings of the multiprocessors' clock meanwhile.
     """
@@ -169,7 +169,7 @@ class DeviceTiming:
 
     @property
     def clock_hz(self) -> float:
-        """Median of the readings, else the clock that the driver rates the device at."""
+        """Median of the readings, else the rated clock of the driver."""
         return self.clock.median or float(self.device.clock)
 
     def of_issue_limit(self, instructions: float | None = None) -> float | None:
@@ -192,11 +192,12 @@ class DeviceTiming:
         return parts | {"held": self.held, "clock": self.clock.record(), "of_issue_limit": self.of_issue_limit()}
 
 
-#: Schedulers of a multiprocessor (compute capability 7.5 and later), each of which issues for one warp a cycle; threads of a warp.
+#: Schedulers of a multiprocessor (compute capability 7.5 and later), each of which issues for one warp a cycle; threads of a
+#: warp.
 SCHEDULERS, WARP = 4, 32
-#: Turns of the kernel that holds the device while its speed is found; share by which the hold exceeds the queuing.
+#: Turns of the kernel that keeps the device busy, for measuring its speed; margin of its time over that of the queuing.
 TRIAL_TURNS, MARGIN = 20_000, 2.0
-#: Seconds that the device is held at most.
+#: Most seconds that the device is kept busy.
 LONGEST_HOLD = 0.5
 
 
@@ -208,8 +209,8 @@ def issue_limit(processors: int, clock: float, instructions: float) -> float:
 def time_on_device(renderer: Any, repeat: int) -> DeviceTiming:
     """Time kernel and copy of a panel's region by a GPU's events, with the clock read meanwhile.
 
-    Launching takes the host longer than some kernels run. A kernel that does nothing useful therefore goes first, long
-    enough for all launches and copies to be queued behind it; what lies between two events is then the device's time.
+    A launch takes longer on the host than some kernels run. A kernel that only waits therefore runs first, long enough for
+    all launches and copies to be queued behind it; the time between two events is then the device's.
 
     Parameters
     ----------

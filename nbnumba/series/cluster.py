@@ -1,4 +1,4 @@
-"""Shots of a series on a Dask cluster: Dask spreads the tasks and repeats those of workers that die."""
+"""Shots of a series on a Dask cluster: Dask distributes the tasks and repeats those of workers that die."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from typing import Any
 from nbnumba.errors import ResourceError
 from nbnumba.series.run import Made, Recipe, ShotMaker
 
-#: Shots of a Dask task, at most, and tasks that each thread has at least: Dask spends milliseconds on a task.
+#: Most shots of a Dask task, and fewest tasks for each thread: a task costs Dask some milliseconds.
 _BATCH, _ROUNDS = 8, 32
-#: Of glibc's malloc.h.
+#: Parameters of mallopt(), from glibc's malloc.h.
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 
 _makers: dict[str, ShotMaker] = {}
@@ -23,14 +23,14 @@ _makers_lock = python_threads.Lock()
 
 
 def make_on_dask(client: Any, recipe: Recipe, missing: list[int]) -> Iterator[Made]:
-    """Numbers of finished shots, as they come; Dask gives the shots of a worker that dies to the others."""
+    """Numbers of the shots in the order in which they finish; Dask moves the shots of a worker that dies to others."""
     from distributed import as_completed as completed
     from distributed.scheduler import KilledWorker
 
     token = f"{recipe.folder}-{os.getpid()}-{time.time_ns()}"
     if recipe.threads is None:
         recipe = replace(recipe, threads=1)  # the cluster decides how many tasks a worker has at once
-    # a task and not scattered data: it can be made again when the worker that holds it dies
+    # a task and not scattered data: Dask repeats it if the worker that holds its result dies
     shared = client.submit(_same, recipe, pure=False)
     size = min(_BATCH, max(1, len(missing) // (_ROUNDS * max(1, sum(client.nthreads().values())))))
     batches = [missing[first : first + size] for first in range(0, len(missing), size)]
@@ -41,7 +41,7 @@ def make_on_dask(client: Any, recipe: Recipe, missing: list[int]) -> Iterator[Ma
             future.release()
             yield from made
     except KilledWorker as error:
-        message = f"Dask gave up: the workers that got an image died, perhaps for want of memory ({error})"
+        message = f"Dask gave up: workers died while they made an image; they may have too little memory ({error})"
         raise ResourceError(message) from error
     finally:
         client.cancel(futures)
@@ -62,9 +62,9 @@ def _make_batch(numbers: list[int], recipe: Recipe, token: str) -> list[Made]:
 
 
 def _keep_freed_memory() -> None:
-    """Take back Dask's setting that every array's memory goes to the system and comes back page by page.
+    """Undo Dask's malloc setting, which returns the memory of every array to the system at once.
 
-    Its nanny sets MALLOC_TRIM_THRESHOLD_, which suits tasks that hold data; here it triples the time of small images.
+    Its nanny sets MALLOC_TRIM_THRESHOLD_ for tasks that hold data; here that triples the time of small images.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt

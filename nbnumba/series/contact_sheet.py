@@ -1,4 +1,4 @@
-"""A picture of a series: thumbnails of its shots, side by side, on one scale."""
+"""Contact sheet of a series: thumbnails of its shots side by side, on one grey scale."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ def save_contact_sheet(path: Path, pictures: np.ndarray, numbers: np.ndarray, ti
     Parameters
     ----------
     pictures : (n, slow, fast) float32
-        Photons.
+        Thumbnails, in photons.
     numbers : (n,) int
-        Written above each.
+        Numbers of the shots, written above the thumbnails.
 
     Raises
     ------
     FileError
-        It cannot be written.
+        The file cannot be written.
     """
     from matplotlib.figure import Figure  # slow to load
 
@@ -33,7 +33,7 @@ def save_contact_sheet(path: Path, pictures: np.ndarray, numbers: np.ndarray, ti
     figure = Figure(figsize=(1.4 * columns + 0.2, 1.55 * rows + 0.4), dpi=110, layout="constrained")
     figure.suptitle(one_line(title), fontsize=9, parse_math=False)
     axes = figure.subplots(rows, columns, squeeze=False).ravel()
-    # square roots show weak spots beside strong ones, and strong ones may saturate
+    # square roots make weak spots visible beside strong ones, which may saturate
     brightness = np.sqrt(np.maximum(pictures, 0.0))
     positive = brightness[brightness > 0]
     limit = float(np.quantile(positive, 0.95)) if positive.size else 1.0

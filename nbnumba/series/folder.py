@@ -1,4 +1,4 @@
-"""The folder of a series: what is there, what is missing, and whether it belongs to this series.
+"""The folder of a series: its files, the shots that are missing, and the check that it belongs to this series.
 
 ::
 
@@ -8,8 +8,8 @@
     FOLDER/lysozyme_truth.h5      truth of all shots (written last), lysozyme.expt, lysozyme.png
     FOLDER/lysozyme.nxs           a rotation series in NXmx as one data set: a list of its files
 
-A shot is complete when its images and its truth are there under their names; every file gets its name only when it is
-whole. A process that dies at any moment leaves complete shots and temporary files, which the next one removes.
+A shot is complete when its images and its truth exist under their final names; a file gets its final name only when it
+is complete. A process that dies leaves complete shots and temporary files, which the next run removes.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Folder:
         self.master = None if series.joined is None else self.path / series.outputs.files[series.joined].name
 
     def part(self, number: int) -> Path:
-        """Where the truth of a shot waits for the others."""
+        """File that holds the truth of a shot until all shots are complete."""
         return self.path / PARTS / f"{number:06d}.npz"
 
     def _images(self) -> Iterator[list[str]]:
@@ -68,13 +68,13 @@ class Folder:
         return lacking
 
     def prepare(self) -> None:
-        """Make the folder and its manifest, or check that the one there is of the same series.
+        """Make the folder and its manifest, or check that an existing manifest is of the same series.
 
         Raises
         ------
         ConfigError
-            The folder holds another series, and the message names the first differences; or it holds files of these
-            names that no series has made.
+            The folder holds another series (the message names the first differences), or files with the names of the
+            series but no manifest.
         FileError
             The folder cannot be made, or holds a manifest that cannot be read.
         """
@@ -105,28 +105,28 @@ class Folder:
             )
 
     def tidy(self) -> None:
-        """Remove what is no longer needed once the series is complete."""
+        """Remove temporary files and the parts of a series that is complete."""
         shutil.rmtree(self.path / PARTS, ignore_errors=True)
         for left in self.path.glob(".nbnumba-*.tmp"):
             left.unlink(missing_ok=True)
 
     @contextmanager
     def claimed(self) -> Iterator[None]:
-        """Keep other processes out of the folder; a process that dies gives it free.
+        """Lock the folder against other processes; the lock ends with the process.
 
         Raises
         ------
         FileError
-            Another process works in it.
+            Another process has locked it.
         """
         try:
             import fcntl
-        except ImportError:  # Windows: two runs at once do double work, but write the same files
+        except ImportError:  # Windows has no lock: two runs at once repeat the work, but write the same files
             yield
             return
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            folder = os.open(self.path, os.O_RDONLY)  # the folder itself is locked: no file to be left behind
+            folder = os.open(self.path, os.O_RDONLY)  # the folder itself is locked, so that no lock file is left behind
         except OSError as error:
             raise FileError(f"cannot make the folder {self.path}: {cause(error)}") from error
         try:
@@ -145,7 +145,7 @@ class Folder:
 def _names(folder: Path) -> set[str]:
     try:
         return set(os.listdir(folder))
-    except (FileNotFoundError, NotADirectoryError):  # the latter is told where the folder is made
+    except (FileNotFoundError, NotADirectoryError):  # prepare() reports the latter
         return set()
 
 
@@ -160,7 +160,7 @@ def _hashed(name: str, series: Series) -> str:
 
 
 def read_manifest(folder: Path) -> dict[str, Any] | None:
-    """What the series in a folder is made from; None where there is none.
+    """Description of the series in a folder; None where the folder has no manifest.
 
     Raises
     ------
@@ -181,7 +181,7 @@ def read_manifest(folder: Path) -> dict[str, Any] | None:
 
 def check_same(theirs: dict[str, Any], ours: dict[str, Any], folder: Path) -> None:
     """Raise ConfigError if two descriptions differ, naming up to three fields."""
-    # through JSON, as the other one went
+    # through JSON, as the description in the manifest
     ours = json.loads(json.dumps(ours))
     different = [
         f"{key} was {_shown(theirs, key)} and now is {_shown(ours, key)}"
@@ -201,9 +201,9 @@ def _shown(description: dict[str, Any], key: str) -> str:
 
 
 def description(series: Series) -> dict[str, Any]:
-    """Everything that decides the files of a series, field by field, as JSON can hold it.
+    """Everything that determines the files of a series, field by field, in types that JSON has.
 
-    Input files count by their content, the mask by its pixels.
+    Input files are represented by a digest of their content, the mask by one of its pixels.
 
     Raises
     ------

@@ -1,8 +1,8 @@
-"""The true models of a series as DIALS reads them: an experiment list (``.expt``) in the frame of its images.
+"""The true models of a series for DIALS: an experiment list (``.expt``) in the frame of its images.
 
-A rotation series is one experiment with a scan; of stills each is an experiment with a crystal of its own. Vectors are
-those of :mod:`nbnumba.model.frames`, so that the file can be laid over what ``dials.import`` makes of the images, which it
-expects in its own folder.
+A rotation series is one experiment with a scan; each still is an experiment with a crystal of its own. Vectors are in
+the frame of :mod:`nbnumba.model.frames`, so that the file can be compared with the result of ``dials.import``. It
+expects the images in its own folder.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ def write_models(path: Path, series: Series, experiments: Iterator[tuple[int, Ex
     Parameters
     ----------
     experiments : iterator of (int, Experiment)
-        Number and experiment of every shot of stills; the first shot of a rotation series is enough.
+        Number and experiment of every shot of stills; of a rotation series only the first shot is used.
 
     Raises
     ------
     FileError
-        It cannot be written.
+        The file cannot be written.
     """
     content = experiment_list(series, experiments)
     with atomic_write(path) as handle:
@@ -39,12 +39,12 @@ def write_models(path: Path, series: Series, experiments: Iterator[tuple[int, Ex
 
 
 def experiment_list(series: Series, experiments: Iterator[tuple[int, Experiment]]) -> dict[str, Any]:
-    """What the file holds."""
+    """Content of the file."""
     lists: dict[str, list[Any]] = {key: [] for key in ("imageset", "beam", "detector", "goniometer", "scan", "crystal")}
     known: dict[str, int] = {}
 
     def place(kind: str, model: dict[str, Any]) -> int:
-        """Number of a model in its list; equal ones are kept once."""
+        """Number of a model in its list; equal models are listed once."""
         key = kind + json.dumps(model)
         if key not in known:
             known[key] = len(lists[kind])

@@ -1,8 +1,8 @@
-"""Making a series: on this machine, or on a Dask cluster.
+"""Making a series, on this machine or on a Dask cluster.
 
-One shot is one task; on a cluster, a few are. Small images gain most from one process per core, each with one thread:
-noise, compression and Python's own share of the work do not thread. Structure factors are read once, and mapped into
-every process.
+A task is one shot, or a few on a cluster. Small images are fastest with one process per core, each with one thread:
+noise, compression and Python code do not use several threads. Structure factors are read once, and mapped into every
+process.
 """
 
 from __future__ import annotations
@@ -49,34 +49,34 @@ from nbnumba.series.truth import (
 )
 
 Progress = Callable[[int, int], None]
-#: Number of a finished shot, and what the user has to be told about its files.
+#: Number of a finished shot, and notes for the user about its files.
 Made = tuple[int, tuple[str, ...]]
 
-#: Shots that make starting another process worth its two seconds.
+#: Shots for which another process is started; its start takes two seconds.
 SHOTS_PER_WORKER = 16
-#: Memory of a process: its libraries, and the copies of an image that rendering, noise and truth hold (per pixel).
+#: Memory (bytes) of a process: its libraries; and for each pixel the copies of rendering, noise and truth.
 _PROCESS_BYTES, _PIXEL_BYTES = 300 << 20, 80
-#: Worker processes may die this often without any shot being finished in between.
+#: Deaths of worker processes, without a finished shot in between, after which the run ends with an error.
 _DEATHS = 3
 
 
 @dataclass(frozen=True)
 class SeriesReport:
-    """What a run of a series has done.
+    """Result of a run of a series.
 
     Attributes
     ----------
     folder, truth, models, sheet, master : Path
-        Where the images are, and the files of the whole series; ``sheet`` and ``master`` (NXmx) are None where none was
-        wanted.
+        Folder of the images, and the files of the whole series; ``sheet`` and ``master`` (NXmx) are None where they
+        were not requested.
     images, made : int
-        Shots in the series, and those made by this run.
+        Number of shots in the series, and of those made by this run.
     seconds : float
-        From the first task to the last.
+        Seconds from the start of the first task to the end of the last.
     workers : int
-        Processes that worked at once; 0 for a cluster.
+        Number of processes; 0 for a cluster.
     notes : tuple of str
-        What a reader of the images has to be told.
+        Notes for readers of the images that their headers cannot hold.
     """
 
     folder: Path
@@ -93,26 +93,38 @@ class SeriesReport:
 
 @dataclass(frozen=True)
 class Recipe:
-    """What a process needs to make shots; ``factors`` are in a file that all processes map."""
+    """What a process needs to make shots.
+
+    Attributes
+    ----------
+    grid_file : Path or None
+        Box of structure factors (``.npy``), mapped by all processes; None: every reflection has ``default_F``.
+    grid_limits : (4,) int
+        h_min, k_min, l_min, and the number of reflections.
+    source : str
+        File that the structure factors were read from.
+    threads : int or None
+        CPU threads of each process.
+    """
 
     series: Series
     folder: Path
-    factors: Path | None
-    place: tuple[int, int, int, int]
+    grid_file: Path | None
+    grid_limits: tuple[int, int, int, int]
     source: str
     threads: int | None
 
     def table(self) -> FTable | None:
-        """The structure factors, mapped; None where every reflection has ``default_F``."""
-        if self.factors is None:
+        """The structure factors; None: every reflection has ``default_F``."""
+        if self.grid_file is None:
             return None
         # copy-on-write: kernels are compiled for arrays that can be written
-        box = np.asarray(np.load(self.factors, mmap_mode="c"))
-        return FTable(box, *self.place, self.series.simulation.structure_factors.default_F, self.source)
+        box = np.asarray(np.load(self.grid_file, mmap_mode="c"))
+        return FTable(box, *self.grid_limits, self.series.simulation.structure_factors.default_F, self.source)
 
 
 class ShotMaker:
-    """Makes shots, one after the other, with tables that all of them share."""
+    """Makes shots, one after another, with structure factors that all of them share."""
 
     def __init__(self, recipe: Recipe) -> None:
         self.series, self.threads = recipe.series, recipe.threads
@@ -123,14 +135,14 @@ class ShotMaker:
         self.pictured = set(np.rint(np.linspace(1, images, min(images, THUMBNAILS))).astype(int).tolist())
 
     def experiment(self, number: int) -> Experiment:
-        """The shot's experiment, with the table of structure factors that all shots share."""
+        """The shot's experiment, with the structure factors that are already loaded."""
         simulation = self.series.shot(number).simulation
         if self.table is not None:
             simulation = simulation.changed(hkl=self.table, hkl_label=None, model=None)
         return resolve(simulation, like=None if self._renderer is None else self._renderer.experiment)
 
     def renderer(self, experiment: Experiment) -> Renderer:
-        """The renderer of all shots, for this one."""
+        """The renderer of all shots, updated to this experiment."""
         if self._renderer is None:
             series = self.series
             self._renderer = Renderer(
@@ -178,22 +190,22 @@ def run_series(
     Parameters
     ----------
     folder : Path
-        Made if need be; a folder with part of the same series is continued.
+        Created if it does not exist; a folder with a part of the same series is continued.
     workers : int, optional
-        Processes on this machine; by default one per core where there is work and memory for them, and one with a GPU.
+        Processes on this machine; by default one per core as far as shots and memory allow, and one with a GPU.
     threads : int, optional
-        Threads of each; by default the cores are shared out.
+        Threads of each process; by default the cores are divided among them.
     client : dask.distributed.Client, optional
-        Send the shots there instead; its workers must see ``folder`` under the same name.
+        Cluster that makes the shots instead; its workers must see ``folder`` under the same name.
     progress : callable, optional
-        Called with the number of complete shots and of all; may raise to stop.
+        Called with the number of complete shots and of all shots; may raise to stop.
     contact_sheet : bool
-        Draw one.
+        Whether to draw the contact sheet.
 
     Raises
     ------
     ConfigError
-        The folder holds another series, or a value that no simulation can use.
+        The folder holds another series, or a value is not allowed.
     FileError
         A file cannot be read or written, or another process works in the folder.
     ResourceError
@@ -219,7 +231,7 @@ def run_series(
                 finished = _in_pool(recipe, missing, used) if used > 1 else _here(recipe, missing)
             for _, said in finished:
                 done += 1
-                notes = notes or said  # those of one shot tell all
+                notes = notes or said  # the notes of all shots are alike
                 tell(done, series.images)
         seconds = time.perf_counter() - start
         _finish(ShotMaker(recipe), contact_sheet)
@@ -232,7 +244,7 @@ def _recipe(series: Series, folder: Folder, threads: int | None) -> Recipe:
     grid, _ = resolve_structure_factors(series.simulation.structure_factors)
     if grid is None:
         return Recipe(series, folder.path, None, (0, 0, 0, 0), "", threads)
-    # processes map the table; what it was made from may be large, or nothing that can be sent
+    # processes map the table; the values from which it was made may be large, or cannot be sent to a process
     series = replace(series, simulation=series.simulation.changed(hkl=None, hkl_label=None, model=None))
     path = folder.path / PARTS / "F.npy"
     with atomic_write(path) as handle:
@@ -243,7 +255,7 @@ def _recipe(series: Series, folder: Folder, threads: int | None) -> Recipe:
 
 
 def _with_whole_paths(series: Series) -> Series:
-    """The series for processes that stand in another folder: input files by their absolute names."""
+    """The series with absolute names of input files, for processes with another working folder."""
     simulation = series.simulation
     parts: dict[str, Any] = {}
     for entry in fields(simulation):
@@ -279,7 +291,7 @@ def _here(recipe: Recipe, missing: list[int]) -> Iterator[Made]:
 
 
 def _in_pool(recipe: Recipe, missing: list[int], workers: int) -> Iterator[Made]:
-    """Numbers of finished shots, as they come; a worker that dies is replaced and its shots are made again."""
+    """Numbers of the shots in the order in which they finish; workers that die are replaced, and shots repeated."""
     if recipe.threads is None:
         recipe = replace(recipe, threads=max(1, usable_cores() // workers))
     left, deaths = dict.fromkeys(missing), 0
@@ -296,7 +308,7 @@ def _in_pool(recipe: Recipe, missing: list[int], workers: int) -> Iterator[Made]
             deaths += 1
             if deaths == _DEATHS:
                 raise ResourceError(
-                    "worker processes die before they finish an image, perhaps for want of memory: "
+                    "worker processes die before they finish an image; they may have too little memory: "
                     f"try --workers {max(1, workers // 2)}"
                 ) from error
         except BaseException:
@@ -313,14 +325,14 @@ _maker: ShotMaker | None = None
 
 def _start_worker(recipe: Recipe) -> None:
     global _maker
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's business
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles Ctrl-C
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     python_threads.Thread(target=_die_with_parent, daemon=True).start()
     _maker = ShotMaker(recipe)
 
 
 def _die_with_parent() -> None:
-    """A killed parent cannot tell its workers to stop, and they would wait for tasks for ever."""
+    """Have the system end this worker when its parent is killed; otherwise it would wait for tasks forever."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()
@@ -333,7 +345,7 @@ def _make(number: int) -> Made:
 
 
 def _finish(maker: ShotMaker, contact_sheet: bool) -> None:
-    """The files of the whole series, where they are not there yet."""
+    """Write the files of the whole series that do not exist yet."""
     series, folder = maker.series, maker.folder
     if not folder.truth.exists():
         parts = [folder.part(number) for number in range(1, series.images + 1)]

@@ -1,7 +1,7 @@
 """A data set as a list of shots: a rotation series, or stills of many crystals.
 
-A :class:`Series` is a recipe. Shot ``n`` follows from it alone, so that shots can be made in any order, by any process
-or machine, and again: seeds are derived from the series' seed and the shot's number.
+A :class:`Series` is a recipe. Shot ``n`` depends on nothing else, so that shots can be made in any order, by any
+process or machine, and be repeated: seeds are derived from the series' seed and the shot's number.
 """
 
 from __future__ import annotations
@@ -25,25 +25,25 @@ from nbnumba.series.variation import Variation, stream, vary
 Kind = Literal["rotation", "stills"]
 Orientations = Literal["random", "fixed"]
 
-#: Seeds that the reference's generator tells apart.
+#: Number of different seeds of the reference's generator.
 SEEDS = 2**31 - 2
 
 
 def _switched_off() -> dict[str, Any]:
-    """The files that a run writes without being asked, switched off, all but the image with noise."""
+    """Fields of the files that a run writes by default, switched off, except the image with noise."""
     hints = hints_of(Outputs)
-    asked = (name for name in FILES if getattr(Outputs, name) is not None and name != "noisefile")
-    return {name: NOWHERE if hints[name] is Path else None for name in asked}
+    by_default = (name for name in FILES if getattr(Outputs, name) is not None and name != "noisefile")
+    return {name: NOWHERE if hints[name] is Path else None for name in by_default}
 
 
-#: Fields of the outputs that are others in a series than in a run, unless given. Data processing misplaces images under
-#: the reference's header; no image of the reference is to be equalled, and its noise would be half of the work; all
-#: images are on one scale, a count for each photon.
+#: Defaults of the outputs of a series that differ from those of a run. Data processing programs misplace images with the
+#: reference's header; the reference has no such image to equal, and its noise would take half the time; one scale for all
+#: images: a count is a photon.
 SERIES_DEFAULTS: dict[str, Any] = {**_switched_off(), "smv": "adsc", "rng": "philox", "scale": 1.0}
 
 
 def series_outputs(**given: object) -> Outputs:
-    """What a series writes unless told otherwise: one image with noise for each shot, a count for each photon."""
+    """Default outputs of a series, changed by ``given``: one image with noise for each shot, one count per photon."""
     return Outputs(**{**SERIES_DEFAULTS, "noisefile": Path("image.img"), **given})
 
 
@@ -72,7 +72,7 @@ class Shot(Checked):
         return (main, *(path for path in written.values() if path != main))
 
     def outputs_in(self, folder: Path) -> Outputs:
-        """Outputs with their folder."""
+        """Outputs with ``folder`` in front of each file name."""
         return _renamed(self.outputs, lambda path: folder / path)
 
 
@@ -83,19 +83,20 @@ class Series(Checked):
     Attributes
     ----------
     simulation : Simulation
-        What all shots share; a rotation series starts at its ``scan.phi_deg`` and turns by ``scan.osc_deg`` an image.
+        Simulation of all shots; a rotation series starts at its ``scan.phi_deg`` and turns by ``scan.osc_deg`` an
+        image.
     images : int
         Number of shots.
     kind : {"rotation", "stills"}
-        Stills have an orientation, a mosaic block and a draw of ``variations`` each.
+        Each still has an orientation, mosaic blocks and values drawn from ``variations`` of its own.
     orientations : {"random", "fixed"}
-        Of stills: uniform over all rotations, or the simulation's own.
+        Orientations of stills: uniform over all rotations, or the simulation's.
     variations : tuple of Variation
         Fields that differ from shot to shot (:mod:`nbnumba.series.variation`).
     outputs : Outputs
         Names get the number of the shot: ``lysozyme.img`` becomes ``lysozyme_0001.img``.
     seed : int
-        Everything random follows from it.
+        Seed of all random numbers of the series.
     device, precision : str
         As :func:`nbnumba.render.simulate.simulate` takes them.
     """
@@ -123,7 +124,7 @@ class Series(Checked):
         Raises
         ------
         ConfigError
-            There is no such number, or a value drawn for it is refused by the configuration.
+            There is no such number, or a value drawn for it is not allowed.
         """
         if not 1 <= number <= self.images:
             raise ConfigError(f"the series has shots 1 to {self.images}, got {number}")
@@ -150,25 +151,25 @@ class Series(Checked):
 
     @property
     def template(self) -> str:
-        """Name of the images with ``#`` for digits, as data processing takes it, or that of the file of all images."""
+        """Name of the images with ``#`` for digits, for data processing programs; of a joined file that file's name."""
         if self.has_master:
             return main_image(self.outputs).name
         return numbered(main_image(self.outputs).name, "#" * max(4, len(str(self.images))))
 
     @property
     def has_master(self) -> bool:
-        """Whether data processing reads one file that shows all images."""
+        """Whether the series has one file that presents all images, and data processing programs read it."""
         return self.joined is not None and main_image(self.outputs) == self.outputs.files[self.joined]
 
     @property
     def joined(self) -> str | None:
-        """Field of the outputs whose files a rotation series shows as one, too; None where there is none."""
+        """Field of the outputs whose files a rotation series also presents as one file; None: there is none."""
         files = self.outputs.files if self.kind == "rotation" else {}
         return next((name for name in files if FILES[name].joined), None)
 
     @property
     def name(self) -> str:
-        """What the files of the whole series are called: the image's name without its ending."""
+        """Stem of the files of the whole series: the image's name without its ending."""
         return _split(main_image(self.outputs).name)[0]
 
 

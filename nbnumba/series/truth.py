@@ -1,11 +1,11 @@
-"""The truth behind a series' images: one HDF5 file with every shot's crystal and every spot's indices and photons.
+"""The truth of a series: one HDF5 file with every shot's crystal, and every spot's indices and photons.
 
-A pixel's light is ascribed to the reflection nearest to the pixel's middle. Where the orientation or the wavelength
-changes during the exposure by more than a reflection can stand, the nearest over several orientations and wavelengths
-counts. The photons of a spot are the sum over its pixels in this panel, without noise and background: what a perfect
-integration of this image finds.
+The photons of a pixel are assigned to the reflection nearest to the pixel's middle. Where h, k or l changes during the
+exposure by more than a quarter, several orientations and wavelengths are tried and the nearest reflection of all is
+used. The photons of a spot are the sum over its pixels in this panel, without noise and background: the result of a
+perfect integration of this image.
 
-While a series runs, each shot's rows wait in a file of their own, so that a shot is complete or absent whatever happens.
+While a series runs, the rows of each shot are kept in a file of their own, so that a shot is either complete or absent.
 """
 
 from __future__ import annotations
@@ -33,11 +33,12 @@ from nbnumba.model.vectors import rotate_axis
 from nbnumba.render.inputs import orientations
 from nbnumba.render.simulate import Result, simulate
 
-#: Expected photons in a pixel below which it belongs to no spot.
+#: A pixel with fewer expected photons belongs to no spot.
 LEAST_PHOTONS = 0.01
-#: How far h may move during the exposure before another orientation or wavelength is looked at.
+#: Change of an index during the exposure from which on another orientation or wavelength is tried.
 _INDEX_STEP = 0.25
-_MOST = 24  # orientations, and wavelengths
+#: Most orientations, and most wavelengths, that are tried.
+_MOST_TRIED = 24
 #: Columns of a table of spots, with their types.
 SPOT_COLUMNS: dict[str, Any] = {
     "hkl": np.int16,
@@ -68,9 +69,9 @@ _MEANING = {
     "beam": "direction of the beam, laboratory axes",
     "spindle": "axis of rotation, laboratory axes",
 }
-#: Shots whose spots are written at a time.
+#: Number of shots whose spots are written together.
 _PORTION = 256
-#: Thumbnails for the contact sheet: their longest side in pixels, and of how many shots.
+#: Thumbnails for the contact sheet: longest side in pixels, and their number.
 THUMBNAIL, THUMBNAILS = 96, 48
 
 
@@ -116,7 +117,7 @@ def _panel_spots(experiment: Experiment, index: int, slow, fast, photons) -> dic
 
 
 def _gathered(experiment: Experiment, index, hkl, photons, fast, slow, phi, wavelength) -> dict[str, np.ndarray]:
-    """Pixels of one reflection become a spot."""
+    """Spots, each the sum over the pixels of one reflection."""
     low, span = hkl.min(axis=0), np.ptp(hkl, axis=0) + 1
     keys = ((hkl[:, 0] - low[0]) * span[1] + hkl[:, 1] - low[1]) * span[2] + hkl[:, 2] - low[2]
     _, first, spot = np.unique(keys, return_index=True, return_inverse=True)
@@ -144,7 +145,7 @@ def _gathered(experiment: Experiment, index, hkl, photons, fast, slow, phi, wave
 
 
 def amplitudes(experiment: Experiment, hkl: np.ndarray) -> np.ndarray:
-    """F (n,) of integer indices (n, 3), as the simulation has them."""
+    """F (n,) of integer indices (n, 3) in the simulation."""
     default, grid = experiment.simulation.structure_factors.default_F, experiment.structure_factors
     F = np.full(len(hkl), float(default))
     if grid is not None:
@@ -164,11 +165,11 @@ def _candidates(
     largest = edges * 2 * sines / sources.wavelengths.min()  # index of the farthest spot along the longest edge
 
     def chosen(number: int, change: float) -> np.ndarray:
-        wanted = min(number, _MOST, 1 + int(np.ceil(largest * change / _INDEX_STEP)))
+        wanted = min(number, _MOST_TRIED, 1 + int(np.ceil(largest * change / _INDEX_STEP)))
         return np.unique(np.rint((np.arange(wanted) + 0.5) / wanted * number - 0.5).astype(int))
 
     cells = orientations(experiment).reshape(scan.phisteps, -1, 3, 3)
-    domains = [0]  # the first is not turned
+    domains = [0]  # the first domain is not rotated
     if largest * crystal.mosaic_spread_deg / RTD > _INDEX_STEP:
         domains = list(chosen(cells.shape[1], crystal.mosaic_spread_deg / RTD))
     by_wavelength = np.argsort(sources.wavelengths, kind="stable")
@@ -181,7 +182,7 @@ def _candidates(
 
 
 def bragg_images(result: Result, threads: int | None = None) -> tuple[np.ndarray, ...]:
-    """The images of a result without background; rendered again where the sum holds water."""
+    """Images of a result without background; rendered again where the result includes water."""
     simulation = result.experiment.simulation
     if simulation.background.water_um == 0:
         return result.images if result.bragg is None else result.bragg
@@ -190,7 +191,7 @@ def bragg_images(result: Result, threads: int | None = None) -> tuple[np.ndarray
 
 
 def shot_record(result: Result, file: str, seed: int | None) -> dict[str, Any]:
-    """What the table says about a shot, a row of its own."""
+    """Row of a shot in the table of shots."""
     experiment, frame = result.experiment, result.experiment.detector.frame
     crystal, scan, beam = experiment.crystal, experiment.scan, experiment.simulation.beam
     return {
@@ -221,7 +222,7 @@ def thumbnail(image: np.ndarray) -> np.ndarray:
 
 
 def write_part(path: Path, record: dict[str, Any], spots: dict[str, np.ndarray], picture: np.ndarray | None) -> None:
-    """Keep a shot's rows until the series is complete."""
+    """Write the rows of a shot to a file that is kept until the series is complete."""
     parts = {f"shot.{key}": value for key, value in record.items()}
     parts |= {f"spot.{key}": value for key, value in spots.items()}
     if picture is not None:
@@ -233,12 +234,12 @@ def write_part(path: Path, record: dict[str, Any], spots: dict[str, np.ndarray],
 
 
 def read_part(path: Path) -> dict[str, np.ndarray]:
-    """What :func:`write_part` wrote.
+    """Read a file of :func:`write_part`.
 
     Raises
     ------
     FileError
-        It cannot be read, is broken, or lacks a column.
+        The file cannot be read, is broken, or lacks a column.
     """
     cure = "remove it and run the series again"
     content = read_bytes(path, "truth of a shot")
@@ -248,7 +249,7 @@ def read_part(path: Path) -> dict[str, np.ndarray]:
             if sum(entry.file_size for entry in listed) > len(content):
                 raise ValueError("it is packed, which it never is when written")
             entries = {entry.filename.removesuffix(".npy"): file.read(entry) for entry in listed}
-    # what a damaged archive makes zipfile and its decompressors say
+    # exceptions of zipfile and its decompressors for damaged archives
     except (zipfile.BadZipFile, zlib.error, OSError, ValueError, RuntimeError, EOFError, struct.error) as error:
         raise FileError(f"cannot read {path}: {error}; {cure}") from error
     loaded = {key: parse_npy(data, f"{path}: {key}") for key, data in entries.items()}
@@ -259,7 +260,7 @@ def read_part(path: Path) -> dict[str, np.ndarray]:
 
 
 def gather(path: Path, parts: list[Path], attributes: dict[str, Any]) -> None:
-    """One HDF5 file from the shots' parts, under its name only when complete.
+    """Write one HDF5 file from the parts of all shots; it gets its name when it is complete.
 
     Raises
     ------
@@ -300,14 +301,14 @@ def _write_shots(group: Any, records: list[dict[str, Any]], counts: list[int]) -
     columns["shot"] = np.arange(1, len(records) + 1, dtype=np.int32)
     for key, values in columns.items():
         data = values
-        if values.dtype.kind == "U":  # names of files may be no text at all
+        if values.dtype.kind == "U":  # names of files may hold bytes that are not UTF-8
             data = np.char.encode(values, "utf-8", "surrogateescape")
             data = data.view(h5py.string_dtype("utf-8", data.itemsize))
         group.create_dataset(key, data=data).attrs["meaning"] = _MEANING.get(key, key.replace("_", " "))
 
 
 class _Rows:
-    """Growing datasets, written in portions: HDF5 is slow at many small ones."""
+    """Growing data sets, written in portions: many small writes are slow in HDF5."""
 
     def __init__(self, group: Any) -> None:
         self.group = group
@@ -342,7 +343,7 @@ def read_truth(path: Path | str) -> dict[str, dict[str, np.ndarray]]:
     Raises
     ------
     FileError
-        It cannot be read.
+        The file cannot be read.
     """
     import h5py
 

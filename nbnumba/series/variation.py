@@ -39,7 +39,7 @@ from nbnumba.model.checked import Checked
 from nbnumba.model.config import Background, Beam, Crystal, Detector, Sampling, Scan, Simulation
 from nbnumba.model.field_types import hints_of
 
-#: Table of the file: the class that its keys are fields of.
+#: Table of the file -> class whose fields are its keys.
 PARTS: dict[str, type] = {
     "beam": Beam,
     "crystal": Crystal,
@@ -48,7 +48,7 @@ PARTS: dict[str, type] = {
     "sampling": Sampling,
     "background": Background,
 }
-#: What a distribution needs; ``min`` and ``max`` cut the first two, ``times`` is allowed everywhere but for "choice".
+#: Required parameters; ``min`` and ``max`` truncate the first two, ``times`` is allowed except for "choice".
 PARAMETERS = {
     "normal": ("mean", "sigma"),
     "lognormal": ("median", "sigma"),
@@ -56,11 +56,11 @@ PARAMETERS = {
     "choice": ("values",),
 }
 _OPTIONAL = {"normal": {"min", "max"}, "lognormal": {"min", "max"}, "uniform": set(), "choice": {"weights"}}
-#: Fields that are not one number of the configuration.
+#: Keys that stand for more than one number of the configuration.
 _EXTRA = {"crystal": ("N", "cell")}
-#: Draws until one lies between ``min`` and ``max``; a range that holds less than 1 % of the distribution may fail.
+#: Most draws until one lies between ``min`` and ``max``; a range with less than 1 % of the distribution may fail.
 TRIALS = 1000
-#: Words with dots between them that a line may have.
+#: Most words, separated by dots, in the key of a line.
 MOST_WORDS = 100
 
 
@@ -77,7 +77,7 @@ class Variation(Checked):
     Attributes
     ----------
     part, field : str
-        ``beam`` and ``wavelength_A``, for example.
+        Part and field of the simulation, for example ``beam`` and ``wavelength_A``.
     distribution : str
         ``normal``, ``lognormal``, ``uniform`` or ``choice``.
     parameters : tuple of (str, value)
@@ -127,11 +127,11 @@ def read_variations(path: Path | str) -> tuple[Variation, ...]:
     Raises
     ------
     FileError
-        It cannot be read, is no TOML, or names a field, a distribution or a parameter that does not exist.
+        The file cannot be read, is no TOML, or names a field, a distribution or a parameter that does not exist.
     """
     text = read_text(path, "file of distributions")
     for line, content in enumerate(text.split("\n"), 1):
-        # tomllib takes time and memory by the square of a key's length; fields have two words
+        # time and memory of tomllib grow as the square of a key's length; fields have two words
         words = max(part.count(".") for part in re.split("[][{},]", content))
         if words > MOST_WORDS:
             raise FileError(f"line {line} of the file of distributions {path} has a key of {words} words: give one")
@@ -153,7 +153,7 @@ def make_variations(content: Mapping[str, Any]) -> tuple[Variation, ...]:
     Raises
     ------
     ConfigError
-        It names a field, a distribution or a parameter that does not exist.
+        The mapping names a field, a distribution or a parameter that does not exist.
     """
     found = []
     for part, table in content.items():
@@ -173,7 +173,7 @@ def vary(simulation: Simulation, variations: tuple[Variation, ...], seed: int, n
     Raises
     ------
     ConfigError
-        A value that the configuration refuses; the message names the shot.
+        A value is not allowed; the message names the shot.
     """
     changes: dict[str, dict[str, Any]] = {}
     for variation in variations:
@@ -253,7 +253,7 @@ def _variation(part: str, field: str, entry: Any) -> Variation:
     if kind == "choice":
         _check_choice(name, known.get(field, {float}), parameters["values"], times)
         _shares(parameters)
-        if Path in known.get(field, set()):  # processes that make shots may stand in another folder
+        if Path in known.get(field, set()):  # processes that make shots may have another working folder
             parameters["values"] = [os.path.abspath(value) for value in parameters["values"]]
     elif field in known and not known[field] & {int, float}:
         raise ConfigError(f"{name} is not a number: use the distribution choice")
@@ -304,7 +304,7 @@ def _shares(parameters: Mapping[str, Any]) -> np.ndarray | None:
 
 
 def _is_finite(number: float) -> bool:
-    """Also whether a whole number is not too large for a float."""
+    """Whether a number is finite as a float; whole numbers may be too large for one."""
     try:
         return math.isfinite(number)
     except OverflowError:

@@ -79,8 +79,8 @@ def test_steps_are_listed() -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("--steps", "parity,parities"), "no step is called parities: choose from"),
-        (("--packages", "numba"), "no package is called numba: choose from numba-cuda, mlir"),
+        (("--steps", "parity,parities"), "unknown step parities: choose from"),
+        (("--packages", "numba"), "unknown package numba: choose from numba-cuda, mlir"),
         (("--cases", "("), "--cases: "),
     ],
 )

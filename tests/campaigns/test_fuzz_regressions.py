@@ -141,7 +141,7 @@ def test_foreign_image_that_goes_in_circles_ends(tmp_path: Path, monkeypatch) ->
     data[after : after + 4] = data[4:8]  # the next directory is this one
     path.write_bytes(data)
     monkeypatch.setattr(foreign, "CPU_SECONDS", 3)
-    with pytest.raises(FileError, match=r"a\.tif is in no format that can be read: its reader came to no end"):
+    with pytest.raises(FileError, match=r"a\.tif is in no format that can be read: its reader did not finish"):
         read_image(path)
 
 

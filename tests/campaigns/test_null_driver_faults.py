@@ -53,7 +53,7 @@ GOOD = {"device": "cpu", "image": "x", "empty": False, "reason": "cuda:0 failed:
     [
         ("auto", {}, ""),
         ("auto", {"image": "y"}, "the image is not the CPU's"),
-        ("auto", {"reason": "asked for"}, "the reason is not told once"),
+        ("auto", {"reason": "requested"}, "the reason is not told once"),
         ("auto", {"device": "cuda:0", "empty": True}, "nothing was said of the fault in cuLaunchKernel"),
         ("auto", {"error": "cuda:0 failed"}, "auto ended with an error"),
         ("cuda", {}, "the CPU was not asked for"),

@@ -154,7 +154,7 @@ def near(offset: float) -> str:
         ({"version": "11.8"}, "the NVIDIA driver is too old: it supports CUDA 11.8"),
         ({"version": near(-1)}, "but the installed CUDA packages are"),
         ({"devices": 0}, "no NVIDIA GPU was found"),
-        ({"capability": "7.0"}, "Null Driver H100 has compute capability 7.0, needed is 7.5"),
+        ({"capability": "7.0"}, "Null Driver H100 has compute capability 7.0, 7.5 is needed"),
         ({"fail": "cuInit:1+:999"}, "the NVIDIA driver does not start (error 999)"),
         ({"fail": "cuDeviceGetCount:1+:802"}, "the NVIDIA driver does not start (error 802)"),
     ],

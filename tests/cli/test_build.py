@@ -46,7 +46,7 @@ def test_two_outputs_must_not_be_one_file() -> None:
 
 
 def test_a_picture_is_not_called_what_it_is_not() -> None:
-    with pytest.raises(ConfigError, match=r"must be called so, got a\.jpg \(from --preview\)"):
+    with pytest.raises(ConfigError, match=r"its name must end in \.png, got a\.jpg \(from --preview\)"):
         build(parse([*CELL, "--preview", "a.jpg"]))
     assert build(parse([*CELL, "--preview", "a.PNG"]))[1].preview == Path("a.PNG")
 

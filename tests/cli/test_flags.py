@@ -113,7 +113,7 @@ def test_every_row_is_reachable_and_goes_to_a_field(flag: Flag) -> None:
 
 def test_own_options_take_two_dashes_only() -> None:
     for flag in FLAGS:
-        if flag.own:
+        if flag.is_extension:
             assert TABLE.find(flag.name[1:]) is None
 
 

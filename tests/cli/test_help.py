@@ -116,7 +116,7 @@ def test_log_lines_show_units_and_leave_out_what_is_unknown() -> None:
     assert lines == [
         ["detector:", "4 x 3 pixels (fast x slow) of 0.1 mm, 0.4 mm x 0.3 mm"],
         ["crystal:", "1 x 2 x 3 cells, round"],
-        ["resolution:", "nothing beyond 2.5 Å"],
+        ["resolution:", "limit 2.5 Å"],
     ]
 
 

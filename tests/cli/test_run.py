@@ -148,15 +148,15 @@ def test_a_missing_folder_stops_before_the_work(tmp_path: Path) -> None:
 ENDLESS = """
 import os, signal, sys, threading
 from nbnumba.cli.main import main
-from nbnumba.render.dispatch import renderer_of
+from nbnumba.render.cpu.backend import CpuRenderer
 
-render = Renderer.render
+render = CpuRenderer.render
 
-def interrupted(self, image, progress):
+def interrupted(self, *arguments):
     threading.Timer(0.5, os.kill, (os.getpid(), signal.{name})).start()
-    return render(self, image, progress)
+    return render(self, *arguments)
 
-Renderer.render = interrupted
+CpuRenderer.render = interrupted
 sys.exit(main())
 """
 

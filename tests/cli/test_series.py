@@ -83,7 +83,7 @@ def test_a_series_without_noise_is_the_integer_image(tmp_path: Path) -> None:
         (["--images", "2", "-noisefile", "x/a.img"], 1, "give a name without a folder, got x/a.img"),
         (["--images", "2", "--workers", "0"], 2, "--workers needs a whole number above 0, got '0'"),
         (["--stills", "2", "--orientations", "some"], 2, "--orientations needs random or fixed, got 'some'"),
-        (["--stills", "2", "--name", "a/b"], 2, "--name is a name and no path, got 'a/b'"),
+        (["--stills", "2", "--name", "a/b"], 2, "--name must be a name without a folder, got 'a/b'"),
         (["--stills", "2", "--name"], 2, "--name needs a value, but the command line ends there"),
     ],
 )

@@ -121,7 +121,7 @@ def test_tutorial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """docs/python.md from top to bottom, in one namespace, as in a notebook."""
     monkeypatch.chdir(tmp_path)
     found = blocks("python.md")
-    assert len(found) == 9
+    assert len(found) == 15
     namespace: dict[str, object] = {}
     for number, block in enumerate(found, start=1):
         exec(compile(block, f"python.md, block {number}", "exec"), namespace)

@@ -5,22 +5,25 @@ from __future__ import annotations
 import ast
 import importlib
 import importlib.util
+import inspect
 import re
 import subprocess
 import sys
+from functools import cached_property
 from pathlib import Path
-from types import ModuleType
+from types import CodeType, ModuleType
 
 import pytest
 
 import nbnumba
 from nbnumba.cli.flag_table import TABLE
 from nbnumba.cli.main import main
-from nbnumba.cli.series_flags import OWN as SERIES_OPTIONS
+from nbnumba.cli.series_flags import SERIES_OPTIONS
 from nbnumba.model.config import Background, Beam, Crystal, Detector, Sampling, Scan, Simulation, StructureFactors
 from nbnumba.model.conventions import CONVENTIONS
 from nbnumba.model.experiment import resolve
 from tests.conftest import CASES
+from tests.house.test_rooms import FLOORS
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
@@ -72,7 +75,7 @@ def test_made_pages_are_in_step(name: str) -> None:
 
 def test_moving_names_every_flag_of_the_reference_once() -> None:
     differs = script("make_moving").DIFFERS
-    flags = [flag.name for flag in TABLE.flags if not flag.own]
+    flags = [flag.name for flag in TABLE.flags if not flag.is_extension]
     assert differs.keys() <= set(flags)
     _, _, by_flag = read("moving.md").partition("\n## Flag by flag")
     rows = re.findall(r"(?m)^\| `(-[^`]+)` \|", by_flag)
@@ -183,11 +186,11 @@ def test_functions(page: str) -> None:
     names = set(re.findall(r"nbnumba(?:\.[A-Za-z_]\w*)+", read(page)))
     assert names or page != "physics.md"
     for name in names:
-        assert find(name), name
+        assert find(name) is not None, name
 
 
-def find(dotted: str) -> bool:
-    """Whether ``dotted`` is a module, or something in one."""
+def find(dotted: str) -> object | None:
+    """The module ``dotted``, or the object of that name in one; None if there is none."""
     parts = dotted.split(".")
     for n in range(len(parts), 0, -1):
         module = ".".join(parts[:n])
@@ -198,17 +201,58 @@ def find(dotted: str) -> bool:
             continue
         value: object = importlib.import_module(module)
         for attribute in parts[n:]:
-            if not hasattr(value, attribute):
-                return False
-            value = getattr(value, attribute)
-        return True
-    return False
+            value = getattr(value, attribute, None)
+        return value
+    return None
+
+
+def section(page: str, heading: str) -> str:
+    """Text of a page below one of its second-level headings."""
+    return read(page).partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
+
+
+def test_design_lists_the_folders_by_level() -> None:
+    """As :mod:`tests.house.test_rooms` enforces them; each is also in the drawing."""
+    text = section("design.md", "Folders")
+    drawing, _, table = text.partition("| level |")
+    levels: dict[int, set[str]] = {}
+    for level, folder in re.findall(r"(?m)^\| (\d) \| `([\w/]+)/` \|", table):
+        levels.setdefault(int(level), set()).add(folder.removeprefix("nbnumba/").replace("/", "."))
+        assert f"{folder}/" in drawing
+    assert tuple(levels[level] for level in sorted(levels)) == FLOORS
+
+
+def test_design_names_the_functions_that_a_flag_passes_in_their_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = section("design.md", "From a flag to the file")
+    wanted = [code_of(name) for name in re.findall(r"(?m)^\| `(nbnumba[\w.]+)` \|", text)]
+    command = re.findall(r"`nbnumba (run [^`]+)`", text)[0]
+    monkeypatch.chdir(tmp_path)
+    called: list[CodeType] = []
+    sys.setprofile(lambda frame, event, _: called.append(frame.f_code) if event == "call" else None)
+    try:
+        code = main([*command.split(), "-detpixels", "32", "-seed", "1", "--device", "cpu", "--quiet"])
+    finally:
+        sys.setprofile(None)
+    assert code == 0 and (tmp_path / "intimage.img").is_file()
+    rest = iter(called)
+    missing = [step.co_qualname for step in wanted if step not in rest]  # "in" goes on where the last one was found
+    assert not missing
+
+
+def code_of(dotted: str) -> CodeType:
+    """Code of a function, method or cached property, without its decorators."""
+    found = find(dotted)
+    function = found.func if isinstance(found, cached_property) else found
+    assert callable(function), dotted
+    return inspect.unwrap(function).__code__  # type: ignore[attr-defined]
 
 
 def test_find_refuses_what_is_not_there() -> None:
-    assert find("nbnumba.model.config.Panel")
-    assert not find("nbnumba.model.config.Pannel")
-    assert not find("nbnumba.confug.Panel")
+    assert find("nbnumba.model.config.Panel") is not None
+    assert find("nbnumba.model.config.Pannel") is None
+    assert find("nbnumba.confug.Panel") is None
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -13,7 +13,7 @@ import pytest
 
 from nbnumba.cli.main import main
 from nbnumba.errors import FileError
-from nbnumba.inspect.compare import Bars, compare_images, read_image
+from nbnumba.inspect.compare import Limits, compare_images, read_image
 from nbnumba.inspect.compare_picture import WIDTH_PX, save_comparison
 from tests.compare_inputs import FLAGS
 from tests.terminal import shell
@@ -115,13 +115,13 @@ def test_bars() -> None:
     a = np.arange(1.0, 101).reshape(10, 10)
     b = a * 1.005
     assert compare_images(a, b).passed
-    assert compare_images(a, b, bars=Bars(sum_ratio=(0.999, 1.001))).failures == (
+    assert compare_images(a, b, limits=Limits(sum_ratio=(0.999, 1.001))).failures == (
         "sum(B) / sum(A) is 1.005, not between 0.999 and 1.001",
     )
-    assert "above 0.001" in compare_images(a, b, bars=Bars(max_rel=0.001)).failures[0]
-    assert compare_images(a, b * 3, bars=Bars(None, None, None)).passed
+    assert "above 0.001" in compare_images(a, b, limits=Limits(max_rel=0.001)).failures[0]
+    assert compare_images(a, b * 3, limits=Limits(None, None, None)).passed
     rng = np.random.default_rng(0)
-    assert "is below 0.999" in compare_images(a, rng.permutation(a), bars=Bars(max_rel=None)).failures[0]
+    assert "is below 0.999" in compare_images(a, rng.permutation(a), limits=Limits(max_rel=None)).failures[0]
 
 
 # --- files -------------------------------------------------------------------------------------------------------
@@ -200,7 +200,7 @@ def test_arrays_that_are_no_image(tmp_path: Path, image: np.ndarray) -> None:
         (["--against", "x"], 2, "needs flags to run with"),
         (["--against", "--", "-N", "3"], 2, "set NB_C_BIN"),
         (["--", "-N", "3"], 2, "set NB_C_BIN"),
-        (["--against", "no-such-program", "--", "-N", "3"], 1, "is no program that can be run"),
+        (["--against", "no-such-program", "--", "-N", "3"], 1, "cannot be run"),
     ],
 )
 def test_wrong_usage(tmp_path, image, capsys, monkeypatch, words, code, message) -> None:

@@ -78,7 +78,7 @@ def test_logs_of_both_programs_agree(tmp_path: Path) -> None:
     assert comparison.first is None
     rows = {row.key: row for row in comparison.rows}
     assert rows["airpath"].a == rows["airpath"].b == (0.253416334111961,)
-    assert rows["scattering_vec_A_inv"].note == "in 1/m in A, whatever its name says"
+    assert rows["scattering_vec_A_inv"].note == "in 1/m in A, in spite of its name"
     assert rows["convention"].note == "only in B" and not rows["convention"].differs
     assert rows["omega_pixel"].relative == 0
     assert rows["phi 1: k_frac"].a == (-0.591177727127406,)

@@ -38,7 +38,7 @@ def test_matrix_spellings(tmp_path):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "ends at line 1 with 0 numbers, needed are 9"),
+        (b"", "ends at line 1 with 0 numbers, 9 are needed"),
         (b"1 2 3\n4 5 6\n7 8", "ends at line 3 with 8 numbers"),
         (b"1 2 3\n4 nan 6\n7 8 9", "line 2 of the matrix file .*got 'nan'"),
         (b"1 2 3\n4 inf 6\n7 8 9", "line 2 .*got 'inf'"),

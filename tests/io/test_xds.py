@@ -170,7 +170,7 @@ def test_a_sensor_of_unknown_material_is_left_out(tmp_path):
     (tmp_path / "XDS.INP").write_text(INP.replace(" SILICON=3.9", ""))
     found = read_geometry(tmp_path / "XDS.INP")
     assert found.thickness_um is None and found.attenuation_um is None
-    assert any("does not say how the sensor absorbs (SILICON=): it is left out" in note for note in found.notes)
+    assert any("has no SILICON= (absorption of the sensor): the sensor is left out" in note for note in found.notes)
 
 
 def test_xds_inp_cell_is_the_crystal(tmp_path):

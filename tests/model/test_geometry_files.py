@@ -96,7 +96,7 @@ def test_whole_image_refuses_overlap():
 def test_unknown_files(tmp_path):
     path = tmp_path / "x.geo"
     path.write_text("hello world\n")
-    with pytest.raises(FileError, match=r"x\.geo is no geometry file that is known"):
+    with pytest.raises(FileError, match=r"x\.geo is no known geometry file"):
         geometry_kind(path)
     with pytest.raises(FileError, match="cannot read the geometry file"):
         geometry_kind(tmp_path / "none")

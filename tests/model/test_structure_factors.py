@@ -33,7 +33,7 @@ def test_box_is_a_dictionary_with_a_default(rows, default_F):
 def test_stray_index_is_refused_before_allocating(monkeypatch):
     monkeypatch.setattr(memory, "available_bytes", lambda: 8 << 30)
     indices = np.array([[0, 0, 0], [999999, 100, 100]], np.int32)
-    with pytest.raises(ResourceError, match=r"h 0 to 999999, k 0 to 100, l 0 to 100\) needs 76\.0 GiB .*slip"):
+    with pytest.raises(ResourceError, match=r"h 0 to 999999, k 0 to 100, l 0 to 100\) needs 76\.0 GiB .*wrong index"):
         build_grid(indices, np.ones(2), 0.0)
 
 

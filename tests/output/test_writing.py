@@ -95,7 +95,7 @@ def test_files_of_the_first_panel_are_named_in_one_note(tmp_path: Path) -> None:
     )
     held, header = write_outputs(made, everything(tmp_path)).notes
     assert held == f"{first} hold the first of 3 panels: --nexus FILE or --npy FILE hold them all"
-    assert header.startswith(f"the header of {tmp_path / NAMES['cbf']} cannot say how detector")
+    assert header.startswith(f"the header of {tmp_path / NAMES['cbf']} cannot describe detector")
     nowhere = everything(tmp_path, floatfile=NOWHERE, intfile=NOWHERE, noisefile=NOWHERE, pgmfile=None, cbf=None)
     (note,) = write_outputs(made, nowhere).notes
     assert note.startswith(f"{tmp_path / NAMES['preview']} hold the first of 3 panels")
@@ -122,8 +122,8 @@ def test_files_with_plain_headers_are_named(
     notes = write_outputs(made, Outputs(**{**names, **more})).notes
     assert len(notes) == (2 if named else 0)
     if named:
-        assert notes[0].startswith(f"the header of {' and '.join(named)} cannot say how detector, spindle and pol")
-        assert notes[1] == f"DIALS wants a number in the names of images: call {named[0]} something like image_0001"
+        assert notes[0].startswith(f"the header of {' and '.join(named)} cannot describe detector, spindle and pol")
+        assert notes[1] == f"DIALS needs a number in the names of images: rename {named[0]}, for example to image_0001"
 
 
 # --- what is shared ------------------------------------------------------------------------------------------------

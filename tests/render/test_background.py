@@ -223,5 +223,5 @@ def test_flags_of_the_companion_program(stol: Path, caplog: pytest.LogCaptureFix
 
 def test_a_table_without_a_thickness_has_no_effect_as_in_the_reference(caplog: pytest.LogCaptureFixture) -> None:
     simulation = build(parse(["-cell", "50", "-default_F", "1", "-stol", "missing.stol"]))[0]
-    assert "-stol counts with --background MM only" in caplog.text
+    assert "-stol is used with --background MM only" in caplog.text
     assert not resolve(simulation).simulation.background.is_amorphous

@@ -135,7 +135,7 @@ def test_names(found):
     assert dispatch.choose_device("cuda") == ("cuda:0", "NVIDIA H200")
     assert dispatch.choose_device("cuda:1") == ("cuda:1", "NVIDIA L4")
     assert dispatch.choose_device("cuda:all") == ("cuda:0,1", "NVIDIA H200 and NVIDIA L4")
-    assert dispatch.choose_device("cpu") == ("cpu", "asked for")
+    assert dispatch.choose_device("cpu") == ("cpu", "requested")
     with pytest.raises(DeviceError, match=r"this machine has cuda:0 \(NVIDIA H200\), cuda:1"):
         dispatch.choose_device("cuda:2")
     assert dispatch.choose_device("cuda:1,0") == ("cuda:1,0", "NVIDIA L4 and NVIDIA H200")
@@ -349,7 +349,7 @@ def test_tables_beyond_32_bits_go_to_the_general_kernel():
     cell = inputs.cell._replace(h_range=1300, k_range=1300, l_range=1300, has_hkl=1)
     choice = choose(CudaCase(replace(inputs, cell=cell)))
     assert choice.kernel.name == "general"
-    assert choice.reason == "more structure factors than the fast kernels can number"
+    assert choice.reason == "more structure factors than the fast kernels can index"
 
 
 def test_cuda_packages_that_are_not_there_have_no_version(monkeypatch):

@@ -155,7 +155,7 @@ def test_a_failing_update_changes_nothing() -> None:
         with pytest.raises(nb.NbnumbaError):
             one.update(**wrong)
         np.testing.assert_array_equal(one.render(), before)
-    with pytest.raises(nb.ConfigError, match="an experiment is rendered as it is"):
+    with pytest.raises(nb.ConfigError, match="fields of an experiment cannot be changed"):
         one.update(one.experiment, misset_deg=(0, 0, 0))
 
 

@@ -44,10 +44,10 @@ def test_other_files_in_the_folder_are_no_hindrance(tmp_path: Path) -> None:
 
 def test_two_names_for_the_images_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([*FLAGS, "--out", str(tmp_path / "a"), "--name", "lyso", "--npy", "still.npy"]) == 2
-    assert "--name and --npy both say what the images are called" in capsys.readouterr().err
+    assert "--name and --npy both name the images" in capsys.readouterr().err
     two = ["--npy", "still.npy", "-noisefile", "noise.img"]
     assert main([*FLAGS, "--out", str(tmp_path / "a"), "--name", "lyso", *two]) == 2
-    assert "--name and -noisefile both say" in capsys.readouterr().err, "the image that data processing reads"
+    assert "--name and -noisefile both name" in capsys.readouterr().err, "the image that data processing reads"
 
 
 def test_a_series_writes_one_image_unless_told() -> None:
@@ -66,7 +66,9 @@ def test_no_note_is_about_an_image_that_goes_nowhere(tmp_path: Path, capsys: pyt
     assert main([*FLAGS, "--out", str(tmp_path / "npy"), "--npy", "still.npy"]) == 0
     assert "DIALS" not in capsys.readouterr().err
     assert main(["run", *FLAGS[3:], "--smv", "adsc", "--cbf", str(tmp_path / "still.cbf"), *elsewhere(tmp_path)]) == 0
-    assert "DIALS wants a number in the names of images: call still.cbf" in capsys.readouterr().err, "the note is alive"
+    assert "DIALS needs a number in the names of images: rename still.cbf" in capsys.readouterr().err, (
+        "the note is alive"
+    )
 
 
 @pytest.mark.parametrize("name", ["\u5b57a$x^$", "\u00e4", "no\udce4text"])

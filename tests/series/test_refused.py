@@ -117,7 +117,7 @@ def test_a_cluster_that_gives_up_is_told(monkeypatch: pytest.MonkeyPatch, tmp_pa
         map=lambda function, batches, **_: list(batches),
         cancel=cancelled.extend,
     )
-    with pytest.raises(ResourceError, match="Dask gave up: the workers that got an image died"):
+    with pytest.raises(ResourceError, match="Dask gave up: workers died while they made an image"):
         run_series(series(images=3), tmp_path, client=client)
     assert sorted(number for batch in cancelled for number in batch) == [1, 2, 3]
 

@@ -1,1 +1,1 @@
-"""One class for each file that a run may write, and the table of them."""
+"""A class for each output file of a run, and the table of these classes."""

@@ -1,4 +1,4 @@
-"""Structure factors for a next run without their file."""
+"""Dump of the structure factors, for a later run without -hkl."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from nbnumba.readout.exposure import Exposure
 
 
 class StructureFactorDump(Sink):
-    """Binary copy of the structure factors, where they came from a file; a run does not fail for want of it."""
+    """Binary copy of the structure factors of ``hkl``; an error is only a note."""
 
     def target(self, exposure: Exposure) -> Path | None:
         config = exposure.experiment.simulation.structure_factors

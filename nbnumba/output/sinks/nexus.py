@@ -1,4 +1,4 @@
-"""NXmx: counts of all panels, their mask and their place in space."""
+"""NXmx: counts of all panels, their mask and their position."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from nbnumba.readout.exposure import Exposure
 
 
 class NexusImage(Sink):
-    """Counts without the offset, and what a program has to know to process them."""
+    """Counts without the offset, with the geometry and the limits that data processing needs."""
 
     field = "nexus"
     every_panel_flag = "--nexus"
@@ -21,7 +21,7 @@ class NexusImage(Sink):
         from nbnumba.io.nexus import ValidCounts, stack_panels, write_nexus
 
         counts = exposure.counts
-        # no mask where all pixels are good: DIALS 3.12 cannot cut one for panels of different widths
+        # no mask if all pixels are valid: DIALS 3.12 cannot split one for panels of different widths
         mask = stack_panels(counts.masks, GAP) if any(mask.any() for mask in counts.masks) else None
         valid = ValidCounts(saturation=counts.saturation, underload=counts.underload, pixel_mask=mask)
         write_nexus(path, stack_panels(counts.panels), exposure.geometry, valid)

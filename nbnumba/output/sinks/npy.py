@@ -24,7 +24,7 @@ class NumpyImage(Sink):
 
 
 def _one_array(counts: Counts) -> np.ndarray:
-    """(slow, fast) of one panel, (panel, slow, fast) of panels of one size; others below one another."""
+    """(slow, fast) for one panel, (panel, slow, fast) for panels of one size; others below one another."""
     panels = [counts.marked(index) for index in range(len(counts.panels))]
     if len(panels) == 1:
         return panels[0]

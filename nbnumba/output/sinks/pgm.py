@@ -10,7 +10,7 @@ from nbnumba.readout.exposure import Exposure
 
 
 class GreyImage(Sink):
-    """8-bit grey levels, five standard deviations of the image below white."""
+    """8-bit grey levels."""
 
     field = "pgmfile"
     first_panel = 4

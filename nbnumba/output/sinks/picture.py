@@ -1,4 +1,4 @@
-"""A picture for the eye, with the beam's position and resolution rings."""
+"""PNG: picture with the position of the beam and resolution rings."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ class Picture(Sink):
 def draw(
     path: Path, image: np.ndarray, experiment: Experiment, title: str | None = None, beamstop_mm: float = 1.0
 ) -> None:
-    """Picture of a photon image of the first panel.
+    """Write a picture of a photon image of the first panel.
 
     Raises
     ------
     FileError
-        It cannot be written.
+        The file cannot be written.
     """
     from nbnumba.output.preview import save_preview
 

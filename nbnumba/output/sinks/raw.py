@@ -1,4 +1,4 @@
-"""Photons as bare numbers."""
+"""Raw file of photons."""
 
 from __future__ import annotations
 

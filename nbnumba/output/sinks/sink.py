@@ -1,14 +1,14 @@
-"""What the formats of output have in common.
+"""Interface of the writers of output files.
 
-To add a format, touch these files:
+To add a format, change these files:
 
 - a module here with a child of :class:`Sink`, and its row in ``nbnumba.output.sinks.table``;
 - a field of :class:`nbnumba.model.outputs.Outputs` that names the file, with a ``FileUse`` beside its type;
 - a flag in ``cli/flag_table_output.py``, then ``docs/flags.md`` by its script, and a row in ``docs/outputs.md``;
-- a fact of the run that only the new file knows: a field of :class:`nbnumba.output.writing.Written`.
+- a field of :class:`nbnumba.output.writing.Written` for a fact of the run that only the new sink knows.
 
 A writer that others could use belongs to ``nbnumba.io``, with its reader. A library that is slow to load (h5py,
-Matplotlib, fabio) is imported in :meth:`Sink.write`, never with the module: the table loads all modules.
+Matplotlib, fabio) is imported in :meth:`Sink.write` and not by the module, because the table imports all modules.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ from nbnumba.readout.exposure import Exposure
 
 @dataclass(frozen=True)
 class Report:
-    """What a sink has to say.
+    """Result of writing a file.
 
     Attributes
     ----------
     files : tuple of Path
-        Those it has written.
+        Files that were written.
     notes : tuple of str
-        What the user has to be told.
+        Notes for the user.
     facts : dict
-        Fields of :class:`nbnumba.output.writing.Written` that it knows.
+        Values for fields of :class:`nbnumba.output.writing.Written`.
     """
 
     files: tuple[Path, ...] = ()
@@ -44,18 +44,16 @@ class Report:
 
 
 class Sink(ABC):
-    """One kind of file: knows whether a run wants it, and writes it.
+    """Writer of one kind of file, which also decides whether a run wants it.
 
     Attributes
     ----------
     field : str or None
-        Field of :class:`nbnumba.model.outputs.Outputs` that names the file; None where :meth:`target` asks something
-        else.
+        Field of :class:`nbnumba.model.outputs.Outputs` that names the file; None if :meth:`target` has another source.
     first_panel : int or None
-        Place among the files that a note names because they hold the first panel only; None: it holds all panels, or
-        no image.
+        Position in the note that lists files with only the first panel; None: the file has all panels, or no image.
     every_panel_flag : str or None
-        Flag that the same note recommends; None: it holds one panel only, or no image.
+        Flag that this note recommends; None: the file has one panel only, or no image.
     """
 
     field: ClassVar[str | None] = None
@@ -68,20 +66,20 @@ class Sink(ABC):
 
     @abstractmethod
     def write(self, path: Path, exposure: Exposure) -> Report:
-        """Write the file, by means of :func:`nbnumba.io.files.atomic_write`.
+        """Write the file with :func:`nbnumba.io.files.atomic_write`.
 
         Raises
         ------
         FileError
-            It cannot be written.
+            The file cannot be written.
         """
 
     def has_plain_header(self, outputs: Outputs) -> bool:
-        """Whether DIALS reads the file, and its header cannot say more than a distance, a beam centre and an angle."""
+        """Whether DIALS reads the file, and its header has no more geometry than a distance, a beam centre and an angle."""
         return False
 
     def join(self, path: Path, parts: Sequence[Path], geometry: ImageGeometry) -> None:
-        """Write a file that shows the images of ``parts``, one each, in their order; of fields that are ``joined``.
+        """Write a file that presents the images of ``parts``, one of each, in their order; for fields that are ``joined``.
 
         Raises
         ------

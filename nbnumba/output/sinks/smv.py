@@ -1,4 +1,4 @@
-"""SMV: the image on a scale that fills its range, and the one with noise."""
+"""SMV: the scaled integer image, and the image with noise."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from nbnumba.readout.exposure import Exposure
 
 
 class IntegerImage(Sink):
-    """Scaled whole numbers."""
+    """Photons, scaled and rounded."""
 
     field = "intfile"
     first_panel = 2
@@ -27,7 +27,7 @@ class IntegerImage(Sink):
         return Report((path,), facts={"intfile_scale": scale})
 
     def has_plain_header(self, outputs: Outputs) -> bool:
-        # where there is an image with noise, it is the one to be processed
+        # if there is an image with noise, data processing uses that one
         return outputs.smv == "adsc" and not outputs.has_noise
 
 
@@ -54,7 +54,7 @@ class NoiseImage(Sink):
 
 
 def smv_geometry(experiment: Experiment, gain: float = 1.0) -> SmvGeometry:
-    """Numbers of the SMV header, for the first panel; ``gain`` in counts per photon."""
+    """Values of the SMV header for the first panel; ``gain`` in counts per photon."""
     panel = experiment.panel
     return SmvGeometry(
         fpixels=panel.fpixels,

@@ -1,4 +1,4 @@
-"""All formats of output."""
+"""Table of all output files."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from nbnumba.output.sinks.sink import Sink
 from nbnumba.output.sinks.smv import IntegerImage, NoiseImage
 from nbnumba.output.sinks.truth import TruthTables
 
-#: In the order in which files are written, and listed.
+#: Sinks in the order in which files are written, and listed.
 SINKS: tuple[Sink, ...] = (
     StructureFactorDump(),
     FloatImage(),
@@ -26,5 +26,5 @@ SINKS: tuple[Sink, ...] = (
     TruthTables(),
     Picture(),
 )
-#: The same by the field of :class:`nbnumba.model.outputs.Outputs` that names the file.
+#: Sinks by the field of :class:`nbnumba.model.outputs.Outputs` that names the file.
 BY_FIELD: dict[str, Sink] = {sink.field: sink for sink in SINKS if sink.field is not None}

@@ -1,4 +1,4 @@
-"""What made each pixel."""
+"""Table of the origin of each pixel."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from nbnumba.readout.exposure import Exposure
 
 
 class TruthTables(Sink):
-    """Reflections, Bragg light and background of all pixels, and a list of spots (HDF5)."""
+    """Reflections, Bragg photons and background of all pixels, and a list of spots (HDF5)."""
 
     field = "truth"
 

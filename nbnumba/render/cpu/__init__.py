@@ -1,1 +1,1 @@
-"""The host's side of rendering on the CPU."""
+"""The backend of the CPU."""

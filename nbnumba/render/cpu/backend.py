@@ -1,4 +1,4 @@
-"""The CPU as a backend: bands of rows for progress and interrupts."""
+"""The backend of the CPU, which renders bands of rows for progress and interrupts."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class CpuBackend(Backend):
         super().__init__("cpu", reason)
 
     def case(self, inputs: KernelInputs) -> CpuCase:
-        """A panel as the CPU's kernels see it."""
+        """Properties of a panel for the CPU's kernels."""
         return CpuCase(inputs)
 
     def make(self, inputs: KernelInputs, plan: Plan) -> CpuRenderer:
@@ -30,7 +30,7 @@ class CpuBackend(Backend):
 
 
 class CpuRenderer(PanelRenderer):
-    """Renders one panel on the CPU: the kernel is compiled, or fetched from the disk, when this is made."""
+    """Renders one panel on the CPU; the constructor compiles the kernel, or loads it from the disk."""
 
     def __init__(self, inputs: KernelInputs, plan: Plan) -> None:
         self._launcher = LAUNCHERS[plan.kernel]()
@@ -39,7 +39,7 @@ class CpuRenderer(PanelRenderer):
         self._run(np.zeros((1, inputs.panel.fpixels), np.float32), inputs.cell, 0, 0, np.zeros(1, np.uint8))
 
     def update(self, inputs: KernelInputs, plan: Plan) -> None:
-        """Render other inputs from now on."""
+        """Use other inputs."""
         self.inputs, self.plan = inputs, plan
         self._table = self._launcher.table(inputs)
 
@@ -65,10 +65,10 @@ class CpuRenderer(PanelRenderer):
             call()
 
     def render(self, image: np.ndarray, progress: Progress | None = None, on_rows: OnRows | None = None) -> bool:
-        """Render into ``image`` (spixels, fpixels) float32; returns whether interpolation ended on the way.
+        """Render into ``image`` (spixels, fpixels) float32; returns whether interpolation ended.
 
-        Rows are rendered side by side as if each were the first; what comes after the first row in which interpolation
-        ended is rendered again without it, so that the outcome is that of one thread.
+        Rows are rendered in parallel as if each were the first; the rows after the first one in which interpolation ended are
+        rendered again without it, so that the image is that of one thread.
         """
         fell_out = np.zeros(image.shape[0], np.uint8)
         cell, panel = self.inputs.cell, self.inputs.panel
@@ -85,7 +85,7 @@ class CpuRenderer(PanelRenderer):
         return bool(fell_out.any())
 
     def _bands(self) -> list[tuple[int, int]]:
-        """Bands of rows, each a whole number of rounds for all threads."""
+        """Bands of rows; in each, every thread gets the same number of rows."""
         import numba
 
         panel, together = self.inputs.panel, self._launcher.rows_together

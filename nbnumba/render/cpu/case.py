@@ -1,6 +1,6 @@
-"""A panel as the CPU's kernels see it: sizes of tiles, and bounds of what float32 phases do to an image.
+"""Properties of a panel for the CPU's kernels: sizes of tiles, and bounds of the error of float32 phases.
 
-The figures below were measured on random experiments (``tests/stress``).
+The constants were measured on random experiments (``tests/campaigns/stress``).
 """
 
 from __future__ import annotations
@@ -15,53 +15,53 @@ from nbnumba.render.inputs import KernelInputs
 from nbnumba.render.kernel_table import FAST32, FAST64, FEWEST_TERMS, Case, Kernel
 from nbnumba.render.panel_grid import grid_of, turns_of
 
-#: columns and rows of tiles; the more pixels, the less a pixel pays for what is done once in a tile, and squares have
-#: the smallest errors. A third more columns than rows: wide tiles amortize the cost per tile
+#: columns and rows of tiles, in order of preference: wide tiles amortize the cost per tile; square ones have the least
+#: error
 TILES = ((32, 16), (24, 16), (20, 16), (16, 16), (16, 8), (8, 8), (4, 4))
-#: where none is small enough, or it does not matter
+#: tile used if none is small enough, or if the size does not affect the error
 MEDIUM = (16, 8)
-#: of wide spots without tails
+#: tile for wide spots without tails
 SMALL = (8, 8)
-#: whole numbers of tiles of all sizes
+#: rows that are a whole number of tiles of every size
 ROWS_TOGETHER = 16
-#: Tiles are made so small, within reason, that the error bound of float32 phases is below this: measured, an image is wrong
-#: by up to 0.5 of it, relative to its maximum; where the spots of all orientations coincide, at the direct beam, up to 2.5
-#: times as much, and tiles are smaller there (:func:`nbnumba.kernels.cpu.fast.beam_box`)
+#: Tiles are chosen, if there are any, with an error bound of float32 phases below this. The measured error of an image is up to
+#: 0.5 of it, relative to the maximum; at the direct beam, where the spots of all orientations coincide, up to 2.5 times as
+#: much, and tiles are smaller there (:func:`nbnumba.kernels.cpu.fast.beam_box`)
 WANTED_ERROR = 1.6e-6
-#: float32 phases are taken for images with at least this many terms in all: below, float64 takes a few milliseconds
+#: float32 phases are used for images with at least this many terms in all; with fewer, float64 takes a few milliseconds
 FEWEST_STEPS = 1e7
-#: Off the peaks an index is rounded to 2^-25, whatever the tile. Where an image has no peak beside which that is nothing,
-#: because it shows fewer reflections than this, float32 is taken only if what 1 to 6 such errors come to, averaged over no
-#: more than FEWEST_TERMS terms (between reflections a few orientations outshine hundreds of others), is below ...
+#: Off the peaks an index is rounded to 2^-25, whatever the tile. Where an image has no peak relative to which that is
+#: negligible, because it has fewer reflections than this, float32 is used only if the effect of 1 to 6 such errors, averaged over
+#: at most FEWEST_TERMS terms (between reflections a few orientations are much stronger than hundreds of others), is below ...
 FEWEST_REFLECTIONS = 30
 #: ... this share of the maximum
 LARGEST_OFF_PEAK = 2e-6
-#: Structure factors that the fast kernels can number; orientations that a bound looks at
+#: Most structure factors that the fast kernels can index; most orientations that are used for a bound
 MOST_F, SAMPLE = 2**29, 500
 
 
 class CpuCase(Case):
-    """A panel as the CPU's kernels see it."""
+    """Properties of a panel for the CPU's kernels."""
 
     target = "cpu"
 
     @property
     def too_large(self) -> str:
-        """What the fast kernels cannot number, empty if nothing."""
+        """Reason why the integers of the fast kernels are too small for the panel; empty if they are not."""
         cell = self.inputs.cell
         many = cell.h_range * cell.k_range * cell.l_range >= MOST_F
-        return "more structure factors than the fast kernels can number" if many else ""
+        return "more structure factors than the fast kernels can index" if many else ""
 
     @property
     def has_few_terms(self) -> bool:
-        """Whether too few terms blur the zeros of the grating function, or float64 takes milliseconds only."""
+        """Whether a pixel has too few terms to blur the zeros of the grating function, or float64 takes only milliseconds."""
         panel = self.inputs.panel
         pixels = (panel.s1 - panel.s0) * (panel.f1 - panel.f0)
         return self.terms < FEWEST_TERMS or self.terms * pixels < FEWEST_STEPS
 
     @property
     def may_miss_peaks(self) -> bool:
-        """Whether the image may show no Bragg peak, beside which errors of float32 phases are nothing."""
+        """Whether the image may have no Bragg peak, relative to which errors of float32 phases would be negligible."""
         crystal = self.inputs.crystal
         off_peak = 6.0 * max(crystal.Na, crystal.Nb, crystal.Nc) * 2.0**-25 / FEWEST_TERMS**0.5
         return off_peak > LARGEST_OFF_PEAK and not shows_peaks(self.inputs)
@@ -79,7 +79,7 @@ class CpuCase(Case):
     def _changes(self) -> Any:
         """Change of h, k, l per metre along both axes over the wavelength, (orientations, 3, points) each.
 
-        Of many orientations some are looked at. On a curved detector: a bound of both together.
+        Of many orientations :data:`SAMPLE` are used. On a curved detector: a bound of both together.
         """
         cells = self.inputs.cells
         vectors = cells[:: -(-len(cells) // SAMPLE)].reshape(-1, 3, 3)
@@ -139,11 +139,11 @@ class CpuCase(Case):
 
     @property
     def anchored_error(self) -> float:
-        """Bound of the error of float32 phases in N h, relative to the middle of a tile."""
+        """Bound of the error in N h of float32 phases that are relative to the middle of a tile."""
         return self._exact_tile[1]
 
     def tile(self, kernel: Kernel) -> tuple[int, int]:
-        """Columns and rows of a tile of a kernel; (0, 0): it has none."""
+        """Columns and rows of a tile of a kernel; (0, 0) for kernels without tiles."""
         if kernel is FAST32:
             return self._exact_tile[0]
         if kernel is not FAST64:

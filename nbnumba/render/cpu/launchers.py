@@ -1,6 +1,6 @@
-"""How each row of the plan table is called on the CPU.
+"""Calls of the CPU's kernels, a class for each row of the plan table.
 
-To add a kernel: a class here, its row in :data:`LAUNCHERS`, its row in :mod:`nbnumba.render.kernel_table`.
+To add a kernel, add a class here, its row in :data:`LAUNCHERS`, and its row in :mod:`nbnumba.render.kernel_table`.
 """
 
 from __future__ import annotations
@@ -50,8 +50,8 @@ class Launcher(ABC):
     Attributes
     ----------
     rows_together : int
-        Rows that it takes together: bands are whole numbers of them. 0: it takes one orientation after the other, all rows
-        at once.
+        Rows that it renders together; a band is a whole number of them. 0: it processes one orientation after another, for
+        all rows.
     tells_progress : bool
         Whether it calls ``progress`` itself.
     """
@@ -67,7 +67,7 @@ class Launcher(ABC):
         """The kernel's function; its module is slow to import."""
 
     def table(self, inputs: KernelInputs) -> np.ndarray:
-        """The structure factors as the kernel takes them; made once for as long as the array that they come from lives."""
+        """Structure factors in the kernel's form; made once and kept as long as the array exists from which they are made."""
         tag = ("F2 row", inputs.cell.default_F, inputs.cell.has_hkl)
         table: np.ndarray = derived(inputs.Fhkl, tag, inputs.F2_table)
         return table
@@ -140,7 +140,7 @@ class SpotsLauncher(Launcher):
         self._kernel(*_arguments(inputs, table, rows), rows.progress)
 
 
-#: Rows of the plan table and what calls them.
+#: Classes by the names of their rows of the plan table.
 LAUNCHERS: dict[str, type[Launcher]] = {
     SPOTS.name: SpotsLauncher,
     FAST32.name: Fast32Launcher,

@@ -1,1 +1,1 @@
-"""The host's side of rendering on NVIDIA GPUs."""
+"""The backend of NVIDIA GPUs, the host's part of CUDA."""

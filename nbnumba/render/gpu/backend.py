@@ -1,4 +1,4 @@
-"""NVIDIA GPUs as a backend."""
+"""The backend of NVIDIA GPUs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class CudaBackend(Backend):
     """One GPU, or several that share an image."""
 
     def case(self, inputs: KernelInputs) -> CudaCase:
-        """A panel as the CUDA kernels see it."""
+        """Properties of a panel for the CUDA kernels."""
         return CudaCase(inputs)
 
     def make(self, inputs: KernelInputs, plan: Plan) -> PanelRenderer:

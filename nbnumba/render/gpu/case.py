@@ -1,4 +1,4 @@
-"""A panel as the CUDA kernels see it: bounds of what phases in float32 and in fixed point do to an image."""
+"""Properties of a panel for the CUDA kernels: bounds of the error of phases in float32 and in fixed point."""
 
 from __future__ import annotations
 
@@ -15,58 +15,58 @@ from nbnumba.render.panel_grid import turns_of
 
 #: Pixels of a tile along both axes, as ``kernels.gpu.fast.TILE``.
 TILE = 16
-#: Cells along an axis that float64 phases can count: a float32 holds the whole part of N h.
+#: Most cells along an axis with float64 phases: the whole part of N h is a float32.
 MOST_CELLS = 2**23
-#: Structure factors that the fast kernels can number; orientations that are looked at together.
+#: Most structure factors that the fast kernels can index; orientations that are processed together.
 MOST_F, ORIENTATIONS = 2**31, 256
 
 
 class CudaCase(Case):
-    """A panel as the CUDA kernels see it."""
+    """Properties of a panel for the CUDA kernels."""
 
     target = "cuda"
 
     @property
     def too_large(self) -> str:
-        """What the fast kernels cannot number, empty if nothing."""
+        """Reason why the integers of the fast kernels are too small for the panel; empty if they are not."""
         crystal = self.inputs.crystal
         if math.prod(n + 1 for n in box_of(self.inputs.cell)) >= MOST_F:
-            return "more structure factors than the fast kernels can number"
+            return "more structure factors than the fast kernels can index"
         if max(crystal.Na, crystal.Nb, crystal.Nc) > MOST_CELLS:
             return "more cells than the fast kernels can count"
         return ""
 
     @property
     def has_few_terms(self) -> bool:
-        """Whether too few terms blur the zeros of the grating function."""
+        """Whether a pixel has too few terms to blur the zeros of the grating function."""
         return self.terms < FEWEST_TERMS
 
     @property
     def may_miss_peaks(self) -> bool:
-        """Never so: indices are multiplied by N before they are rounded."""
+        """Always False: indices are multiplied by N before they are rounded."""
         return False
 
     @cached_property
     def anchored_error(self) -> float:
-        """Bound of the error of float32 phases in N h, relative to the middle of a tile of 16 x 16 pixels."""
+        """Bound of the error in N h of float32 phases that are relative to the middle of a tile of 16 x 16 pixels."""
         crystal = self.inputs.crystal
         N = np.array((crystal.Na, crystal.Nb, crystal.Nc))
         return float((N * (tile_extent(self.inputs) + 0.5)).max() * 2.0**-24)
 
     @cached_property
     def fixed_error(self) -> float:
-        """Bound of the error of phases in fixed point in N h; infinite where no units hold an index."""
+        """Bound of the error in N h of phases in fixed point; infinite if no units can represent an index."""
         return fixed_error(self.inputs)
 
     def tile(self, kernel: Kernel) -> tuple[int, int]:
-        """Columns and rows of a tile of a kernel; (0, 0): it has none."""
+        """Columns and rows of a tile of a kernel; (0, 0) for kernels without tiles."""
         return (0, 0) if kernel in (GENERAL, SPOTS) else (TILE, TILE)
 
 
 def tile_extent(inputs: KernelInputs) -> np.ndarray:
-    """Largest change of h, k and l over the width and height of a tile, (3,) float64; looked for at 9 x 9 places."""
+    """Largest change of h, k and l over the width and height of a tile, (3,) float64, from 9 x 9 points of the panel."""
     panel, largest = inputs.panel, np.zeros(3)
-    # on a curved detector everywhere the same distance away, in any direction
+    # all points of a curved detector have the same distance; the direction does not matter
     along, across = (np.eye(3) / panel.distance,) * 2 if panel.curved else turns_of(panel)
     for first in range(0, len(inputs.cells), ORIENTATIONS):
         vectors = inputs.cells[first : first + ORIENTATIONS].reshape(-1, 3, 3)
@@ -76,7 +76,7 @@ def tile_extent(inputs: KernelInputs) -> np.ndarray:
 
 
 def nearest_place(panel: PanelBlock) -> float:
-    """Least distance (m) from the crystal to a point of the tiles of a panel; 0 where no bound is known."""
+    """Least distance (m) from the crystal to a point of the tiles of a panel; 0 if no bound is known."""
     depth = abs(panel.first_depth) + panel.layers * abs(panel.layer_step)
     if panel.curved:
         return max(panel.distance - depth, 0.0)
@@ -91,7 +91,7 @@ def nearest_place(panel: PanelBlock) -> float:
 
 @lru_cache(maxsize=64)
 def largest_turn(panel: PanelBlock) -> float:
-    """Largest difference between the direction (unit vector) of a pixel and that of its tile's middle, at most."""
+    """Upper bound of the difference between the direction (unit vector) of a pixel and that of its tile's middle."""
     reach = 0.5 * math.hypot(TILE, TILE) * panel.pixel_size
     reach += panel.layers * abs(panel.layer_step)
     if panel.curved:  # both arcs, one after the other
@@ -103,14 +103,14 @@ def largest_turn(panel: PanelBlock) -> float:
 class FixedPoint(NamedTuple):
     """Units of phases in fixed point (:mod:`nbnumba.kernels.gpu.fixed`)."""
 
-    whole_bits: int  # of the 64 bits of an index; 0: no number of them serves
+    whole_bits: int  # of the 64 bits of an index; 0: no number of bits is sufficient
     vector_scale: float  # units in 1 of cell vectors over lambda; both factors are below 2^31,
     direction_scale: float  # of differences of direction; the product of both is 2^(64 - whole_bits)
     change: float  # largest difference of an index from the tile's middle
 
 
 def fixed_point(inputs: KernelInputs) -> FixedPoint:
-    """Units that hold the largest index and cell vector; cell vectors and directions are rounded equally well."""
+    """Units that can represent the largest index and cell vector; cell vectors and directions have equal relative rounding."""
     vector = float(np.linalg.norm(inputs.cells.reshape(-1, 3), axis=1).max() / inputs.sources[:, 3].min())
     turn = largest_turn(inputs.panel)
     change = vector * turn
@@ -122,12 +122,12 @@ def fixed_point(inputs: KernelInputs) -> FixedPoint:
 
 
 def fixed_error(inputs: KernelInputs) -> float:
-    """Bound of the phase error of phases in fixed point, in N h; infinite where no units hold an index."""
+    """Bound of the error in N h of phases in fixed point; infinite if no units can represent an index."""
     fixed = fixed_point(inputs)
     most = max(inputs.crystal.Na, inputs.crystal.Nb, inputs.crystal.Nc)
     return most * (math.sqrt(3.0 * fixed.change * 2.0 ** (fixed.whole_bits - 64)) + 2.0**-33)
 
 
 def box_of(cell: CellBlock) -> tuple[int, int, int]:
-    """Entries of the box of structure factors along h, k, l; none without a list."""
+    """Entries of the box of structure factors along h, k, l; 0 without a list of reflections."""
     return (cell.h_range, cell.k_range, cell.l_range) if cell.has_hkl else (0, 0, 0)

@@ -65,7 +65,7 @@ def read_clock(index: int) -> float | None:
 
 
 class ClockLog:
-    """Reads a device's clock again and again while the block runs.
+    """Reads a device's clock at intervals while the block runs.
 
     Attributes
     ----------

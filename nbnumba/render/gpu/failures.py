@@ -1,7 +1,7 @@
-"""What can go wrong with a GPU, told in one sentence: foreign exceptions become :class:`nbnumba.errors.DeviceError`.
+"""Errors of a GPU in one sentence: exceptions of the CUDA packages become :class:`nbnumba.errors.DeviceError`.
 
-An exception belongs to CUDA if it arose inside the packages that compile for it or speak to the driver, whatever its
-class: an AttributeError of a package that does not fit its neighbours tells a user as little as the driver's numbers do.
+An exception belongs to CUDA if it was raised inside the packages that compile for it or call the driver, whatever its
+class: an AttributeError of a package with the wrong version explains as little to a user as an error number of the driver.
 """
 
 from __future__ import annotations
@@ -15,11 +15,14 @@ from types import TracebackType
 from nbnumba.errors import DeviceError, first_line
 from nbnumba.kernels.jit.cuda_choice import PACKAGES, SIMULATOR
 
-#: Letters of a foreign message that are quoted.
+#: Most characters of a foreign message that are quoted.
 LONGEST = 300
 #: pattern in class and message of an exception -> what it means, and the cure
 _KNOWN = (
-    (r"OUT_OF_MEMORY|MemoryError", "the GPU has too little free memory; close what else uses it, or take --device cpu"),
+    (
+        r"OUT_OF_MEMORY|MemoryError",
+        "the GPU has too little free memory; close other programs that use it, or use --device cpu",
+    ),
     (r"libnvvm|NvvmSupport|nvvm\.so|libNVVM", "the CUDA compiler (libnvvm) was not found; pip install 'nbnumba[cuda]'"),
     (r"nvjitlink|nvJitLink", "the CUDA linker (nvjitlink) was not found or fails; pip install 'nbnumba[cuda]'"),
     (
@@ -28,17 +31,17 @@ _KNOWN = (
     ),
     (
         r"ModuleNotFoundError|ImportError|AttributeError|TypeError",
-        "the CUDA packages do not fit each other; pip install --upgrade 'nbnumba[cuda]'",
+        "the versions of the CUDA packages do not match; pip install --upgrade 'nbnumba[cuda]'",
     ),
     (
         r"ILLEGAL_ADDRESS|LAUNCH_FAILED|ECC_UNCORRECTABLE|DEVICES?_UNAVAILABLE|DEVICE_LOST|NOT_PERMITTED|LAUNCH_TIMEOUT",
-        "the GPU was lost on the way; nvidia-smi may tell why",
+        "the GPU was lost; run nvidia-smi for the reason",
     ),
 )
 
 
 def is_of_cuda(error: BaseException) -> bool:
-    """Whether an exception arose in one of the CUDA packages, or is of a class of theirs."""
+    """Whether an exception was raised in one of the CUDA packages, or is of one of their classes."""
     beginnings = tuple(part for package in (*PACKAGES, SIMULATOR) for part in package.frames)
     places = [kind.__module__ for kind in type(error).__mro__]
     trace: TracebackType | None = error.__traceback__
@@ -48,7 +51,7 @@ def is_of_cuda(error: BaseException) -> bool:
     if any(f"{place}.".startswith(beginnings) for place in places):
         return True
     adapters = [place.startswith("nbnumba.kernels.jit.cuda") for place in places]
-    # from a launcher that is no Python; or a package that is there but cannot be imported, or lacks one of its own
+    # raised by a launcher in C; or a package is installed but cannot be imported, or lacks a dependency
     return adapters[-1] or (isinstance(error, ImportError) and any(adapters))
 
 
@@ -65,7 +68,7 @@ def explained(error: BaseException, where: object) -> DeviceError | None:
 
 @contextmanager
 def guarded(where: object) -> Iterator[None]:
-    """Turn what CUDA raises in the block into a DeviceError that names ``where``."""
+    """Convert exceptions of CUDA in the block into a DeviceError that names ``where``."""
     try:
         yield
     except DeviceError:

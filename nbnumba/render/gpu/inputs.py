@@ -1,4 +1,4 @@
-"""What the CUDA kernels take beyond :class:`nbnumba.render.inputs.KernelInputs`."""
+"""Inputs of the CUDA kernels besides :class:`nbnumba.render.inputs.KernelInputs`."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from nbnumba.kernels.jit.cpu import plain
 from nbnumba.render.gpu.case import box_of, fixed_point
 from nbnumba.render.inputs import KernelInputs
 
-#: What a half is short of, in units of the upper word: an index of exactly a half is rounded down, though its error may be
-#: two such units
+#: Reduction of a half, in units of the upper word, so that an index of exactly a half is rounded down in spite of its error,
+#: which may be two such units
 LEFT_OFF = 4
 
 

@@ -1,4 +1,4 @@
-"""Starting a kernel again and again: what stays the same is handed over once."""
+"""Repeated launches of a kernel: arguments that do not change are passed once."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from nbnumba.kernels.jit.cuda import Launch
 
 
 class Starter:
-    """A kernel for one device, called with a grid, a stream and all its arguments; none of which may change its type.
+    """A kernel for one device, called with a grid, a stream and all its arguments, whose types must not change.
 
-    The first call compiles the kernel, or fetches it from the disk. Later ones hand over those arguments only that differ
-    from the last call's: by value if they are numbers or tuples of numbers, by identity if they are arrays.
+    The first call compiles the kernel, or loads it from the disk. Later calls pass only the arguments that differ from the
+    last call's: numbers and tuples of numbers are compared by value, arrays by identity.
     """
 
     def __init__(self, kernel: Any, threads: int) -> None:
@@ -32,5 +32,5 @@ class Starter:
                     continue
                 if not (isinstance(value, int | float | tuple) and held[place] == value):
                     self._launch.change(place, value)
-                held[place] = value  # so that the next comparison ends at the first line
+                held[place] = value  # the next comparison then succeeds by identity
             self._launch.start(grid, stream)

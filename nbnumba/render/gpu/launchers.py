@@ -1,7 +1,7 @@
-"""What is launched for each row of the plan table, and which tables it needs: one class for each way to launch.
+"""Launches of the CUDA kernels and their tables, a class for each way to launch.
 
-A launcher belongs to one panel on one device; it is made, and used, while the device is current. To add a kernel: a class here, its
-row in :data:`LAUNCHERS`, its row in :mod:`nbnumba.render.kernel_table`.
+A launcher belongs to one panel on one device, and must be made and used while the device is current. To add a kernel, add a
+class here if it needs one, its row in :data:`LAUNCHERS`, and its row in :mod:`nbnumba.render.kernel_table`.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class Job(NamedTuple):
 
 
 class Launcher(ABC):
-    """A kernel of one device with its tables, for one panel; of ``stills`` images of it where they are rendered together.
+    """A kernel of one device with its tables, for one panel, or for ``stills`` images of it that are rendered together.
 
     Parameters
     ----------
@@ -77,9 +77,9 @@ class Launcher(ABC):
     Attributes
     ----------
     pixel_bytes, list_bytes : int
-        Memory that a pixel of two bands and their masks takes, sums included, and that lists take.
+        Memory of a pixel in two bands and their masks, sums included; memory of the lists.
     takes_bands : bool
-        Whether an image may be cut into bands without doing work twice.
+        Whether an image can be cut into bands without additional work.
     """
 
     pixel_bytes: ClassVar[int] = 10
@@ -88,14 +88,14 @@ class Launcher(ABC):
 
     def __init__(self, kernel: Kernel, inputs: KernelInputs, device: Device, stills: int = 1) -> None:
         self.kernel, self.inputs, self.device, self.stills = kernel, inputs, device, stills
-        self._silence = cuda.to_device(np.zeros(1, np.int32))[:0]
+        self._no_flags = cuda.to_device(np.zeros(1, np.int32))[:0]
         self.cells = cuda.to_device(inputs.cells)
         self.sources = cuda.to_device(self._source_rows())
         self._tables()
         self._kernels()
 
     def update(self, inputs: KernelInputs) -> None:
-        """Take other inputs of the same kinds: what did not change stays on the device."""
+        """Use other inputs of the same types; unchanged arrays stay on the device."""
         before, self.inputs = self.inputs, inputs
         if not np.array_equal(before.cells, inputs.cells):
             self.cells = _replaced(self.cells, inputs.cells)
@@ -108,7 +108,7 @@ class Launcher(ABC):
 
     @abstractmethod
     def _tables(self) -> None:
-        """Put tables in place."""
+        """Make the tables on the device."""
 
     @abstractmethod
     def _kernels(self) -> None:
@@ -131,16 +131,16 @@ class Launcher(ABC):
         steps = (window[1] - window[0]) * (window[3] - window[2]) * self.inputs.steps_per_pixel
         return steps > self.kernel.cost.long_launch
 
-    def _words(self, job: Job) -> tuple[Any, Any]:
-        """The words by which host and kernel speak to each other, empty ones where it is not worth it."""
-        return (job.lane.halt, job.lane.done) if self.is_long(job.window) else (self._silence, self._silence)
+    def _flags(self, job: Job) -> tuple[Any, Any]:
+        """Flags for stop and progress that host and kernel share; empty arrays for short launches."""
+        return (job.lane.halt, job.lane.done) if self.is_long(job.window) else (self._no_flags, self._no_flags)
 
     def again(self, lane: Lane, tell: Tell | None = None) -> bool:
-        """Whether a window that is done had too little memory, and is rendered again."""
+        """Whether the lists of a finished window were too small; the window is then rendered again."""
         return False
 
     def is_compiled(self) -> bool:
-        """Whether the kernels are known to be at hand."""
+        """Whether the kernels are known to be compiled."""
         return False
 
     def first_fallen(self) -> int:
@@ -149,7 +149,7 @@ class Launcher(ABC):
 
 
 def _replaced(held: Any, rows: np.ndarray) -> Any:
-    """The device's array with other rows: the same memory where they have the same shape."""
+    """The array on the device with other rows; its memory is reused if the shape is the same."""
     if held.shape != rows.shape:
         return cuda.to_device(rows)
     held.copy_to_device(rows)
@@ -177,7 +177,7 @@ class GeneralLauncher(Launcher):
         """Start the kernel on a window, without waiting for it; returns the band, (rows, columns)."""
         x, lane, band = self.inputs, job.lane, job.lane.band(job.shape)
         blocks = (x.panel, x.crystal, job.cell, x.beam, self.sources, self.cells, self.table)
-        self.starter(job.grid, lane.stream, band, job.window, *blocks, job.mask, self.last, *self._words(job))
+        self.starter(job.grid, lane.stream, band, job.window, *blocks, job.mask, self.last, *self._flags(job))
         return band
 
     def first_fallen(self) -> int:
@@ -212,7 +212,7 @@ class FastLauncher(Launcher):
         """Start the kernel on a window, without waiting for it; returns the band, (rows, columns)."""
         x, lane, band = self.inputs, job.lane, job.lane.band(job.shape)
         blocks = (x.panel, x.crystal, job.cell, x.beam, self.sources, self.cells, self.table)
-        rest = (job.window, *blocks, job.mask, self.units, self.chapter, *self._words(job))
+        rest = (job.window, *blocks, job.mask, self.units, self.chapter, *self._flags(job))
         portions = self.portions(job.window) if job.portions is None else job.portions
         if portions == 1:
             self.starter(job.grid, lane.stream, band, *rest)
@@ -229,7 +229,7 @@ class SpotsLauncher(Launcher):
 
     pixel_bytes = 18
     list_bytes = batch_bytes()
-    takes_bands = False  # all orientations are looked through for every band
+    takes_bands = False  # every band processes all orientations
     painter: SpotsPainter | None = None
 
     def _tables(self) -> None:
@@ -244,22 +244,22 @@ class SpotsLauncher(Launcher):
         """The painter has them."""
 
     def start(self, job: Job) -> Any:
-        """Start the kernels on a window, waiting for all but their end if there are batches; returns the band."""
+        """Start the kernels on a window, waiting for all batches but the last; returns the band, (stills, rows, columns)."""
         assert self.painter is not None
         band = job.lane.band((self.stills, *job.shape))
         self.painter.render(job.grid, job.lane, band, job.cell, job.mask, job.window, job.tell)
         return band
 
     def again(self, lane: Lane, tell: Tell | None = None) -> bool:
-        """Whether a window that is done had too little memory, and is rendered again."""
+        """Whether the lists of a finished window were too small; the window is then rendered again."""
         return self.painter is not None and self.painter.again(lane, tell)
 
     def is_compiled(self) -> bool:
-        """Whether the kernels are known to be at hand."""
+        """Whether the kernels are known to be compiled."""
         return self.painter is not None and self.painter.is_compiled()
 
 
-#: Rows of the plan table and what launches them.
+#: Classes by the names of their rows of the plan table.
 LAUNCHERS: dict[str, type[Launcher]] = {
     FAST32.name: FastLauncher,
     FIXED.name: FastLauncher,

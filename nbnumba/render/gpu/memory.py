@@ -1,8 +1,8 @@
-"""What GPUs lend to those who render on it: streams with their bands, pinned images, tables that stay.
+"""Resources of a GPU that renderers reuse: streams with their bands, pinned images, and tables on the device.
 
-Making a stream, an event or a piece of pinned memory takes longer than rendering a small image. So a few are kept, lent,
-and taken back: lanes when a rendering ends, images when the last array that shows one is gone, of which finalizers tell.
-A lane that was in use when something failed is not taken back.
+Making a stream, an event or pinned memory takes longer than rendering a small image. So a few are kept and reused: a lane
+when a rendering has ended, an image when the last array that refers to it is gone, as its finalizer reports. A lane that was
+in use when an error occurred is not reused.
 """
 
 from __future__ import annotations
@@ -24,23 +24,24 @@ from nbnumba.kernels.jit.cuda import cuda
 from nbnumba.memory import derived
 from nbnumba.render.devices import Device
 
-#: Lanes and pinned images that are kept while nobody uses them.
+#: Most unused lanes and pinned images that are kept.
 KEPT_LANES, KEPT_IMAGES = 2, 4
 #: Pinned memory (bytes) that images may hold at a time; further ones are ordinary arrays.
 MOST_PINNED = 2 << 30
 
 
 class Lane:
-    """A stream with an event, a band of the image on the device, and words with the kernel; device is current.
+    """A stream with an event, a band of the image on the device, and flags shared with the kernel; the device is current.
 
     Attributes
     ----------
     halt : (1,) int32, on the device
-        Not 0: the kernel is to stop (:meth:`stop`).
+        Not 0: tells the kernel to stop (:meth:`stop`).
     done : (1,) int32
-        In memory of the host that the device sees: the number of a block that is done.
+        In host memory that the device can access: the number of a finished block.
     needed : (2,) int64
-        The same, of compact spots: the rows and numbers that their lists take, ``kernels.gpu.spots_lists.MOST`` and ``TOTAL``.
+        Also in such memory, for compact spots: rows and entries that their lists need, ``kernels.gpu.spots_lists.MOST`` and
+        ``TOTAL``.
     """
 
     def __init__(self) -> None:
@@ -54,16 +55,16 @@ class Lane:
         self._shaped: tuple[tuple[int, ...], Any] = ((), None)
 
     def reset(self) -> None:
-        """Forget what the last kernel told; one that was stopped leaves a lane that is lent no more."""
+        """Reset the flags of the last kernel; the lane of a kernel that was stopped is not used again."""
         self.done[0] = 0
 
     def stop(self) -> None:
-        """Have the lane's kernel stop, past the stream in which it runs."""
+        """Tell the lane's kernel to stop, through another stream than the one in which it runs."""
         self._signals = self._signals or cuda.stream()
         self.halt.copy_to_device(np.ones(1, np.int32), stream=self._signals)
 
     def band(self, shape: tuple[int, ...]) -> Any:
-        """A float32 array on the device, at least of one pixel; what it holds is left from earlier."""
+        """A float32 array on the device of at least one pixel; its content is undefined."""
         shape = tuple(max(n, 1) for n in shape)
         if self._shaped[0] != shape:
             size = math.prod(shape)
@@ -74,14 +75,14 @@ class Lane:
         return self._shaped[1]
 
     def sums(self, shape: tuple[int, int, int]) -> Any:
-        """A float64 array on the device for sums of portions (:mod:`nbnumba.render.gpu.split`); what it holds is left over."""
+        """A float64 array on the device for sums of portions (:mod:`nbnumba.render.gpu.split`); its content is undefined."""
         if self._sums is None or self._sums.shape != shape:
             self._sums = None
             self._sums = cuda.device_array(shape, np.float64)
         return self._sums
 
     def staging(self, shape: tuple[int, ...]) -> np.ndarray:
-        """An array of the host into which a band is copied first; pinned where that can be had."""
+        """A host array into which a band is copied first; pinned if pinned memory is available."""
         size = math.prod(shape)
         if self._staging is None or self._staging.size < size:
             self._staging = None
@@ -92,10 +93,10 @@ class Lane:
 
 
 def _pinned_or_none(size: int) -> Any:
-    """Pinned float32 memory, or None where the system gives no more of it."""
+    """Pinned float32 memory, or None if the system has no more of it."""
     try:
         return cuda.pinned_array(size, np.float32)
-    except Exception:  # whatever is wrong with pinned memory: ordinary memory does, only slower
+    except Exception:  # whatever the cause, ordinary memory works too, only slower
         return None
 
 
@@ -108,7 +109,7 @@ class Lanes:
 
     @contextmanager
     def lend(self) -> Iterator[Lane]:
-        """Lend a lane; the device is current. It is not taken back from a block that ends with an exception."""
+        """A lane for the block; the device is current. It is not reused if the block ends with an exception."""
         with self._lock:
             lane = self._free.pop() if self._free else None
         lane = lane or Lane()
@@ -120,23 +121,23 @@ class Lanes:
 
 
 class PinnedImages:
-    """Images in pinned memory, whichever device is current when they are asked for."""
+    """Images in pinned memory, for whichever device is current when they are requested."""
 
     def __init__(self) -> None:
         self._free: deque[np.ndarray] = deque()
         self._lent: dict[int, int] = {}  # address -> bytes
 
     def lend(self, index: int, shape: tuple[int, int], zero: bool) -> np.ndarray:
-        """A float32 image, of zeros if asked for; device ``index`` is current.
+        """A float32 image, of zeros if requested; device ``index`` is current.
 
-        An ordinary array where the system, or :data:`MOST_PINNED`, gives no more pinned memory.
+        An ordinary array if the system, or :data:`MOST_PINNED`, allows no more pinned memory.
         """
         size = shape[0] * shape[1]
         buffer = self._find(size)
         if buffer is None:
             return np.zeros(shape, np.float32)
         address = buffer.ctypes.data
-        # every view of an image keeps alive the object whose memory it shows: this one
+        # every view of an image keeps this object, which owns the memory, alive
         carrier = (ctypes.c_float * size).from_buffer(buffer)
         self._lent[address] = buffer.nbytes
         weakref.finalize(carrier, self._take_back, buffer, address, index).atexit = False
@@ -173,26 +174,26 @@ class PinnedImages:
 
 
 def stay_current(index: int) -> None:
-    """Leave a device current in this thread, should none be, and at the end of the program.
+    """Make a device current in this thread if none is, and at the end of the program.
 
-    Numba frees memory wherever its last array happens to go, and the driver refuses that without a current device.
+    Numba frees memory in whichever thread the last array is deleted, and the driver refuses that without a current device.
     """
     global _last_used
     if _last_used is None:
-        # the functions that free what is left at the end are registered by now, and so come after this one
+        # the functions that free the remaining memory at exit are registered already, and therefore run after this one
         atexit.register(lambda: stay_current(_last_used))
     _last_used = index
-    with suppress(Exception):  # of no device that works more than a message is asked
+    with suppress(Exception):  # errors at exit are of no interest
         if cuda.gpus.current is None:
             cuda.select_device(index)
 
 
 def release(index: int, held: dict[str, Any] | list[Any] | None = None) -> None:
-    """Give back to a device what nobody holds, and what ``held`` does.
+    """Free the memory of a device that is no longer used, and that of ``held``.
 
-    Numba puts that off, and does it in the end wherever it is, be the device current there or not; the driver then refuses.
+    Numba defers freeing, and finally does it in any thread; the driver refuses that if the device is not current there.
     """
-    with suppress(Exception), cuda.gpus[index]:  # a device that was lost has nothing left to give
+    with suppress(Exception), cuda.gpus[index]:  # nothing can be freed on a device that was lost
         if held is not None:
             held.clear()
         context = cuda.current_context()  # numba keeps streams and events in one list, memory in another
@@ -201,15 +202,15 @@ def release(index: int, held: dict[str, Any] | list[Any] | None = None) -> None:
 
 
 def give_up_if_lost(index: int) -> None:
-    """Free nothing more on a device that answers no longer: numba would print each of the driver's refusals."""
+    """Free nothing more on a device that was lost: numba would print each of the driver's errors."""
     try:
         with cuda.gpus[index]:
             cuda.synchronize()
-    except Exception:  # whatever a lost device says
+    except Exception:  # the class of the error of a lost device varies
         with suppress(Exception):
             kept = cuda.gpus[index].get_primary_context().defer_cleanup()
             kept.__enter__()
-            _given_up.append(kept)  # which would free everything at its own end
+            _given_up.append(kept)  # kept alive, as its finalizer would free everything
 
 
 @cache
@@ -225,5 +226,5 @@ pinned_images = PinnedImages()
 
 
 def resident(device: Device, tag: tuple[Any, ...], source: np.ndarray, build: Callable[[], np.ndarray]) -> Any:
-    """The device's copy of what ``build`` makes of ``source``, made once for as long as ``source`` lives."""
+    """Copy on the device of the array that ``build`` makes from ``source``; made once and kept as long as ``source`` exists."""
     return derived(source, (device.index, *tag), lambda: cuda.to_device(build()), partial(release, device.index))

@@ -1,9 +1,9 @@
 """Rendering on GPUs: one launch for an image where memory allows, bands of rows where not, and several GPUs at one image.
 
-A device holds the tables (:mod:`nbnumba.render.gpu.state`); streams, bands and images come from :mod:`nbnumba.render.gpu.memory`. Images
-that :meth:`GpuRenderer.new_image` gives are pinned, and bands are copied straight into them; others get their rows by way
-of a buffer. Structure factors stay on the device as long as the array that they came from lives; it must not be changed
-meanwhile.
+The tables of a device are in :mod:`nbnumba.render.gpu.state`; streams, bands and images come from
+:mod:`nbnumba.render.gpu.memory`. Images of :meth:`GpuRenderer.new_image` are pinned, and bands are copied directly into them;
+rows of others are copied through a buffer. Structure factors stay on the device as long as the array from which they were
+copied exists; it must not be changed meanwhile.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ from nbnumba.render.gpu.state import DeviceState, Done, Finished
 from nbnumba.render.gpu.targets import DeviceTarget, HostTarget, Target, check_device_image
 from nbnumba.render.inputs import KernelInputs
 
-#: Share of the free memory of a device that is taken.
+#: Fraction of the free memory of a device that is used.
 SHARE = 0.8
 
 
 @contextmanager
 def on_device(device: Device) -> Iterator[None]:
-    """Turn what fails on a device in the block into a DeviceError; should the device be lost, leave it alone."""
+    """Convert errors of a device in the block into a DeviceError; after the loss of the device free nothing on it."""
     try:
         with guarded(device):
             yield
@@ -45,13 +45,13 @@ def on_device(device: Device) -> Iterator[None]:
 
 
 def table_bytes(inputs: KernelInputs) -> int:
-    """Memory (bytes) that tables take on a device, at most."""
+    """Upper bound of the memory (bytes) of the tables on a device."""
     entries = (inputs.cell.h_range + 1) * (inputs.cell.k_range + 1) * (inputs.cell.l_range + 1)
     return entries * 8 + inputs.cells.nbytes + inputs.sources.nbytes * 3
 
 
 class GpuRenderer(PanelRenderer):
-    """Renders one panel on one or more GPUs: tables are on the devices, and kernels compiled, when this is made.
+    """Renders one panel on one or more GPUs; the constructor copies the tables and compiles the kernels.
 
     Raises
     ------
@@ -70,14 +70,14 @@ class GpuRenderer(PanelRenderer):
                 self.limit = min(self.limit, self._room(device))
 
     def update(self, inputs: KernelInputs, plan: Plan) -> None:
-        """Render other inputs from now on, whose kernel, panel's shape and array types are those of before."""
+        """Use other inputs, with the same kernel, shape of the panel and types of arrays."""
         self.inputs, self.plan = inputs, plan
         for state in self.states:
             with on_device(state.device):
                 state.update(inputs)
 
     def _room(self, device: Device) -> int:
-        """Pixels of a band that two of fit into the device's free memory, masks included."""
+        """Largest number of pixels of a band such that two bands and their masks fit into the device's free memory."""
         with cuda.gpus[device.index]:
             free = cuda.current_context().get_memory_info()[0]
         launcher = LAUNCHERS[self.plan.kernel]
@@ -88,7 +88,7 @@ class GpuRenderer(PanelRenderer):
         return pixels
 
     def new_image(self, shape: tuple[int, int]) -> np.ndarray:
-        """A float32 image that is fast to copy to; zeros wherever :meth:`render` leaves pixels as they are."""
+        """A float32 image in pinned memory, if possible; 0 in all pixels that :meth:`render` does not set."""
         panel = self.inputs.panel
         whole = (panel.s0, panel.s1, panel.f0, panel.f1) == (0, shape[0], 0, shape[1])
         index = self.devices[0].index
@@ -96,7 +96,7 @@ class GpuRenderer(PanelRenderer):
             return pinned_images.lend(index, shape, zero=not whole or self.inputs.mask.size > 0)
 
     def windows(self, region: Window) -> list[Window]:
-        """The region cut into bands of whole tiles: one, unless memory or several devices ask for more."""
+        """The region cut into bands of whole tiles: one, unless memory or several devices require more."""
         row0, row1, f0, f1 = region
         rows, n = int(min(self.limit / max(1, f1 - f0), row1 - row0)), len(self.devices)
         if not LAUNCHERS[self.plan.kernel].takes_bands:
@@ -111,9 +111,9 @@ class GpuRenderer(PanelRenderer):
         return [(start, end, f0, f1) for start, end in zip(starts, [*starts[1:], row1], strict=True) if end > start]
 
     def render(self, image: Any, progress: Progress | None = None, on_rows: OnRows | None = None) -> bool:
-        """Render into ``image`` (spixels, fpixels) float32 of the host; returns whether interpolation ended on the way.
+        """Render into ``image`` (spixels, fpixels) float32 of the host; returns whether interpolation ended.
 
-        As the CPU's renderer: what comes, in raster order, after the first pixel in which interpolation ended is rendered
+        As in the CPU's renderer, the pixels after the first one in which interpolation ended, in raster order, are rendered
         again without it.
 
         Raises
@@ -130,10 +130,10 @@ class GpuRenderer(PanelRenderer):
         Raises
         ------
         ConfigError
-            It is no array on a device, of another shape, type or layout, or several devices share the image.
+            The image is no array on a device, or has another shape, type or layout; or several devices share the image.
         """
         if len(self.states) > 1:
-            raise ConfigError(f"out is an array on one GPU, but {self.plan.device} share the image: take one of them")
+            raise ConfigError(f"out is an array on one GPU, but {self.plan.device} share the image: use one of them")
         with on_device(self.states[0].device), cuda.gpus[self.states[0].device.index]:
             check_device_image(image, shape)
 
@@ -158,7 +158,7 @@ class GpuRenderer(PanelRenderer):
         if not cell.interpolate:
             self._render_region(target, cell, [region], progress, on_rows)
             return False
-        # rows are final when it is known whether interpolation ended in one before
+        # rows are final when it is known whether interpolation ended in an earlier one
         self._render_region(target, cell, [region], progress, None)
         first = NEVER
         for state in self.states:
@@ -198,7 +198,7 @@ class GpuRenderer(PanelRenderer):
             self._share(windows, cell, target, done, finished)
 
     def _share(self, windows: list[Window], cell: CellBlock, target: Target, done: Done, finished: Finished) -> None:
-        """A thread for each device; each takes the next window when it is ready for one."""
+        """Render windows in a thread for each device, which takes the next window when it is ready."""
         queue, errors, stop = iter(windows), [], threading.Event()
 
         def take() -> Iterator[Window]:
@@ -233,7 +233,7 @@ class GpuRenderer(PanelRenderer):
         except BaseException:
             stop.set()
             for thread in threads:
-                if thread.ident is not None:  # else it was not started, or finds that it is to stop
+                if thread.ident is not None:  # None: it was not started
                     thread.join()
             raise
         for error in errors:
@@ -242,4 +242,4 @@ class GpuRenderer(PanelRenderer):
 
 
 class Stopped(Exception):
-    """A device is to render no more, since another one failed or the user has had enough."""
+    """Ends the rendering of a device after another one failed or the user interrupted."""

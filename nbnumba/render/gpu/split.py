@@ -1,18 +1,18 @@
-"""When the terms of a pixel are shared by several blocks of a GPU, and in which portions.
+"""Sharing of the terms of a pixel by several blocks of a GPU: when, and in which portions.
 
 Problem: a block renders a tile of 16 x 16 pixels, all terms of it. An image of 64 x 64 pixels is 16 blocks, whatever the
-number of terms; a GPU has a hundred multiprocessors, each of which wants several blocks.
+number of terms; a GPU has a hundred multiprocessors, each of which needs several blocks.
 
-Choice: terms are always added up in chapters, whose length follows from their number alone, and chapters in the order of
-steps (sub-pixels of layers) and terms. Where tiles are few, each block takes one chapter at one step, and another kernel adds
-up what they leave, in that order. So the sums do not depend on the region that is rendered, on the GPU or on its being
-split. Cost: a float64 for each pixel and portion, 256 MiB at most (more
+Choice: terms are always added in chapters, whose length depends on their number alone, and chapters in the order of
+steps (sub-pixels of layers) and terms. Where tiles are few, each block adds one chapter at one step, and another kernel adds
+the partial sums in that order. So the sums do not depend on the region that is rendered, on the GPU or on the
+splitting. Cost: a float64 for each pixel and portion, 256 MiB at most (more
 portions than that are not split), and a second launch.
 """
 
 from __future__ import annotations
 
-#: Chapters of a pixel's terms at most, and the least of their length, which is a multiple of ``kernels.gpu.fast.STAGED``.
+#: Most chapters of a pixel's terms, and their least length, a multiple of ``kernels.gpu.fast.STAGED``.
 MOST_CHAPTERS, SHORTEST, STAGED = 128, 512, 64
 #: Memory (bytes) for the sums up to which tiles are split; terms of a pixel from which that is worth a second launch.
 MOST_MEMORY, WORTH_SPLITTING = 256 << 20, 2048

@@ -1,12 +1,12 @@
-"""Host side of compact spots on a GPU: batches of pairs, the memory that they need, and what is launched for each.
+"""Host side of compact spots on a GPU: batches of pairs, the memory that they need, and the launches for each.
 
-How many footprints there are is not known before they are found. Nobody waits for their number: the memory of the lists is
-laid out beforehand, amply, and a kernel compares. Where something does not fit, it tells so in a word that host and device
-share; the host reads it when it has waited for the image in any case (:meth:`SpotsPainter.again`), and renders the window
-once more with more room, or with fewer pairs in a batch. Of several batches the host waits for each.
+The number of footprints is not known before they are found. The host does not wait for it: the lists are allocated
+beforehand, with a margin, and a kernel checks whether they are large enough. If not, it writes their required size to memory
+that host and device share; the host reads it when the image is finished (:meth:`SpotsPainter.again`), and renders the window
+again with larger lists, or with fewer pairs in a batch. With several batches the host waits for each.
 
-Allocating memory on a device, and freeing it, holds up whatever runs there. All painters of a device therefore share their
-lists, whose sizes grow in powers of two: a series of similar images allocates nothing after the first one.
+Allocating and freeing memory on a device interrupts the kernels that run there. All painters of a device therefore share
+their lists, whose sizes grow in powers of two: a series of similar images allocates nothing after the first one.
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ Tell = Callable[[float], None]
 
 #: Rows of the list of footprints in a batch, and numbers of rows in the lists of all tiles together.
 SLOTS, ENTRIES = 1 << 21, 1 << 22
-#: Lattice points near the sphere that a thread should have, about, and threads that share a pair at most for their sake.
+#: Lattice points near the sphere per thread (about), and most threads that share a pair to reach this number.
 POINTS, MOST_PARTS = 16, 32
-#: Threads that a multiprocessor should have, though pairs be few, and threads that share a pair at most then.
+#: Least threads per multiprocessor, also with few pairs, and most threads that share a pair to reach this number.
 THREADS, MOST_SHARED = 300, 512
-#: Rows that a thread gets for each footprint that it should find, about.
+#: Rows of a thread for each footprint that it is expected to find.
 SPARE = 1.5
 #: Least size of what is allocated in powers of two.
 LEAST = 1 << 14
@@ -62,7 +62,7 @@ def rows_of(points: float, parts: int) -> int:
 def parts_of(points: float, n_pairs: int, processors: int) -> int:
     """Threads that share a pair of so many lattice points near the sphere, on a device of so many multiprocessors.
 
-    Enough for the device to have something to do, as long as all pairs stay in one batch. No bit of the image depends on it.
+    Enough to keep the device busy, as long as all pairs stay in one batch. No bit of the image depends on it.
     """
     least = min(MOST_PARTS, 1 << max(0, int(math.log2(points / POINTS + 1e-9))))
     if not n_pairs:
@@ -72,7 +72,7 @@ def parts_of(points: float, n_pairs: int, processors: int) -> int:
 
 
 class Lists:
-    """Memory of one device that all panels use, one window after the other: lists, and the pixels' sums.
+    """Memory of one device that all panels use, one window after another: lists, and the pixels' sums.
 
     Attributes
     ----------
@@ -93,7 +93,7 @@ class Lists:
         self._zero = False
 
     def take(self, name: str, shape: tuple[int, ...], dtype: type, exact: bool = False) -> Any:
-        """An array of ``shape``, none of it 0; what it holds is kept until more is asked for."""
+        """An array of ``shape`` (no dimension 0); its content is kept until a larger one is requested."""
         view = self._views.get(name)
         if view is None or view.shape != shape:
             size, held = math.prod(shape), self._held.get(name)
@@ -108,7 +108,7 @@ class Lists:
         return view
 
     def tallies(self, n_tiles: int, stream: Any) -> Any:
-        """The counts of the tiles, zeros; they have to be so again in the end, see :meth:`are_zero`."""
+        """The counts of the tiles, all 0; they must be 0 again at the end, see :meth:`are_zero`."""
         tallies = self.take("tallies", (n_tiles + 1,), np.int32)
         if not self._zero:
             whole = self._held["tallies"]
@@ -117,7 +117,7 @@ class Lists:
         return tallies
 
     def are_zero(self) -> None:
-        """Say that all that is queued leaves the counts as zeros."""
+        """Record that all queued work leaves the counts 0."""
         self._zero = True
 
 
@@ -146,7 +146,7 @@ _lists: dict[int, Lists] = {}
 
 
 class SpotsPainter:
-    """One device's part in rendering one panel; made, and used, while the device is current.
+    """Renders the spots of one panel on one device; must be made and used while the device is current.
 
     Parameters
     ----------
@@ -175,7 +175,7 @@ class SpotsPainter:
         self.close = Starter(close_pixels, PAINTERS)
 
     def update(self, inputs: KernelInputs, sources: Any, cells: Any, table: Any) -> None:
-        """Take other inputs that the same compiled kernels render; arguments as those of the class."""
+        """Use other inputs that the same compiled kernels render; arguments as those of the class."""
         self.orientations, self.domains = np.int32(len(inputs.cells)), np.int32(len(inputs.cells) // self.stills)
         self.inputs, self.sources, self.cells, self.table = inputs, sources, cells, table
         self.shell = prepare_shell(inputs.panel, inputs.crystal, inputs.sources, inputs.cells)
@@ -192,7 +192,7 @@ class SpotsPainter:
         self._last.clear()
 
     def is_compiled(self) -> bool:
-        """Whether the kernels are at hand, from an earlier image of this process."""
+        """Whether the kernels were compiled for an earlier image of this process."""
         return self.variant in self.lists.compiled
 
     def layout(self, window: Window) -> Layout:
@@ -224,8 +224,8 @@ class SpotsPainter:
     ) -> None:
         """Start rendering a window of the panel, ``band`` (stills, rows, columns).
 
-        Of several batches all are done when this returns, and ``tell`` was called with the share of the pairs that are
-        found. The image is right if :meth:`again` says no afterwards.
+        With several batches all are finished when this returns, and ``tell`` was called with the fraction of the pairs that
+        are found. The image is complete if :meth:`again` returns False afterwards.
         """
         arguments, grid = (grid, band, cell, mask), (*grid, self.stills)
         stream, layout = lane.stream, self.layout(window)
@@ -283,12 +283,12 @@ class SpotsPainter:
         return n, room, capacity
 
     def _fits(self, lane: Lane, batch: Batch) -> bool:
-        """Whether a batch that is done had room enough; if not, the next one will have more, or fewer pairs.
+        """Whether the lists of a finished batch were large enough; if not, the next ones are larger, or the batch smaller.
 
         Raises
         ------
         DeviceError
-            The lists of a single pair cannot be numbered.
+            The lists of a single pair are too long.
         """
         most, total = int(lane.needed[MOST]), int(lane.needed[TOTAL])
         if most > batch.room:
@@ -305,9 +305,9 @@ class SpotsPainter:
         return False
 
     def again(self, lane: Lane, tell: Tell | None = None) -> bool:
-        """Whether the window that was rendered on a lane, and is done, had too little room: it is rendered again then.
+        """Whether the lists of a finished window were too small; the window is then rendered again.
 
-        The caller has waited for it, and has to copy it, and wait, once more.
+        The caller has waited for the window, and must copy it and wait again if this returns True.
         """
         batch = self._last.pop(lane, None)
         if batch is None or self._fits(lane, batch):

@@ -1,8 +1,8 @@
-"""One GPU's part in rendering one panel: its tables, its kernel with the arguments in place, and windows of pixels.
+"""Rendering of one panel on one GPU: tables, the kernel with its arguments, and windows of pixels.
 
-A window is rendered by one launch, and copied to the host behind it, on one of the lanes of :mod:`nbnumba.render.gpu.memory`.
-Where a launch may take long the kernel tells the host how far it is, in memory of the host, and finds in memory of the
-device that it is to stop. Without that word Ctrl-C would wait for the kernel's end.
+A window is rendered by one launch and then copied to the host, on one of the lanes of :mod:`nbnumba.render.gpu.memory`.
+A kernel that may take long writes its progress to memory of the host, and reads from memory of the device whether it has to
+stop. Otherwise Ctrl-C would wait for the end of the kernel.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ from nbnumba.render.inputs import KernelInputs
 Done = Callable[[Window, float], None]
 Finished = Callable[[Window], None]
 
-#: Seconds in which the host only asks for the end; share of the time gone by, and seconds, that it sleeps afterwards.
+#: Seconds in which the host polls without sleeping; afterwards it sleeps this fraction of the elapsed time, at most so long.
 EAGER, NAP, LONGEST_NAP = 5e-4, 0.05, 0.02
-#: Seconds that a kernel has to stop in when it is told so.
+#: Seconds within which a kernel has to stop.
 PATIENCE = 0.2
 
-#: What kernels that did not stop in time may still write to.
+#: Memory to which kernels that did not stop in time may still write.
 _abandoned: list[Any] = []
 
 
 class Task(NamedTuple):
-    """A window under way: its lane, the band and the mask on the device, and what its target needs in the end."""
+    """A window that is being rendered: its lane, band and mask on the device, and the argument of :meth:`Target.finish`."""
 
     lane: Lane
     window: Window
@@ -47,7 +47,7 @@ class Task(NamedTuple):
 
 
 class DeviceState:
-    """One device's tables and kernel for one panel; of ``stills`` images of it, with the kernel ``spots``."""
+    """Tables and kernel of one device for one panel, or for ``stills`` images of it with the kernel ``spots``."""
 
     def __init__(self, device: Device, inputs: KernelInputs, kernel: str, stills: int = 1) -> None:
         self.device, self.inputs, self.stills = device, inputs, stills
@@ -65,13 +65,13 @@ class DeviceState:
         return self.launcher.kernel.name
 
     def update(self, inputs: KernelInputs) -> None:
-        """Take other inputs that the same compiled kernel renders."""
+        """Use other inputs that the same compiled kernel renders."""
         self.inputs = inputs
         with cuda.gpus[self.device.index]:
             self.launcher.update(inputs)
 
     def _compile(self) -> None:
-        """Compile the kernels, or fetch them from the disk, by rendering no row."""
+        """Compile the kernels, or load them from the disk, by rendering no row."""
         if self.launcher.is_compiled():
             return
         s0, f0 = self.inputs.panel.s0, self.inputs.panel.f0
@@ -97,10 +97,10 @@ class DeviceState:
         tell: Tell | None = None,
         portions: int | None = None,
     ) -> Any:
-        """Start the kernel on a window, without waiting for it; ``spots`` waits for all but its end if it has batches.
+        """Start the kernel on a window, without waiting for it; ``spots`` waits for all batches but the last.
 
-        ``tell`` is called with the share that is done, by kernels that know of one. ``portions``: instead of those of the
-        launcher. Returns the band on the device, (rows, columns), of ``spots`` (stills, rows, columns).
+        ``tell`` is called with the finished fraction by kernels that report it. ``portions`` replaces those of the launcher.
+        Returns the band on the device, (rows, columns), for ``spots`` (stills, rows, columns).
         """
         return self.launcher.start(Job(grid, lane, window, cell, mask, tell, portions))
 
@@ -110,7 +110,7 @@ class DeviceState:
             return self.launcher.first_fallen()
 
     def _begin(self, lane: Lane, window: Window, cell: CellBlock, target: Target, tell: Tell) -> Task:
-        """Start rendering a window and copying it."""
+        """Start rendering and copying a window."""
         row0, row1, f0, f1 = window
         mask = self.no_mask
         if self.inputs.mask.size:
@@ -130,7 +130,7 @@ class DeviceState:
         target.finish(fetched, window)
 
     def settle(self, lane: Lane, fetch_again: Callable[[], Any], tell: Tell | None = None) -> None:
-        """Render a window again that is done, and fetch it, as long as memory was laid out too small for its ``spots``."""
+        """Render and copy a finished window again as long as the lists of its ``spots`` were too small."""
         while self.launcher.again(lane, tell):
             fetch_again()
             wait_for(lane, 1, None)
@@ -138,7 +138,7 @@ class DeviceState:
     def work(self, windows: Iterator[Window], cell: CellBlock, target: Target, done: Done, finished: Finished) -> None:
         """Render windows until there are no more.
 
-        ``done`` is called with a window and the share of it that is done, ``finished`` with one whose pixels are in place.
+        ``done`` is called with a window and its finished fraction, ``finished`` with a window whose pixels are in the image.
 
         With two lanes, one window is copied while the next one is computed.
         """
@@ -168,7 +168,7 @@ class DeviceState:
 
 
 def wait_for(lane: Lane, blocks: int, tell: Tell | None) -> None:
-    """Wait until a lane's event is reached, and tell how many of the blocks are done, about; Ctrl-C is heard."""
+    """Wait for a lane's event and report about how many blocks are finished; Ctrl-C is handled meanwhile."""
     start, most = time.perf_counter(), 0
     while not is_done(lane.event):
         gone = time.perf_counter() - start
@@ -180,7 +180,7 @@ def wait_for(lane: Lane, blocks: int, tell: Tell | None) -> None:
 
 
 def stop(lane: Lane, used: Any) -> None:
-    """Have a lane's kernel stop; what it uses is kept for good if it does not do so in time."""
+    """Tell a lane's kernel to stop; if it does not stop in time, the memory that it uses is never freed."""
     end = time.perf_counter() + PATIENCE
     try:
         lane.stop()

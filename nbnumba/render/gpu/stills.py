@@ -1,8 +1,8 @@
-"""Small stills of compact spots, any number of them in one launch of each kernel.
+"""Small stills of compact spots, any number of them with one launch of each kernel.
 
 A still of a few hundred pixels a side leaves most of a GPU idle, and the launches and the copy of its image take longer than
-its spots. Stills that share everything but their orientations are therefore rendered together: they are the z of the kernels'
-grids (:mod:`nbnumba.kernels.gpu.spots`), and one copy brings all of their images. No bit of an image depends on the others.
+its spots. Stills that share everything except their orientations are therefore rendered together: they are the z of the
+kernels' grids (:mod:`nbnumba.kernels.gpu.spots`), and one copy transfers all images. No bit of an image depends on the others.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def share_all_but_orientations(stills: Sequence[KernelInputs]) -> bool:
 
 
 class StillsRenderer:
-    """Renders stills together on one device; tables and kernels are in place when this is made.
+    """Renders stills together on one device; the constructor makes the tables and compiles the kernels.
 
     Parameters
     ----------
@@ -52,7 +52,7 @@ class StillsRenderer:
     Raises
     ------
     ConfigError
-        They cannot be rendered together (:func:`share_all_but_orientations`).
+        The stills cannot be rendered together (:func:`share_all_but_orientations`).
     DeviceError
         The device fails, or has too little memory.
     """

@@ -1,7 +1,7 @@
-"""Where finished bands go: into an image of the host, or into one on the device.
+"""Targets of finished bands: an image of the host, or an image on the device.
 
-A target is asked twice for each window: to queue the copy behind the kernel (:meth:`Target.fetch`), and to put the pixels in
-place once the lane's event is reached (:meth:`Target.finish`).
+For each window :meth:`Target.fetch` queues the copy after the kernel; :meth:`Target.finish` is called when the lane's event is
+reached, and completes the image.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ class Target(ABC):
 
     @abstractmethod
     def fetch(self, lane: Lane, band: Any, window: Window, mask: Any) -> Any:
-        """Queue the copy of a band behind what its lane does, record the lane's event; returns what ``finish`` needs."""
+        """Queue the copy of a band on its lane, and record the lane's event; returns the first argument of ``finish``."""
 
     @abstractmethod
     def finish(self, fetched: Any, window: Window) -> None:
-        """Put the pixels of a band that has arrived into the image."""
+        """Put the pixels of a copied band into the image."""
 
 
 class HostTarget(Target):
@@ -40,9 +40,9 @@ class HostTarget(Target):
     ----------
     image : (spixels, fpixels) float32
     mask : (spixels, fpixels) or (0, 0) uint8
-        Pixels that are 0 here are left as they are.
+        Pixels that are 0 here keep their values.
     pinned : bool
-        The image is in pinned memory: bands of whole rows are copied straight into it.
+        The image is in pinned memory: bands of whole rows are copied directly into it.
     """
 
     def __init__(self, image: np.ndarray, mask: np.ndarray, pinned: bool) -> None:
@@ -57,7 +57,7 @@ class HostTarget(Target):
         return target
 
     def finish(self, fetched: Any, window: Window) -> None:
-        """Put the pixels into the image, if they are not there."""
+        """Put the pixels into the image, unless they were copied directly."""
         row0, row1, f0, f1 = window
         part = self.image[row0:row1, f0:f1]
         if np.may_share_memory(part, fetched):
@@ -92,21 +92,21 @@ class DeviceTarget(Target):
         lane.event.record(lane.stream)
 
     def finish(self, fetched: Any, window: Window) -> None:
-        """The pixels are in place."""
+        """Nothing is left to do: the pixels are in the image."""
 
 
 def as_device_array(value: Any) -> Any:
-    """An array on a device as the kernels take it; the simulator's arrays are taken as they are."""
+    """An array on a device in the form that kernels accept; arrays of the simulator are returned unchanged."""
     return cuda.as_cuda_array(value) if hasattr(cuda, "as_cuda_array") else value
 
 
 def check_device_image(value: Any, shape: tuple[int, int]) -> None:
-    """Refuse what no image can be rendered into.
+    """Refuse a value into which an image cannot be rendered.
 
     Raises
     ------
     ConfigError
-        It is no array on a device, or of another shape, type or layout.
+        The value is no array on a device, or has another shape, type or layout.
     """
     try:
         array = as_device_array(value)
@@ -124,6 +124,6 @@ def _is_contiguous(array: Any) -> bool:
 
 
 def fetch(lane: Lane, band: Any, target: np.ndarray) -> None:
-    """Copy a band to the host behind what its lane does, and record the lane's event."""
+    """Queue the copy of a band to the host on its lane, and record the lane's event."""
     band.copy_to_host(target.reshape(band.shape), stream=lane.stream)
     lane.event.record(lane.stream)

@@ -28,7 +28,7 @@ def test_what_arises_in_a_cuda_package_is_cudas(module):
     error = raised_in(module, "raise AttributeError('module numpy has no attribute row_stack')")
     told = explained(error, "cuda:0 (NVIDIA Test)")
     assert isinstance(told, DeviceError)
-    assert str(told).startswith("cuda:0 (NVIDIA Test) failed: the CUDA packages do not fit each other; ")
+    assert str(told).startswith("cuda:0 (NVIDIA Test) failed: the versions of the CUDA packages do not match; ")
     assert "AttributeError: module numpy has no attribute row_stack" in str(told)
 
 
@@ -50,7 +50,7 @@ def test_a_package_that_cannot_be_imported_is_cudas():
         ("[<CUresult.CUDA_ERROR_OUT_OF_MEMORY: 2>] Call to cuMemAlloc", "too little free memory"),
         ("libnvvm.so was not found", "compiler (libnvvm) was not found; pip install 'nbnumba[cuda]'"),
         ("CUDA_ERROR_UNSUPPORTED_PTX_VERSION", "driver is older than the CUDA packages"),
-        ("CUDA_ERROR_ILLEGAL_ADDRESS", "the GPU was lost on the way"),
+        ("CUDA_ERROR_ILLEGAL_ADDRESS", "the GPU was lost"),
         ("nvJitLink: no such file", "linker"),
     ],
 )

@@ -291,7 +291,7 @@ def simulated_fast_kernel_stops_on_the_way() -> None:
 def simulated_auto_never_takes_the_simulator() -> None:
     from nbnumba.render.dispatch import choose_device
 
-    assert choose_device("auto") == ("cpu", "the CUDA simulator is taken only when asked for")
+    assert choose_device("auto") == ("cpu", "the CUDA simulator is used only on request")
     assert choose_device("cuda")[0].startswith("cuda")
 
 
