@@ -109,13 +109,14 @@ def correct_eight(sums, panel, beam, sources, s, f):
 
 
 @device
-def paint(sums, top, rows, found, panel, beam, sources, orientations, sample):
-    """Add a footprint to the ``rows`` rows from ``top`` on."""
-    crystal, cell, F2, metric = sample
+def paint(sums, top, rows, found, panel, beam, sources, orientations, metric, value, gauss):
+    """Add a footprint to the ``rows`` rows from ``top`` on.
+
+    ``value``: F^2 times the peak; ``gauss``: whether the crystal is a Gaussian one. No array comes in a tuple that is made for
+    each footprint: to count its references takes longer than the footprint.
+    """
     h, k, l = found[H], found[K], found[L]
-    peak, n = (crystal.Na * crystal.Nb * crystal.Nc) ** 2, panel.oversample
-    value = peak * F2_at(F2, cell, h - cell.h_min, k - cell.k_min, l - cell.l_min)
-    spot = ((float(h), float(k), float(l)), value, crystal.shape == GAUSS)
+    n, spot = panel.oversample, ((float(h), float(k), float(l)), value, gauss)
     i, m = found[PAIR] // orientations.shape[0], found[PAIR] % orientations.shape[0]
     source = (sources[i, 0], sources[i, 1], sources[i, 2], sources[i, 3])
     f0, f1, s0, s1 = found[F0], found[F1], max(found[S0], top), min(found[S1], top + rows)
@@ -175,6 +176,7 @@ def paint_spots(image, total, lists, panel, crystal, cell, beam, metric, tables,
     starts, spots = lists
     sources, orientations, F2, mask = tables
     first, last = ends
+    peak, gauss = (crystal.Na * crystal.Nb * crystal.Nc) ** 2, crystal.shape == GAUSS
     for band in prange(starts.shape[0] - 1):
         top = panel.s0 + band * BAND
         rows = min(BAND, panel.s1 - top)
@@ -182,7 +184,9 @@ def paint_spots(image, total, lists, panel, crystal, cell, beam, metric, tables,
         if first:
             sums[:rows] = 0.0 if beam.per_term else beam.I_bg
         for place in range(starts[band], starts[band + 1]):
-            paint(sums, top, rows, spots[place], panel, beam, sources, orientations, (crystal, cell, F2, metric))
+            spot = spots[place]
+            F_sqr = F2_at(F2, cell, spot[H] - cell.h_min, spot[K] - cell.k_min, spot[L] - cell.l_min)
+            paint(sums, top, rows, spot, panel, beam, sources, orientations, metric, peak * F_sqr, gauss)
         if last:
             for row in range(rows):
                 close_row(image, sums[row], top + row, panel, beam, sources, mask)

@@ -47,14 +47,14 @@ SHARES = 64
 
 
 @device(forceinline=True)
-def list_points(listed, n, points, boxes, count, shell, panel, cell, F2):
-    """Footprints of ``count`` lattice points: ``n`` and their number; up to ``room`` of all are written from ``at`` on.
+def list_points(found, at, n, room, pair, points, boxes, count, shell, panel, cell, F2):
+    """Add the footprints of ``count`` lattice points to a list: ``n`` and their number.
 
-    ``listed``: the list, ``at``, ``room`` and the number of the pair. ``points``: two numbers of a line and a number along it, as floats; ``boxes``: for the footprints. Both have room
-    for seven points more, which are looked at with the last ones. ``shell``: lines, axes, source and radius.
+    Up to ``room`` footprints of the pair are written, from row ``at`` on. ``points``: two numbers of a line and a number along
+    it, as floats; ``boxes``: for the footprints. Both have room for seven points more, which are evaluated with the last
+    ones. ``shell``: lines, axes, source and radius.
     """
     lines, axes, source, radius = shell
-    found, at, room, pair = listed
     v = axes[2]
     for j in range((count + 7) >> 3 << 3):
         x, y, z = line_start(source, axes, points[0, j], points[1, j])
@@ -68,45 +68,35 @@ def list_points(listed, n, points, boxes, count, shell, panel, cell, F2):
     return n
 
 
-@device(forceinline=True)
-def follow_line(listed, n, line, points, boxes, count, shell, panel, cell, F2):
-    """Add a part of a line to the ``count`` points that wait; they are listed when there are POINTS of them.
-
-    ``line``: its two numbers, first and last index along it. Returns the number of footprints, and of points that wait.
-    """
-    u, w, t, last = line
-    while t <= last:
-        points[0, count], points[1, count], points[2, count] = u, w, t
-        t, count = t + 1.0, count + 1
-        if count == POINTS:
-            n = list_points(listed, n, points, boxes, count, shell, panel, cell, F2)
-            count = 0
-    return n, count
-
-
 @device
 def walk_shell(found, at, room, pair, panel, cell, sources, orientations, reciprocal, cone, radius, F2):
     """Footprints of a pair: their number; the first ``room`` are written from row ``at`` on.
 
-    Lines are looked at eight at a time, and points some hundred at a time, in loops that vectorize.
+    Lines are evaluated eight at a time, and points some hundred at a time, in loops that vectorize.
     """
     i, m = pair // orientations.shape[0], pair % orientations.shape[0]
     source = (sources[i, 0], sources[i, 1], sources[i, 2], sources[i, 3])
     lines = shell_lines(source, orientations, m, cone, radius)
     axes, low, high = line_axes(reciprocal, m, lines), float(lines[4]), float(lines[5])
-    shell, listed = (lines, axes, source, radius), (found, at, room, pair)
+    shell = (lines, axes, source, radius)
     ends, points, boxes = np.empty((4, 8)), np.zeros((3, POINTS + 8)), np.empty((4, POINTS + 8), np.int32)
     n = count = 0
-    for u in range(lines[0], lines[1] + 1):
-        for w in range(lines[2], lines[3] + 1, 8):
-            for j in range(8):
-                first, last, after, end = line_ends(source, axes, float(u), float(w + j), low, high, radius)
-                ends[0, j], ends[1, j], ends[2, j], ends[3, j] = first, last, after, end
-            for j in range(min(8, lines[3] + 1 - w)):
-                for side in range(2):
-                    line = (u, w + j, ends[2 * side, j], ends[2 * side + 1, j])
-                    n, count = follow_line(listed, n, line, points, boxes, count, shell, panel, cell, F2)
-    return list_points(listed, n, points, boxes, count, shell, panel, cell, F2)
+    eights = max(0, lines[3] - lines[2] + 8) >> 3
+    for step in range(max(0, lines[1] - lines[0] + 1) * eights):
+        u, w = lines[0] + step // eights, lines[2] + step % eights * 8
+        for j in range(8):
+            first, last, after, end = line_ends(source, axes, float(u), float(w + j), low, high, radius)
+            ends[0, j], ends[1, j], ends[2, j], ends[3, j] = first, last, after, end
+        for part in range(2 * min(8, lines[3] + 1 - w)):
+            j, side = part >> 1, part & 1
+            t = ends[2 * side, j]
+            while t <= ends[2 * side + 1, j]:
+                points[0, count], points[1, count], points[2, count] = u, w + j, t
+                t, count = t + 1.0, count + 1
+                if count == POINTS:
+                    n = list_points(found, at, n, room, pair, points, boxes, count, shell, panel, cell, F2)
+                    count = 0
+    return list_points(found, at, n, room, pair, points, boxes, count, shell, panel, cell, F2)
 
 
 @kernel()

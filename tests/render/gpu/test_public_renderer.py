@@ -23,7 +23,11 @@ CHANGES: dict[str, list[dict[str, Any]]] = {
     "fixed": [{"misset_deg": (5, 0, 0)}, {"phi_deg": 3.0}, {"wavelength_A": 1.1}],
     "fast32": [{"osc_deg": 1.0, "phisteps": 12}, {"misset_deg": (5, 0, 0)}, {"default_F": 30.0}],
     "general": [{"oversample_polar": True, "oversample": 2, "kahn_factor": 0.5}, {"misset_deg": (5, 0, 0)}],
-    "spots": [{"shape": "gauss", "fudge": 200.0}, {"misset_deg": (5, 0, 0)}, {"roi": (3, 15, 2, 12)}],
+    "spots": [
+        {"shape": "gauss", "fudge": 150.0, "mosaic_spread_deg": 5.0, "mosaic_domains": 200},
+        {"misset_deg": (5, 0, 0)},
+        {"roi": (3, 15, 2, 12)},
+    ],
     "mixed": [{"mask": np.arange(360).reshape(18, 20) % 3}, {"shape": "round"}, {"air_mm": 10.0}],
 }
 
