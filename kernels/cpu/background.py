@@ -1,4 +1,4 @@
-"""Light that does not depend on the crystal's orientation: one ray for each pixel."""
+"""Background that does not depend on the crystal's orientation: one ray for each pixel."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def amorphous_F_sqr(F_sqr, per_stol, sources, i, diffracted):
 
 @kernel()
 def amorphous_rows(image, panel, beam, sources, F_sqr, per_stol, scale, mask):
-    """Photons that an amorphous sample scatters into each pixel, by the ray to its middle.
+    """Photons that an amorphous sample scatters into each pixel, computed for the ray to its middle.
 
     Parameters
     ----------

@@ -3,10 +3,10 @@
 Problem: the sum over sub-pixels, sources and orientations is nearly all of a run, and its phases pi N h need more digits
 than float32 has.
 
-Choice: the detector is cut into tiles of some 300 pixels (``variants.TILES``). For a tile and an orientation the
+Choice: the detector is cut into tiles of some 300 pixels (``render.cpu.case.TILES``). For a tile and an orientation the
 indices h, k, l are computed at the tile's middle in float64 and split into whole number and fraction; each pixel adds
 a . (d - d of the middle) / lambda. In :func:`render_fast32` that is float32, and its error is the one of the tile's
-extent in h, not of h (:func:`nbnumba.render.variants.anchored_error`); in :func:`render_fast64` it is float64 until the fractions of h and of
+extent in h, not of h (:attr:`nbnumba.render.kernel_table.Case.anchored_error`); in :func:`render_fast64` it is float64 until the fractions of h and of
 N h are formed. In a tile so small that h, k, l have one of two nearest whole numbers each, eight structure factors are
 fetched per orientation and chosen between without a gather. The loops over a tile are plain, without branches or calls,
 and LLVM makes vector code of them. Sums over orientations run in float32 over 32 terms and in float64 beyond.
@@ -18,7 +18,7 @@ Tiles begin at whole multiples of their size and are always rendered to their en
 on the region of interest nor on the number of threads. Shapes other than SQUARE are float64 in both kernels; tiles that
 lie outside all spots of an orientation are passed over for GAUSS and TOPHAT.
 
-Cost: some 60 kB of scratch arrays, made once per row of tiles. Misuse: ``render_fast32`` where :mod:`nbnumba.render.variants`
+Cost: some 60 kB of scratch arrays, made once per row of tiles. Misuse: ``render_fast32`` where the plan table
 says 64, and a box of more than 2^29 structure factors.
 """
 
@@ -97,7 +97,7 @@ def render_fast64(image, panel, crystal, cell, beam, sources, orientations, F2, 
         Squared structure factors, electrons^2: of everything outside the box, then the box, l fastest.
     mask : (spixels, fpixels) or (0, 0) uint8
     tile : tuple of int
-        Columns and rows of a tile: of ``variants.TILES``.
+        Columns and rows of a tile: of ``render.cpu.case.TILES``.
 
     Notes
     -----

@@ -1,4 +1,4 @@
-"""Footprints of reflections painted into sums, and sums turned into photons: second half of ``cpu.spots``."""
+"""Second half of ``cpu.spots``: add footprints of reflections to sums, and convert sums to photons."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from nbnumba.kernels.jit.cpu import device, kernel
 
 #: rows of a band
 BAND = 16
-#: pixels of a row that are looked at together
+#: pixels of a row that are processed together
 STRETCH = 64
 
 
@@ -36,10 +36,10 @@ def over_wavelength(orientations, m, inverse):
 
 @device(forceinline=True)
 def paint_box(sums, top, box, panel, beam, source, orientations, m, metric, spot, sub):
-    """Add a reflection to one sub-pixel of every pixel of a box, eight at a time and some beyond the end of a row.
+    """Add a reflection to one sub-pixel of every pixel of a box, eight at a time and up to seven beyond the end of a row.
 
-    Positions are linear along a row, and so are the indices of the ray times its length: the length's square root is
-    all that is left to do for a pixel.
+    Positions are linear along a row, and so are the indices of the ray times its length: only the square root for the
+    length has to be computed for each pixel.
 
     ``spot``: h, k, l as floats, F^2 times the peak, and whether the crystal is a Gaussian one.
     """
@@ -92,7 +92,7 @@ def paint_weighted(sums, place, panel, beam, sources, i, orientations, m, metric
 
 @device(forceinline=True)
 def correct_eight(sums, panel, beam, sources, s, f):
-    """Multiply eight sums from pixel (s, f) on by what the reference applies last: omega, capture, polarization."""
+    """Multiply eight sums from pixel (s, f) on by the factors that the reference applies last: omega, capture, polarization."""
     incident, (E_in, B_in) = row_vector(sources, 0, 0), source_frame(beam, sources, 0)
     place = np.uint64(f - panel.f0)
     for j in range(8):
@@ -141,7 +141,7 @@ def close_row(image, sums, s, panel, beam, sources, mask):
             sums[f] += background(panel, beam, sources, 0, s, panel.f0 + f)
     for start in range(0, n, STRETCH):
         here, there = np.uint64(start), np.uint64(min(start + STRETCH, n))
-        lit = 0.0  # nothing is negative, and mostly all is zero
+        lit = 0.0  # sums are not negative, and mostly all 0
         for f in range(here, there):
             lit += sums[f]
         if lit != 0.0 and not beam.per_term:

@@ -1,4 +1,4 @@
-"""Rays to the pixels of a tile, and what is computed once for a ray: solid angle, absorption, polarization, weight.
+"""Rays to the pixels of a tile, and the factors computed once for a ray: solid angle, absorption, polarization, weight.
 
 A tile is a block of ``width`` columns and ``height`` rows. The direction of a ray is kept relative to the one to the
 tile's middle, formed without cancellation. With P = P0 + r0 (e + t d0), e perpendicular to the direction d0 of P0:
@@ -31,7 +31,7 @@ LARGEST = 512
 #: orientations whose terms are added in float32 before the float64 sum takes them
 CHUNK = 32
 # rows of the array of real phases: column and row from the tile's middle, direction from it, that over the wavelength;
-# fractions of h, k, l of up to 32 orientations, and what float32 cannot hold of them
+# fractions of h, k, l of up to 32 orientations, and their rounding errors in float32
 COLUMN, ROW, DX, DY, DZ, QX, QY, QZ, PATH, FRACTION = range(0, 10 * LARGEST, LARGEST)
 REST = FRACTION + 3 * CHUNK
 REALS = REST + 3 * CHUNK
@@ -182,7 +182,7 @@ def open_tile(work, n, beam):
 
 @device(forceinline=True)
 def begin_step(work, phases, n, width, panel, beam, corner, step):
-    """Trace the rays of one sub-pixel and sensor layer; those factors that are this one's to give.
+    """Trace the rays of one sub-pixel and sensor layer, and compute the factors fixed at this step.
 
     ``corner``: first row and column of the tile. Returns the direction to its middle.
     """
@@ -215,7 +215,7 @@ def begin_source(work, phases, n, beam, middle, sources, i, step, separate):
 
 @device(forceinline=True)
 def close_tile(work, n, beam):
-    """Apply the corrections that wait for the end of all loops."""
+    """Apply the corrections that are made after all loops."""
     if not beam.per_term:
         for p in range(n):
             work[TOTAL + p] *= work[CAPTURE + p] * work[POLAR + p] * work[OMEGA + p]

@@ -26,7 +26,7 @@ from nbnumba.kernels.jit.cpu import STRICT, device, kernel
 
 MODULUS = 2147483647  # 2^31 - 1
 MULTIPLIER = 16807
-WARM_UP = 8  # draws thrown away before the shuffle table is filled
+WARM_UP = 8  # draws discarded before the shuffle table is filled
 TABLE_SIZE = 32
 #: Shape of the generator's state: the congruential number, the last output, the shuffle table.
 STATE_SIZE = 2 + TABLE_SIZE

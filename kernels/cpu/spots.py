@@ -1,7 +1,7 @@
 """Compact spots on the CPU, reflection by reflection: GAUSS and TOPHAT crystals on flat panels.
 
-Problem: such spots are zero to float32 but for a few pixels each, and a kernel that asks every pixel for every
-orientation spends its time on nothing.
+Problem: such spots are zero in float32 except for a few pixels each, and a kernel that evaluates every pixel for every
+orientation evaluates almost only zeros.
 
 Choice: for each pair of a source and an orientation, the reflections within the spot's radius of the Ewald sphere are found
 and given a box of pixels each (:mod:`nbnumba.kernels.formulas.spots_shell`); only these pixels are evaluated, with the formula and
@@ -12,7 +12,7 @@ orientation and index, so that neither the number of threads nor the region of i
 are taken in batches, so that the list of footprints stays small. Gaussian spots end at 7e-13 of their peak.
 
 Cost: a float64 sum for every pixel of the region, and 70 bytes for each of up to a million footprints. Misuse: a curved
-panel, axes that are not at right angles, or spots wider than :data:`nbnumba.kernels.formulas.spots_shell.WIDEST`; ``variants.choose_variant`` takes the tiles
+panel, axes that are not at right angles, or spots wider than :data:`nbnumba.kernels.formulas.spots_shell.WIDEST`; the plan table takes the tiles
 of :mod:`nbnumba.kernels.cpu.tiles` for those.
 """
 
@@ -40,7 +40,7 @@ from nbnumba.kernels.jit.cpu import device, kernel
 
 #: lattice points near the sphere in a batch, about
 BATCH = 1e6
-#: lattice points whose footprints are looked for together
+#: lattice points whose footprints are computed together
 POINTS = 256
 #: parts of the list that are sorted side by side
 SHARES = 64
@@ -106,7 +106,7 @@ def find_spots(found, counts, first, panel, cell, sources, orientations, recipro
     Parameters
     ----------
     found : (pairs * room, 8) int32
-        Each pair has the same number of rows; what does not fit is counted and not written.
+        Each pair has the same number of rows; footprints beyond it are counted and not written.
     counts : (pairs,) int64
         Set to the number of footprints of each pair.
     """

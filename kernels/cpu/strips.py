@@ -1,18 +1,18 @@
 """The general sum for a strip of pixels side by side: :func:`nbnumba.kernels.formulas.pixel.pixel_value` in vector code.
 
-Problem: one pixel after the other, with library sines and exponentials, no part of the general sum is vectorized.
+Problem: computed pixel by pixel, with library sines and exponentials, no part of the general sum is vectorized.
 
 Choice: the same loops in the same order, with a loop over the strip's pixels innermost, so that each pixel's running sum
 sees the same terms and factors one after the other. Sines and exponentials are polynomials on reduced arguments (float64,
 2e-16), and a tricubic is computed for eight pixels at once. What a pixel skips (a cut ray, a term without lattice factor) is a
 selection. Where interpolation goes out of range, and so changes the rest of the image, the caller takes
-``pixel_value`` for the strip: that is the definition, and this its fast twin. They agree to some 1e-12, which is what
-the library's rounding of pi N h is worth.
+``pixel_value``, the definition, for the strip. The two agree to some 1e-12, the effect of the library's rounding of
+pi N h.
 
-All functions are put into their callers: left as calls, their products and sums are fused one way where a process compiles
-them and another way where it fetches them from the cache.
+All functions are inlined: as calls, their products and sums would be fused in one way where a process compiles them and in
+another way where it loads them from the cache.
 
-Misuse: none of the functions looks at the mask or the region of interest; a strip is always rendered whole.
+Misuse: the functions ignore the mask and the region of interest; a strip is always rendered whole.
 """
 
 from __future__ import annotations
@@ -175,7 +175,7 @@ def tricubic_eight(work, flat, cell, p, corner):
     """Row CELL of those of eight pixels from ``p`` on whose first reflection has the number ``corner``."""
     row, step = np.uint64(cell.l_range), np.uint64(cell.k_range * cell.l_range)
     at, base = np.uint64(corner), np.uint64(p)
-    # all before the loop: LLVM does not know that writing to ``work`` leaves ``flat`` alone
+    # all loads come before the loop: LLVM does not know that writing to ``work`` does not change ``flat``
     F0, F1 = sheet(flat, at, row), sheet(flat, at + step, row)
     F2, F3 = sheet(flat, at + step + step, row), sheet(flat, at + step + step + step, row)
     for j in range(8):
@@ -226,7 +226,7 @@ def add_strip(work, beam):
     for p in range(WIDTH):
         latt, F, total = work[LATT + p], work[CELL + p], work[TOTAL + p]
         skip = (work[CUT + p] != 0.0) | ((latt == 0.0) & (beam.has_water == 0))
-        # the order of the reference's product: near the smallest numbers it decides what is left of a term
+        # the order of the reference's product matters where a term underflows
         value = (total + F * F * latt * latt * work[WEIGHT + p]) * work[FACTOR + p]
         work[TOTAL + p] = total if skip else value
 

@@ -24,11 +24,11 @@ from nbnumba.kernels.formulas.structure import F2_at
 from nbnumba.kernels.formulas.vec import norm, row_vector
 from nbnumba.kernels.jit.cpu import ORDERED, device
 
-#: Gaussian spots end where the intensity is exp(-110) of the peak: nothing that a float32 image could hold is dropped
+#: Gaussian spots end where the intensity is exp(-110) of the peak, below the range of a float32 image
 GAUSS_END = 110.0
 #: farthest that h, k, l may be from those of the tile's middle if only two whole numbers can be nearest, each way
 NEAR = 0.5
-#: what an index outside the box adds to the number of a structure factor, so that it is negative
+#: added to the number of a structure factor for an index outside the box, so that it becomes negative
 OUTSIDE = np.int32(-(2**29))
 
 # rows of the float32 array: sums and structure factors of the pixels; of up to 32 orientations whole indices, and the
@@ -178,7 +178,7 @@ def square_far(phases, single, number, n, vectors, first, last, N, box, reach, F
 
 @device(forceinline=True)
 def flush(work, single, n, peak):
-    """Take the float32 sums over to the float64 ones."""
+    """Add the float32 sums to the float64 ones."""
     for p in range(n):
         work[TOTAL + p] += work[WEIGHT + p] * peak * single[SUM + p]
         single[SUM + p] = np.float32(0.0)

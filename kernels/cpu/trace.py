@@ -1,6 +1,6 @@
-"""Kernels of the trace: the general sum of one pixel with its factors written down, and lattice factors by themselves.
+"""Kernels of the trace: the general sum of one pixel with a record of its factors, and lattice factors alone.
 
-Both call the functions that render an image; nothing is computed a second time in another way.
+Both call the functions that render an image, so that a trace has the formulas of the image.
 """
 
 from __future__ import annotations

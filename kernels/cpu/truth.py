@@ -1,4 +1,4 @@
-"""Which reflection lights each pixel most."""
+"""The reflection with the strongest term in each pixel."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def strongest_rows(hkl, source, orientation, lattice, panel, crystal, cell, dmin
     lattice : (spixels, fpixels) float32
         F_latt^2 of the strongest term, as a share of its value at whole indices.
     panel, crystal, cell, sources, orientations, Fhkl, mask
-        As :func:`nbnumba.kernels.cpu.general.render_general` takes them. Only the first sensor layer is looked at.
+        As :func:`nbnumba.kernels.cpu.general.render_general` takes them. Only the first sensor layer is used.
     dmin : float
         Terms beyond this resolution (m) do not count; 0: all do.
     """

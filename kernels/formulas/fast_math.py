@@ -10,7 +10,7 @@ Bragg peak y and u are the same number and the ratio is exactly 1, and near a ze
 
 Cost: a relative error of about 3e-7 (rounding), and 0/0 at a whole index, which :data:`SMALLEST_SQR`, added to both
 squares, removes: a zero of the grating function becomes 1e-12 of its peak at most. Misuse: an argument beyond |x| = 1/2
-is not reduced here, and gives nonsense.
+is not reduced here, and gives a wrong value.
 """
 
 from __future__ import annotations

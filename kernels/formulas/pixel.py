@@ -60,7 +60,7 @@ def note_source(record, source, scattering):
 
 @device(fastmath=STRICT)
 def note_term(record, orientation, h, k, l, latt, F, total):
-    """Write down one term in the next free row; terms beyond the last row are only counted."""
+    """Store one term in the next free row; terms beyond the last row are only counted."""
     record[0, COUNT] += 1.0
     row = int(record[0, COUNT])
     if row >= record.shape[0]:
@@ -147,9 +147,9 @@ def pixel_value(s, f, panel, crystal, cell, beam, sources, orientations, Fhkl, i
     interpolating : int
         Whether the run still interpolates when it comes to this pixel.
     record : None or (n + 1, COLUMNS) float64
-        Where the trace wants the factors: one row for each of the first ``n`` terms, columns as named above; row 0
-        holds the number of terms and what the corrections and the sum were at the end. None costs nothing: Numba
-        compiles the branches that ask for it only where an array is given.
+        Record of the trace: one row for each of the first ``n`` terms, columns as named above; row 0 has the number of
+        terms, and the corrections and the sum at the end. None has no cost: Numba compiles the branches for a record
+        only if an array is given.
 
     Returns
     -------

@@ -1,9 +1,9 @@
-"""Reflections near the Ewald sphere and where they fall on a flat panel: what CPU and CUDA share of compact spots.
+"""Reflections near the Ewald sphere and their footprints on a flat panel: formulas of compact spots for CPU and CUDA.
 
 A pair is a source and an orientation. The lattice points within the spot's radius of the sphere are found line by line:
 two indices number the lines, and the third one is solved for (:func:`shell_lines`, :func:`line_ends`). Each point has a
-footprint on the panel, a box of pixels around the place where its ray meets it (:func:`footprint`). Nothing is dropped
-that lies within the radius: the box holds the cone of all rays that come so close.
+footprint on the panel, a box of pixels around the point where its ray meets the panel (:func:`footprint`). No ray within the
+radius is lost: the box contains the cone of all such rays.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ PAIR, H, K, L, F0, F1, S0, S1 = range(8)
 
 
 class Shell(NamedTuple):
-    """What the search for reflections takes beside the parameter blocks.
+    """Arguments of the search for reflections besides the parameter blocks.
 
     Attributes
     ----------
@@ -40,7 +40,7 @@ class Shell(NamedTuple):
     radius : float
         Of the spots in reciprocal space (1/m), a little more than needed.
     points : float
-        Lattice points near the sphere for a pair, about.
+        Expected number of lattice points near the sphere for a pair.
     """
 
     reciprocal: Any
@@ -72,7 +72,7 @@ def spot_radius(crystal, orientations):
 
 
 def is_for(inputs) -> bool:
-    """Whether a panel can be rendered reflection by reflection, and is so the faster."""
+    """Whether a panel can be rendered reflection by reflection, and is faster that way."""
     panel = inputs.panel
     if inputs.crystal.shape not in (GAUSS, TOPHAT) or panel.curved:
         return False
@@ -190,7 +190,7 @@ def shell_lines(source, orientations, m, cone, radius):
 
 @device(forceinline=True)
 def line_axes(reciprocal, m, lines):
-    """Reciprocal vectors of o, p and q: read once for a pair, for a compiler cannot know that they stay as they are."""
+    """Reciprocal vectors of o, p and q; read once for a pair, as a compiler cannot know that they do not change."""
     return row_vector(reciprocal, m, lines[6]), row_vector(reciprocal, m, lines[7]), row_vector(reciprocal, m, lines[8])
 
 
@@ -210,8 +210,8 @@ def line_start(source, axes, u, w):
 def line_ends(source, axes, u, w, low, high, radius):
     """First and last index on line (u, w) where it goes into the shell, and where it comes out of it, as floats.
 
-    A line that misses the inner sphere comes out where it went in. A last index below the first: no point. ``low``,
-    ``high``: what indices are asked for. There is no branch, so that loops over lines vectorize.
+    For a line that misses the inner sphere both are the same. A last index below the first: no point. ``low``, ``high``:
+    limits of the indices. There is no branch, so that loops over lines vectorize.
     """
     R = 1.0 / source[3]
     start, v = line_start(source, axes, u, w), axes[2]

@@ -1,1 +1,1 @@
-"""Kernels of NVIDIA GPUs, and what only CUDA has."""
+"""Kernels for NVIDIA GPUs, with operations that only CUDA has."""

@@ -1,4 +1,4 @@
-"""The end of images whose terms were shared by several blocks: their sums are added up, and become photons.
+"""Add the partial sums of several blocks (split tiles), and convert them to photons.
 
 See :mod:`nbnumba.render.gpu.split`.
 """
@@ -18,7 +18,7 @@ ROWS = THREADS // TILE
 
 @cache
 def close_kernel(kind: int, curved: int, separate: int) -> Any:
-    """The kernel that ends what :func:`nbnumba.kernels.gpu.fast.fast_kernel` of the same kind began.
+    """The kernel that adds the partial sums of :func:`nbnumba.kernels.gpu.fast.fast_kernel` of the same kind.
 
     Its arguments are named as there; ``partial``: (portions, row1 - row0, f1 - f0) float64. Portions are added in
     their order, as a kernel that has all of them does.

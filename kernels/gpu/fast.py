@@ -1,4 +1,4 @@
-"""The fast CUDA kernels: what the fast CPU kernels render, a tile of 16 x 16 pixels per block and two pixels a thread.
+"""The fast CUDA kernels, for the same runs as the fast CPU kernels: a tile of 16 x 16 pixels per block, two a thread.
 
 Problem: the phases pi N h of the grating function need more digits than float32 has, and float64 is slow on most GPUs.
 
@@ -6,7 +6,7 @@ Choice: the terms of the sum (a source and an orientation each) are taken in por
 thread computes h, k, l at the tile's middle in float64 and leaves the whole number and the fraction of it in shared
 memory, with the cell vectors over lambda; then all threads go through the portion, each adding a . (d - d of the
 middle) / lambda for its own two pixels. For square crystals with :data:`SQUARE32` all of that is float32 on indices
-multiplied by N, and wrong by rounding over the tile's extent only (``nbnumba.render.variants.anchored_error`` with
+multiplied by N, and wrong by rounding over the tile's extent only (``nbnumba.render.kernel_table.Case.anchored_error`` with
 the tile's diagonal). :data:`FIXED` has indices in fixed point (:mod:`nbnumba.kernels.gpu.fixed`) and takes no float64
 either; the other kinds are float64 until fractions are left. Sums of square crystals are float32 within a portion,
 float64 beyond, chapter by chapter: where tiles are few, several blocks share the terms of one
@@ -16,7 +16,7 @@ The box of structure factors has one plane more along each axis, filled with the
 (:func:`nbnumba.render.gpu.inputs.padded_F2`): a clamped unsigned index needs no test. Tiles begin at whole multiples of 16, so that a
 pixel's bits do not depend on the region that is rendered.
 
-Cost: a thread without a pixel to render only waits; a tile at the edge costs as much as one inside. Misuse: SQUARE32
+Cost: a thread without a pixel idles, so that a tile at the edge costs as much as one inside. Misuse: SQUARE32
 or FIXED where the error bound is large.
 """
 
@@ -43,7 +43,7 @@ TILE, THREADS = 16, 128
 BLOCKS = {SQUARE32: 8, SQUARE64: 6, FIXED: 7}
 #: Terms in shared memory at a time, and the alignment (bytes) that lets a thread load four numbers at once.
 STAGED, ALIGNMENT = 64, 16
-#: Portions after which a block asks whether it is to stop; where all terms are in one, as many sub-pixels.
+#: Portions after which a block reads the stop flag; if all terms are in one portion, the same number of sub-pixels.
 LOOK = 256
 
 
@@ -113,7 +113,7 @@ def weigh(panel, curved, beam, sources, i, s, f, layer, subS, subF):
 
 @cuda_device
 def correction(panel, curved, separate, beam, sources, s, f):
-    """The three factors of a pixel that are not its terms' own, as the reference holds them when its loops end.
+    """The three factors of a pixel that are applied after the sum, with the reference's values at the end of its loops.
 
     Solid angle of the first sub-pixel, capture fraction of the first sub-pixel of the last layer, polarization of the
     first source that is not cut, at the first sub-pixel where there is one.
@@ -134,7 +134,7 @@ def correction(panel, curved, separate, beam, sources, s, f):
 def first_pixel(corner, tid):
     """Row and column of a thread's first pixel; the second one is half a tile further on.
 
-    Asked for again where it is needed, so that it takes no register in the inner loop.
+    Computed again where it is needed, so that it takes no register in the inner loop.
     """
     return int32(corner[0] + (tid >> 3)), int32(corner[1] + (tid & 7))
 
@@ -230,7 +230,7 @@ def tell_end(done, tid):
 
 @cuda_device
 def all_stop(halt, looks):
-    """Whether a block is to stop, for all of its threads, which meet here; one of them ``looks``, or none."""
+    """Whether all threads of a block have to stop; synchronizes them. One of them reads the flag if it ``looks``."""
     return cuda.syncthreads_or(is_stopped(halt) if looks else int32(0)) != 0
 
 
@@ -291,7 +291,7 @@ def fast_kernel(kind: int, curved: int, separate: int, split: int = 0) -> Any:
     def render_fast(
         image, window, panel, crystal, cell, beam, sources, orientations, F2, mask, units, chapter, halt, done
     ):
-        if SIMULATED:  # which knows no alignment, and tells arrays apart by their lines
+        if SIMULATED:  # the simulator has no alignment, and identifies arrays by the line that makes them
             real = cuda.shared.array((STAGED, columns), real_type)
             whole = cuda.shared.array((STAGED, 4), int32)
         else:
@@ -299,7 +299,7 @@ def fast_kernel(kind: int, curved: int, separate: int, split: int = 0) -> Any:
             whole = cuda.shared.array((STAGED, 4), int32, alignment=ALIGNMENT)
         origin = cuda.shared.array(4, float64)
         corner = cuda.shared.array(2, int32)
-        # each thread's own, but registers are scarce in the inner loop
+        # private values of each thread, kept in shared memory as registers are scarce in the inner loop
         live = cuda.shared.array((2, THREADS), int32)
         total = cuda.shared.array((2, THREADS), float64)
         grand = cuda.shared.array((2, THREADS), float64)

@@ -1,7 +1,7 @@
 """Phases in fixed point: the terms of a square crystal without float64, for the fast CUDA kernels.
 
-Problem: where float32 phases are wrong by too much (few terms in a pixel, many cells), float64 was all that was left. It
-runs at half the speed of float32 on the GPUs of data centres only; on others at a 32nd or a 64th.
+Problem: where the error of float32 phases is too large (few terms in a pixel, many cells), phases need more digits. float64
+has half the speed of float32 on the GPUs of data centres only; on others a 32nd or a 64th.
 
 Choice: an index relative to the anchor's whole number is a 64-bit number; ``whole_bits`` of them stand before the fraction.
 Differences of direction and cell vectors over lambda are 32-bit numbers whose units have the product 2^-(64 - whole_bits);
@@ -19,7 +19,7 @@ in tiles that lie between peaks altogether; 3e-5 of a pixel's own value for 99 o
 Cost: 107 instructions for a step and pixel on 9.0, 100 on 12.0, none of them float64; float64 phases take 101.5, 32 of them
 float64. Misuse: an index that changes by 2^(whole_bits - 2) over half a tile does not fit into the 32-bit factors and makes a
 wrong image; nothing in the kernel tests for it. The host takes float64 phases where no number of bits serves
-(:func:`nbnumba.render.gpu.inputs.choose_variant`).
+(:func:`nbnumba.render.kernel_table.choose`).
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def to_fixed(x, scale):
 
 @cuda_device
 def write_anchor(real, j, axis, fraction, units):
-    """The fraction of an anchor, with a half of what an offset's 32 bits leave off."""
+    """Write the fraction of an anchor, plus half of the last bit of an offset, for rounding."""
     start = int64(fraction * units.anchor_scale + units.last_half)
     real[j, ANCHORS + 2 * axis], real[j, ANCHORS + 2 * axis + 1] = lower_word(start), upper_word(start)
 

@@ -1,6 +1,6 @@
-"""The few operations of the CUDA kernels that the CPU has no word for, each with a twin for the simulator.
+"""Operations of the CUDA kernels that the CPU does not have, each with a version for the simulator.
 
-The twins are plain Python: CUDA's simulator runs kernels as such, and knows no libdevice. Unsigned numbers are compared
+These versions are plain Python: the CUDA simulator runs kernels as Python, and has no libdevice. Unsigned numbers are compared
 by a conditional: ``min`` of numba-cuda-mlir 0.6 takes them for signed ones.
 """
 
@@ -17,16 +17,16 @@ MAGIC_BITS = 0x4B400000
 #: The same for a float64 below 2^31: the whole number is the lower half of the sum's bits.
 MAGIC64 = 1.5 * 2.0**52
 
-#: One block in so many tells of its end.
+#: One block in this many reports its end.
 TOLD = 8
 
 
 @cuda_device
 def is_stopped(halt):
-    """Whether the host wants no more: 0 or 1.
+    """Whether the host has set the stop flag: 0 or 1.
 
-    ``halt``: (1,) int32 in memory of the device, or (0,): then the kernel does not ask. In memory of the host, a block would
-    wait for its answer, and all blocks in turn: 0.6 us each on an H200.
+    ``halt``: (1,) int32 in memory of the device, or (0,): no flag. Reads from memory of the host would take 0.6 us each on an
+    H200, one block after another.
     """
     if halt.shape[0] == 0:
         return int32(0)
@@ -35,9 +35,9 @@ def is_stopped(halt):
 
 @cuda_device
 def tell_progress(done, number):
-    """Tell the host that the block of this number is done; blocks start in the order of their numbers, about.
+    """Report to the host that the block with this number is finished; blocks start about in the order of their numbers.
 
-    ``done``: (1,) int32 in memory of the host that the device sees, which a block writes to without waiting; or (0,).
+    ``done``: (1,) int32 in host memory that the device can access, to which a block writes without waiting; or (0,).
     """
     if done.shape[0] != 0 and number % TOLD == 0:
         done[0] = number

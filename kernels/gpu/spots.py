@@ -108,7 +108,7 @@ def sort_rows(lists, begin, n, found, per_pair, tid):
 
 @cuda_device
 def stage_spot(real, whole, j, row, found, crystal, cell, beam, sources, orientations, F2):
-    """What a block needs of a footprint: into row ``j`` of ``real`` (STAGED, NUMBERS) and ``whole`` (STAGED, 5)."""
+    """Copy the values of a footprint to shared memory: row ``j`` of ``real`` (STAGED, NUMBERS) and ``whole`` (STAGED, 5)."""
     pair, h, k, l = found[row, PAIR], found[row, H], found[row, K], found[row, L]
     i, m = quotient(pair, orientations.shape[0]), remainder(pair, orientations.shape[0])
     inverse = 1.0 / sources[i, 3]

@@ -26,7 +26,7 @@ FINDERS = 128
 PLACERS, EACH = 256, 16
 #: Threads of a group, whose sum the others take as one; as many as there are groups.
 GROUP = 16
-#: Places in the array ``word``: rows that a thread needs, if more than it has; numbers in the lists of all tiles.
+#: Entries of the array ``word``: rows that a thread needs, if more than it has; length of the lists of all tiles.
 MOST, TOTAL = 0, 1
 
 

@@ -1,6 +1,6 @@
-"""Anchors of the fast CUDA kernels: a term at a tile's middle, left in shared memory for all pixels of the tile.
+"""Anchors of the fast CUDA kernels: a term at a tile's middle, stored in shared memory for all pixels of the tile.
 
-See :mod:`nbnumba.kernels.gpu.fast` for what is anchored and why.
+:mod:`nbnumba.kernels.gpu.fast` explains the anchors.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from nbnumba.kernels.gpu.ops import MAGIC_BITS, quotient, remainder
 from nbnumba.kernels.gpu.terms import COMPACT64, FIXED, SQUARE32
 from nbnumba.kernels.jit.cuda import cuda_device, int32
 
-#: What float64 anchors are lower by, so that an index of exactly a half, which 1e-13 of rounding may be off, is rounded
-#: down. A phase is wrong by N times as much, 1e-9 for 1000 cells.
+#: Subtracted from float64 anchors, so that an index of exactly a half is rounded down in spite of rounding errors of 1e-13.
+#: A phase is wrong by N times as much, 1e-9 for 1000 cells.
 LOWER_HALF = 2.0**-40
 
 

@@ -1,4 +1,4 @@
-"""The CUDA kernels by name, with the grids they need: the same inputs and semantics as their CPU twins.
+"""The CUDA kernels by name, and their grids; inputs and results are those of the CPU kernels of the same name.
 
 ``fast32``, ``fixed`` and ``fast64`` are made by :mod:`nbnumba.kernels.gpu.fast`, ``general`` is in
 :mod:`nbnumba.kernels.gpu.general`. ``spots`` is several kernels, :mod:`nbnumba.kernels.gpu.spots`, which
@@ -17,7 +17,7 @@ from nbnumba.kernels.gpu import terms as gpu_terms
 
 
 def fast_kind(shape: int, name: str) -> int:
-    """What a fast kernel is compiled for: the lattice transform, and the phases of square crystals by its name."""
+    """Kind of a fast kernel: the lattice transform, and for square crystals the type of the phases, by its name."""
     if shape == SQUARE:
         return {"fast32": gpu_terms.SQUARE32, "fixed": gpu_terms.FIXED}.get(name, gpu_terms.SQUARE64)
     return gpu_terms.ROUND64 if shape == ROUND else gpu_terms.COMPACT64
@@ -31,7 +31,7 @@ def find_kernel(name: str, shape: int, curved: int, separate: int, interpolate: 
 
 
 def find_end(name: str, shape: int, curved: int, separate: int) -> Any:
-    """The kernel that ends what ``find_kernel(..., split=1)`` began."""
+    """The kernel that adds the partial sums of ``find_kernel(..., split=1)``."""
     return gpu_close.close_kernel(fast_kind(shape, name), int(curved), int(separate))
 
 

@@ -1,6 +1,6 @@
 """The terms of the fast CUDA kernels, evaluated for a pixel: float32 and float64.
 
-See :mod:`nbnumba.kernels.gpu.fast` for how they are anchored and why, :mod:`nbnumba.kernels.gpu.fixed` for fixed point.
+:mod:`nbnumba.kernels.gpu.fast` explains the anchors, :mod:`nbnumba.kernels.gpu.fixed` fixed point.
 
 Float64 phases: nearest whole numbers come from adding :data:`nbnumba.kernels.gpu.ops.MAGIC64`, not from conversions, which
 run at an eighth of the speed; 8 are left for two steps. Wrong where an index is 2^31 away from its anchor or N above 2^23;
@@ -70,7 +70,7 @@ class SquareUnits(NamedTuple):
     count_c: int
     whole_bits: int  # bits of an index before its fraction,
     upper_bits: int  # of its fraction in the upper word,
-    half: int  # and what rounds that word
+    half: int  # added to round that word
     nh: int  # entries of the box along each axis, and the number of the plane of defaults
     nk: int
     nl: int

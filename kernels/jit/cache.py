@@ -1,16 +1,16 @@
-"""Where compiled kernels are kept, and how Numba's cache is made to survive bad days.
+"""The cache of compiled kernels: Numba's, hardened against corrupt files, stale sources and full disks.
 
 Problems: (1) Numba keys a cached function by the text of its own file only. A kernel in ``cpu.py`` that calls a function
-of ``lattice.py`` keeps answering with the old formula after ``lattice.py`` was edited or upgraded. (2) It takes what lies
-in the cache for what it wrote there: a file cut short by a full disk or a crash ends every later run with an exception
-or, worse, runs as machine code. (3) Two processes that compile different signatures at the same moment may give their
+of ``lattice.py`` keeps computing the old formula after ``lattice.py`` was edited or upgraded. (2) It does not check the files
+in the cache: one that was truncated by a full disk or a crash ends every later run with an exception or, worse, runs as
+machine code. (3) Two processes that compile different signatures at the same moment may give their
 entries the same file name, and the wrong one of them is called afterwards. (4) A full disk or a closed folder ends the run.
 
 Choice: the cache lives in a folder named by a digest of all files of this package and of the versions that compile
-them, so that any change starts a fresh folder. Every file ends with its own SHA-256, and every entry holds the key it
-was written for; what does not match is compiled anew. What cannot be written is not kept. Cost: one hash of some thirty
-small files at import, one of each kernel used. A folder that can be read but not written serves, too: a cluster can
-share a warm one.
+them, so that any change starts a new folder. Every file ends with its own SHA-256, and every entry holds the key it
+was written for; kernels that do not match are compiled again. A kernel that cannot be written is not kept. Cost: one hash of some thirty
+small files at import, one of each kernel used. A folder that is readable but not writable is used, too: a cluster can
+share one that has the kernels.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def _usable(folder: Path) -> bool:
 
 
 def _private_folder() -> Path | None:
-    """A folder for temporary files that nobody else can write to: code is run from there."""
+    """A private folder for temporary files; nobody else can write to it, as code from it is executed."""
     if not hasattr(os, "geteuid"):
         return None
     folder = Path(tempfile.gettempdir(), f"nbnumba-{os.geteuid()}")
@@ -81,7 +81,7 @@ def _private_folder() -> Path | None:
 
 
 def find_cache() -> Path | None:
-    """Folder of the kernels of this version: below :func:`cache_root`, or a private one where that is closed to us."""
+    """Folder of the kernels of this version: below :func:`cache_root`, or a private one if that is not writable."""
     name = _digest()
     for place in (cache_root, _private_folder):
         try:
@@ -147,10 +147,10 @@ class _Checked:
 
 
 def describe(value: Any) -> str:
-    """A function, and what it has from the functions around it, in the same words in every process.
+    """Text that identifies a function and its closure variables, the same in every process.
 
-    Numba's own key of a closure pickles it: a compiled function among its variables then has another name in each process,
-    and nothing is ever found.
+    Numba's key of a closure is its pickle: a compiled function among its variables then has another name in each process,
+    so that the key is never found again.
     """
     value = getattr(value, "py_func", value)
     if isinstance(value, FunctionType):
@@ -162,7 +162,7 @@ def describe(value: Any) -> str:
 
 
 class Careful:
-    """In front of one of Numba's caches: what cannot be loaded is compiled, what cannot be kept is not."""
+    """Mixin for one of Numba's caches: a kernel that cannot be loaded is compiled, one that cannot be written is not kept."""
 
     _cache_file: Any
     _py_func: Any
@@ -183,17 +183,17 @@ class Careful:
         """The compiled function, or None."""
         try:
             return super().load_overload(sig, target_context)  # type: ignore[misc]
-        except Exception:  # whatever a strange file makes of the loader
+        except Exception:  # a damaged file may make the loader raise any exception
             return None
 
     def save_overload(self, sig: Any, data: Any) -> None:
-        """Keep a compiled function, if that can be done."""
+        """Store a compiled function if possible."""
         with contextlib.suppress(OSError):
             super().save_overload(sig, data)  # type: ignore[misc]
 
 
 class _Told:
-    """In front of a cache of CUDA kernels: says so when a kernel has to be compiled."""
+    """Mixin for a cache of CUDA kernels that logs when a kernel has to be compiled."""
 
     _tell: Callable[[], None]
 
@@ -206,7 +206,7 @@ class _Told:
 
 
 class _Nowhere:
-    """Keeps nothing."""
+    """A cache that stores nothing."""
 
     def load_overload(self, sig: Any, target_context: Any) -> None:
         """Nothing."""
@@ -216,7 +216,7 @@ class _Nowhere:
 
 
 class _Untold(_Told, _Nowhere):
-    """Keeps nothing, and says so."""
+    """A cache that stores nothing and logs every compilation."""
 
 
 def keep_cuda_kernels(compiled: Any, config: Any, package: str, tell: Callable[[], None]) -> Any:
@@ -266,7 +266,7 @@ class _Place:
         return str(CACHE_DIR)
 
     def ensure_cache_path(self) -> None:
-        """Make the folder again, should somebody have removed it."""
+        """Make the folder again if it was removed."""
         os.makedirs(self.get_cache_path(), exist_ok=True)
 
     def get_source_stamp(self) -> str:
@@ -274,7 +274,7 @@ class _Place:
         return os.path.basename(self.get_cache_path())
 
     def get_disambiguator(self) -> str:
-        """What tells it from others of its name."""
+        """Suffix that distinguishes functions of the same name."""
         return str(self._line)
 
 

@@ -1,8 +1,8 @@
-"""What is done to Numba before the first kernel: its start made shorter, and its compiling made known.
+"""Set-up of Numba before the first kernel: a faster start, and a log line when kernels are compiled.
 
-Numba tells of every function that it compiles for the CPU, and not of those that it fetches from the cache; of CUDA
-kernels their caches tell (:func:`nbnumba.kernels.jit.cache.keep_cuda_kernels`). So the line that asks for patience appears
-exactly when there is something to wait for.
+Numba reports every function that it compiles for the CPU, and not those that it loads from the cache; CUDA kernels are
+reported by their caches (:func:`nbnumba.kernels.jit.cache.keep_cuda_kernels`). So the line about compiling is logged only if
+kernels are compiled.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def _tell(listener: Any, event: Any) -> None:
 
 
 def tell_once() -> None:
-    """Log the line that asks for patience, unless this process has done so."""
+    """Log the line about compiling, once in a process."""
     global _told
     if _told:
         return

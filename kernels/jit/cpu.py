@@ -50,8 +50,8 @@ def device(
 
     ``forceinline`` has LLVM put the function into its callers: a call copies each parameter block, field by field.
 
-    Python cannot call it, but for :func:`plain`: what would unpack Python's arguments is not compiled, which takes a
-    fifth of the time of all compiling.
+    Python can only call it through :func:`plain`: the wrapper for calls from Python is omitted, which saves a fifth of the
+    compile time.
     """
 
     def wrap(f: F) -> Any:
@@ -71,7 +71,7 @@ def device(
 
 
 def _keep_from_python(dispatcher: Any) -> None:
-    """Have a call from Python raise TypeError, where Numba would jump to an address that is not there."""
+    """Make calls from Python raise TypeError; Numba would jump to an invalid address."""
 
     def add_overload(result: Any) -> None:
         dispatcher.overloads[tuple(result.signature.args)] = result
@@ -122,7 +122,7 @@ class ParallelKernel:
 
 
 def _renamed(function: Any) -> Any:
-    """The function under a name of its own, so that its machine code is kept beside the parallel one."""
+    """The function under another name, so that its machine code is stored beside that of the parallel one."""
     name = f"{function.__name__}_serial"
     copy = FunctionType(function.__code__, function.__globals__, name, function.__defaults__, function.__closure__)
     copy.__module__, copy.__qualname__, copy.__doc__ = function.__module__, name, function.__doc__
@@ -133,7 +133,7 @@ _threads_are_gone = False
 
 
 def _after_fork() -> None:
-    """In a child: see whether the parent had started threads that do not survive a fork."""
+    """In a forked child: check whether the parent had started threads, which do not survive a fork."""
     global _threads_are_gone
     with suppress(ValueError):  # of numba, where no threads were started
         _threads_are_gone = _threads_are_gone or threading_layer() == "omp"

@@ -1,4 +1,4 @@
-"""The CUDA compiler: one face for numba-cuda, numba-cuda-mlir and numba's simulator.
+"""The CUDA compiler: one interface for numba-cuda, numba-cuda-mlir and numba's simulator.
 
 The kernels name neither package, but take from here ``cuda`` (the module with its threads, shared memory and atomics),
 the number types, ``libdevice``, and the decorators. The adapters are ``cuda_numba``, ``cuda_mlir`` and
@@ -13,7 +13,7 @@ An adapter has
 ``reciprocal``            1 / x of a normal float32, wrong by one unit in the last place at most
 ``read_only``             ``array[index]`` of a float32 array through the read-only cache
 ``read_anew``             ``array[index]`` of an int32 array that others write meanwhile: from memory, each time
-``is_done(event)``        whether all is done that was asked for before the event was recorded
+``is_done(event)``        whether all work queued before the event has finished
 ``add_wide``              a b + c of int32 a, b and int64 c; LLVM multiplies all 64 bits where it meets such a sum
 ``funnel``                upper half of 64 bits, given as lower and upper int32, shifted up by less than 32 bits
 ``shifted_down``          x >> n of int32 in 32 bits, which the packages shift in 64
@@ -60,7 +60,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 _found = find_package()
 if _found is None:
     raise ImportError("neither numba-cuda nor numba-cuda-mlir is installed")
-#: The package that is taken.
+#: The package in use.
 PACKAGE = _found
 #: Whether kernels run in numba's simulator, as plain Python.
 SIMULATED = PACKAGE is SIMULATOR

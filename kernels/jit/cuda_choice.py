@@ -1,7 +1,7 @@
-"""Which of the two packages that compile Numba kernels for CUDA is taken; nothing is imported to find out.
+"""Choice of the package that compiles Numba kernels for CUDA, without importing one.
 
-``numba-cuda`` is the default. ``numba-cuda-mlir``, its successor, is taken where it alone is installed, or where the
-environment variable ``NBNUMBA_CUDA`` asks for it. Numba's own simulator (``NUMBA_ENABLE_CUDASIM=1``) goes before both.
+``numba-cuda`` is the default. ``numba-cuda-mlir``, its successor, is used if it alone is installed, or if the environment
+variable ``NBNUMBA_CUDA`` names it. Numba's simulator (``NUMBA_ENABLE_CUDASIM=1``) takes precedence over both.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def is_simulated() -> bool:
 
 
 def find_package() -> Package | None:
-    """The package that is taken; None where neither is installed.
+    """The package to use; None if neither is installed.
 
     Raises
     ------

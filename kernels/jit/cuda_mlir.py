@@ -1,10 +1,10 @@
 """numba-cuda-mlir: see :mod:`nbnumba.kernels.jit.cuda`.
 
-It knows nothing of functions that numba compiled for the CPU: those that a kernel calls are compiled again, from the same
-Python functions, when it is decorated. Its arguments are flat: :class:`Launch` lays them out once and calls the launcher
-behind the one that looks at all types again.
+It cannot call functions that numba compiled for the CPU: those that a kernel calls are compiled again, from the same
+Python functions, when the kernel is decorated. Its arguments are flat: :class:`Launch` flattens them once and calls the
+launcher below the one that checks all types at each call.
 
-To know (0.6.0): ``min`` and ``max`` of unsigned numbers compare them as signed ones, so that kernels write a
+Peculiarities of 0.6.0: ``min`` and ``max`` of unsigned numbers compare them as signed ones, so that kernels write a
 conditional; ``math.ceil`` and ``math.floor`` give whole numbers, where numba's give floats; linking with optimization
 has to be asked for.
 """
@@ -70,7 +70,7 @@ read_only, read_anew = (make_load(name, types, intrinsic, _load_of) for name in 
 
 
 def twin(value: Any) -> Any:
-    """What stands for a function of the CPU inside a kernel; anything else itself."""
+    """The device function that replaces a CPU function inside a kernel; any other value unchanged."""
     if not isinstance(value, CPUDispatcher):
         return value
     if value not in _twins:
@@ -79,7 +79,7 @@ def twin(value: Any) -> Any:
 
 
 def translated(function: Callable[..., Any]) -> Any:
-    """The function, calling the twins of those that it calls."""
+    """The function with its CPU functions replaced by their :func:`twin`."""
     known = function.__globals__  # type: ignore[attr-defined]
     code = function.__code__  # type: ignore[attr-defined]
     called = {name: twin(known[name]) for name in code.co_names if isinstance(known.get(name), CPUDispatcher)}

@@ -1,11 +1,11 @@
 """numba-cuda: see :mod:`nbnumba.kernels.jit.cuda`.
 
-numba-cuda up to 0.30 asks NumPy for ``row_stack``, which NumPy 2.5 has no more; it is given back before the first import.
+numba-cuda up to 0.30 uses NumPy's ``row_stack``, which NumPy 2.5 has removed; it is restored before the first import.
 
 Problem: numba packs all arguments of a kernel at every call, field by field of every parameter block: 650 us for those of
-the fast kernels, more than they compute. Choice: :class:`Launch` packs them once, with numba's own function, and hands the
-driver their addresses; an argument that changes is packed anew in its place. That takes a few private attributes; where
-one is missing, the kernel is called as numba means it to be, only slower.
+the fast kernels, more than they compute. Choice: :class:`Launch` packs them once, with numba's function, and passes their
+addresses to the driver; an argument that changes is packed again in its place. That needs a few private attributes of
+numba; if one is missing, the kernel is called in the usual, slower way.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the adapters of both CUDA packages have in common: see :mod:`nbnumba.kernels.jit.cuda`."""
+"""Code that the adapters of both CUDA packages share: see :mod:`nbnumba.kernels.jit.cuda`."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def make_load(name: str, types: Any, intrinsic: Any, generate: Callable[..., Any
 
 
 def is_done(event: Any) -> bool:
-    """Whether everything is done that was asked for before the event was recorded; a failure on the way is raised."""
+    """Whether all work queued before the event has finished; raises if it failed."""
     (status,) = bindings.cuEventQuery(event.handle)
     if status == bindings.CUresult.CUDA_ERROR_NOT_READY:
         return False
