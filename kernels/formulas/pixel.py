@@ -101,32 +101,41 @@ def add_orientations(
 
 
 @device(fastmath=STRICT)
-def add_sources(total, held, diffracted, crystal, cell, beam, sources, orientations, Fhkl, interpolating, record=None):
-    """Add the terms of all sources along one ray to the running sum ``total``.
+def add_source(
+    total, held, i, diffracted, crystal, cell, beam, sources, orientations, Fhkl, interpolating, record=None
+):
+    """Add the terms of source ``i`` along one ray to the running sum ``total``.
 
     ``held``: capture fraction, polarization and solid angle. Returns the sum, the polarization held afterwards, and
     whether the run still interpolates.
     """
     capture, polar, omega = held
-    for i in range(sources.shape[0]):
-        scattering = scattering_vector(diffracted, row_vector(sources, i, 0), 1.0 / sources[i, 3])
-        if record is not None:
-            note_source(record, i, scattering)
-        cut = is_cut_by_length(norm(scattering), beam.dmin)
-        if cut and not beam.per_term:
-            continue
+    scattering = scattering_vector(diffracted, row_vector(sources, i, 0), 1.0 / sources[i, 3])
+    if record is not None:
+        note_source(record, i, scattering)
+    cut = is_cut_by_length(norm(scattering), beam.dmin)
+    if beam.per_term or not cut:
         if takes_polarization(beam, polar):
             polar = source_polarization(beam, sources, i, 0, diffracted)
         weight, factor = weight_and_factor(beam, capture, polar, omega, sources[i, 4])
         if beam.per_term:
             total += beam.I_bg * weight
-            if cut:
-                continue
-        if record is not None:
-            record[0, POLAR] = polar
-        total, interpolating = add_orientations(
-            total, weight, factor, scattering, crystal, cell, orientations, Fhkl, beam.has_water, interpolating, record
-        )
+        if not cut:
+            if record is not None:
+                record[0, POLAR] = polar
+            total, interpolating = add_orientations(
+                total,
+                weight,
+                factor,
+                scattering,
+                crystal,
+                cell,
+                orientations,
+                Fhkl,
+                beam.has_water,
+                interpolating,
+                record,
+            )
     return total, polar, interpolating
 
 
@@ -172,10 +181,22 @@ def pixel_value(s, f, panel, crystal, cell, beam, sources, orientations, Fhkl, i
                     capture = capture_fraction(panel, layer, diffracted)
                 if record is not None:
                     note_ray(record, layer, subS, subF, airpath, diffracted, capture, omega)
-                held = (capture, polar, omega)
-                total, polar, interpolating = add_sources(
-                    total, held, diffracted, crystal, cell, beam, sources, orientations, Fhkl, interpolating, record
-                )
+                for i in range(sources.shape[0]):
+                    held = (capture, polar, omega)
+                    total, polar, interpolating = add_source(
+                        total,
+                        held,
+                        i,
+                        diffracted,
+                        crystal,
+                        cell,
+                        beam,
+                        sources,
+                        orientations,
+                        Fhkl,
+                        interpolating,
+                        record,
+                    )
     if record is not None:
         record[0, CAPTURE], record[0, POLAR], record[0, OMEGA], record[0, TOTAL] = capture, polar, omega, total
     return photons(beam, total, capture, polar, omega), interpolating

@@ -24,7 +24,7 @@ CHANGES: dict[str, list[dict[str, Any]]] = {
     "fast32": [{"osc_deg": 1.0, "phisteps": 12}, {"misset_deg": (5, 0, 0)}, {"default_F": 30.0}],
     "general": [{"oversample_polar": True, "oversample": 2, "kahn_factor": 0.5}, {"misset_deg": (5, 0, 0)}],
     "spots": [
-        {"shape": "gauss", "fudge": 150.0, "mosaic_spread_deg": 5.0, "mosaic_domains": 200},
+        {"shape": "gauss", "fudge": 150.0, "mosaic_spread_deg": 3.0, "mosaic_domains": 20},
         {"misset_deg": (5, 0, 0)},
         {"roi": (3, 15, 2, 12)},
     ],
