@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from nbnumba.cli.flag_table import FLAGS
 from nbnumba.cli.flags import Flag, count, flag, panel, switch
-from nbnumba.cli.parse import Invocation, parse
+from nbnumba.cli.parse import Invocation, parse, take_options
 from nbnumba.errors import UsageError
 
 #: Rows of the plan table, written out because its import takes longer than the help.
@@ -52,33 +52,16 @@ def parse_bench(argv: Sequence[str]) -> BenchRequest:
     UsageError
         The number of renderings is not allowed, or ``nbnumba run`` would refuse the other words.
     """
-    words, rest = list(argv), []
-    repeat, scaling, kernel = 5, False, None
-    while words:
-        word = words.pop(0)
-        name, equals, value = word.partition("=")
-        if name == "--repeat":
-            if not equals and not words:
-                raise UsageError("--repeat needs a value, but the command line ends there")
-            repeat = _positive(value if equals else words.pop(0))
-        elif name == "--kernel":
-            if not equals and not words:
-                raise UsageError("--kernel needs a value, but the command line ends there")
-            kernel = _kernel(value if equals else words.pop(0))
-        elif word == "--scaling":
-            scaling = True
-        else:
-            rest.append(word)
+    given, rest = take_options(argv, BENCH_OPTIONS)
+    kernel = given.get("--kernel")
+    if kernel is not None and kernel not in KERNELS:
+        raise UsageError(f"--kernel must be one of {', '.join(KERNELS)}, got {kernel!r}")
+    repeat = _positive(given.get("--repeat", "5"))
     invocation = parse(rest, BENCH_OPTIONS)
     if "trace.pixel" in invocation.values:
         raise UsageError("pixels are traced in a single run: use 'nbnumba trace' with the same flags")
-    return BenchRequest(repeat, scaling, kernel, _CRYSTALS.isdisjoint(invocation.values), invocation, tuple(argv))
-
-
-def _kernel(name: str) -> str:
-    if name not in KERNELS:
-        raise UsageError(f"--kernel must be one of {', '.join(KERNELS)}, got {name!r}")
-    return name
+    is_demo = _CRYSTALS.isdisjoint(invocation.values)
+    return BenchRequest(repeat, "--scaling" in given, kernel, is_demo, invocation, tuple(argv))
 
 
 def _positive(text: str) -> int:

@@ -95,6 +95,38 @@ def parse(argv: Sequence[str], command_options: Sequence[Flag] = ()) -> Invocati
     return Invocation(tuple(argv), values, spelled, tuple(dict.fromkeys(warnings)))
 
 
+def take_options(argv: Sequence[str], options: Sequence[Flag]) -> tuple[dict[str, str], list[str]]:
+    """Take the options of a command, switches and such with one value, out of a command line.
+
+    Returns
+    -------
+    given : dict
+        Name of each option that is given to its value, the last one; of switches to ``yes``.
+    rest : list of str
+        The other words.
+
+    Raises
+    ------
+    UsageError
+        A value is missing.
+    """
+    switches = {row.name for row in options if row.kind == "switch"}
+    valued = {row.name for row in options} - switches
+    words, given, rest = list(argv), dict[str, str](), list[str]()
+    while words:
+        word = words.pop(0)
+        name, equals, value = word.partition("=")
+        if name in valued:
+            if not equals and not words:
+                raise UsageError(f"{name} needs a value, but the command line ends there")
+            given[name] = value if equals else words.pop(0)
+        elif word in switches:
+            given[word] = "yes"
+        else:
+            rest.append(word)
+    return given, rest
+
+
 def is_flag(word: str) -> bool:
     """Whether ``word`` can only be a flag: it begins with a dash and is no number."""
     return word.startswith("-") and _number(word) is None

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from nbnumba.cli.flag_table import FLAGS
 from nbnumba.cli.flags import Flag, count, file, flag, panel, switch
-from nbnumba.cli.parse import Invocation, parse
+from nbnumba.cli.parse import Invocation, parse, take_options
 from nbnumba.errors import UsageError
 
 SERIES_OPTIONS: tuple[Flag, ...] = panel(
@@ -45,8 +45,6 @@ SERIES_OPTIONS: tuple[Flag, ...] = panel(
 #: Flags in the help of ``nbnumba series``.
 SERIES_FLAGS: tuple[Flag, ...] = (*SERIES_OPTIONS, *(row for row in FLAGS if row.name not in ("--json", "--dry-run")))
 
-_VALUES = {row.name for row in SERIES_OPTIONS if row.kind != "switch"}
-_SWITCHES = {row.name for row in SERIES_OPTIONS if row.kind == "switch"}
 _COUNTS = ("--images", "--stills", "--workers")
 #: Fields of a run that a series does not take, with the message.
 _REFUSED = {
@@ -82,19 +80,7 @@ def parse_series(argv: Sequence[str]) -> SeriesRequest:
         Neither --images nor --stills is given, options contradict one another, or ``nbnumba run`` would refuse the
         rest.
     """
-    words, rest = list(argv), []
-    given: dict[str, str] = {}
-    while words:
-        word = words.pop(0)
-        name, equals, value = word.partition("=")
-        if name in _VALUES:
-            if not equals and not words:
-                raise UsageError(f"{name} needs a value, but the command line ends there")
-            given[name] = value if equals else words.pop(0)
-        elif word in _SWITCHES:
-            given[word] = "yes"
-        else:
-            rest.append(word)
+    given, rest = take_options(argv, SERIES_OPTIONS)
     invocation = parse(rest, SERIES_OPTIONS)
     numbers = {name: _number(name, given[name]) for name in _COUNTS if name in given}
     if ("--images" in numbers) == ("--stills" in numbers):

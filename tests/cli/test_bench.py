@@ -16,11 +16,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nbnumba.cli.bench import _numbers_of_threads
-from nbnumba.cli.bench_flags import parse_bench
+from nbnumba.cli.bench_flags import KERNELS, parse_bench
 from nbnumba.cli.main import main
 from nbnumba.errors import UsageError
 from nbnumba.render.dispatch import make_renderer
 from nbnumba.render.inputs import build_inputs
+from nbnumba.render.kernel_table import TABLE
 from nbnumba.render.timing import Timing, count_steps, time_images
 from tests.kernels.test_physics import BASE, resolve
 
@@ -134,3 +135,7 @@ def test_gpu_figures_in_the_simulator(tmp_path) -> None:
     clock = json.loads((tmp_path / "b.json").read_text())["device_clock"]
     assert {"kernel", "copy", "launch", "held", "clock", "of_issue_limit"} == set(clock)
     assert clock["kernel"]["threads"] == 0 and len(clock["launch"]["seconds"]) == 2
+
+
+def test_kernels_that_can_be_named_are_the_rows_of_the_plan_table() -> None:
+    assert tuple(TABLE) == KERNELS
