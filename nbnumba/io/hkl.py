@@ -15,9 +15,9 @@ from pathlib import Path
 import numpy as np
 
 from nbnumba.errors import FileError
-from nbnumba.io.fdump import MAX_INDEX
 from nbnumba.io.files import read_text
 from nbnumba.io.matrix import number, split_numbers
+from nbnumba.io.values import MAX_INDEX
 
 _WHAT = "HKL file"
 _TIDY = b"0123456789+-.eE \t\n"

@@ -69,6 +69,11 @@ def kept(path: Path | str, tag: Hashable, read: Callable[[], T]) -> T:
     return value
 
 
+def value_of(given: Path | T, tag: Hashable, read: Callable[[Path], T]) -> T:
+    """A value that is given in place of a file, or the kept result of ``read`` for a file."""
+    return kept(given, tag, lambda: read(given)) if isinstance(given, Path) else given
+
+
 def is_fresh(where: tuple[str, int, int, int]) -> bool:
     """Whether a file was changed so recently that its time of change may stay the same if it is changed again."""
     changed = where[2]

@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
 
 import numpy as np
 
@@ -46,12 +45,13 @@ class Spectrum(Given):
     """
 
     described = "arrays (wavelengths in Å, weights)"
+    widths = (1, 1)
 
     wavelengths_A: np.ndarray
     weights: np.ndarray
 
     def __post_init__(self) -> None:
-        found = columns((self.wavelengths_A, self.weights), (1, 1))
+        found = columns((self.wavelengths_A, self.weights), self.widths)
         good = found is not None and np.isfinite(found).all() and (found[0] > 0).all() and (found[1] >= 0).all()
         if found is None or not good or not 0 < found[1].max() <= LARGEST:
             raise ConfigError("a spectrum needs wavelengths > 0 (Å) and as many weights >= 0, not all of them 0")
@@ -61,14 +61,6 @@ class Spectrum(Given):
             wavelengths, weights = wavelengths[lit], weights[lit] / weights[lit].sum()
         object.__setattr__(self, "wavelengths_A", wavelengths)
         object.__setattr__(self, "weights", weights)
-
-    @classmethod
-    def taken(cls, value: Any) -> Self | None:
-        """The spectrum as given, or from arrays (wavelengths in Å, weights)."""
-        if isinstance(value, cls):
-            return value
-        found = columns(value, (1, 1))
-        return None if found is None else cls(*found)
 
     @property
     def mean_A(self) -> float:

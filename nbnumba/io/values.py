@@ -6,7 +6,7 @@ They are not copied and must not be changed; two values are equal only if they a
 from __future__ import annotations
 
 import hashlib
-from abc import ABC, abstractmethod
+from abc import ABC
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -28,20 +28,26 @@ class Given(ABC):
     ----------
     described : str
         What can be given, for messages.
+    widths : tuple of int
+        Of arrays from which a value can be made: 1 for (n,), else the number of columns. Empty: it cannot.
     """
 
     described: ClassVar[str]
+    widths: ClassVar[tuple[int, ...]] = ()
 
     @classmethod
-    @abstractmethod
     def taken(cls, value: Any) -> Self | None:
-        """Convert a value to this class; None if it is of another kind.
+        """Convert a value to this class: as given, or from a sequence of arrays; None if it is of another kind.
 
         Raises
         ------
         ConfigError
             The kind of the value is right, but its content is not allowed.
         """
+        if isinstance(value, cls):
+            return value
+        found = columns(value, cls.widths) if cls.widths else None
+        return None if found is None else cls(*found)
 
     def digest(self) -> str:
         """Checksum of all fields."""
@@ -99,6 +105,7 @@ class Reflections(Given):
     """
 
     described = "Reflections, (indices, F), a gemmi.Mtz or a gemmi.ReflnBlock"
+    widths = (3, 1)
 
     indices: np.ndarray
     F: np.ndarray
@@ -125,14 +132,6 @@ class Reflections(Given):
             raise ConfigError(f"reflections: h k l of row {row} must be whole numbers up to {MAX_INDEX}: {whole[row]}")
         object.__setattr__(self, "indices", np.ascontiguousarray(whole, dtype=np.int32))
         object.__setattr__(self, "F", np.ascontiguousarray(F))
-
-    @classmethod
-    def taken(cls, value: Any) -> Self | None:
-        """Reflections as given, or from arrays (indices, F)."""
-        if isinstance(value, cls):
-            return value
-        found = columns(value, (3, 1))
-        return None if found is None else cls(found[0], found[1])
 
     @classmethod
     def from_gemmi(cls, value: gemmi.Mtz | gemmi.ReflnBlock, label: str | None = None) -> Reflections:
@@ -220,11 +219,6 @@ class FTable(Given):
         if not all(isinstance(n, int | np.integer) for n in whole) or not np.isfinite(float(self.default_F)):
             raise ConfigError("a table of structure factors needs whole h_min, k_min, l_min and a finite default_F")
 
-    @classmethod
-    def taken(cls, value: Any) -> Self | None:
-        """The table as given."""
-        return value if isinstance(value, cls) else None
-
 
 @dataclass(frozen=True, eq=False)
 class AtomicModel(Given):
@@ -241,9 +235,7 @@ class AtomicModel(Given):
     @classmethod
     def taken(cls, value: Any) -> Self | None:
         """The model as given, or from a ``gemmi.Structure``."""
-        if isinstance(value, cls):
-            return value
-        return cls(value) if is_of_gemmi(value, "Structure") else None
+        return cls(value) if is_of_gemmi(value, "Structure") else super().taken(value)
 
     def digest(self) -> str:
         """Checksum of the model as mmCIF."""
@@ -262,11 +254,12 @@ class SourceTable(Given):
     """
 
     described = "an array (n, 5) of X, Y, Z (m), weight, wavelength (m)"
+    widths = (5,)
 
     rows: np.ndarray
 
     def __post_init__(self) -> None:
-        found = columns((self.rows,), (5,))
+        found = columns((self.rows,), self.widths)
         if found is None or np.isinf(found[0]).any():
             raise ConfigError(f"a table of sources needs {self.described}, numbers or NaN")
         object.__setattr__(self, "rows", found[0])
@@ -274,9 +267,7 @@ class SourceTable(Given):
     @classmethod
     def taken(cls, value: Any) -> Self | None:
         """The table as given, or from an array (n, 5)."""
-        if isinstance(value, cls):
-            return value
-        return None if columns((value,), (5,)) is None else cls(value)
+        return super().taken(value if isinstance(value, cls) else (value,))
 
 
 @dataclass(frozen=True, eq=False)
@@ -292,25 +283,18 @@ class StolTable(Given):
     """
 
     described = "arrays (stol, F)"
+    widths = (1, 1)
 
     stol: np.ndarray
     F: np.ndarray
 
     def __post_init__(self) -> None:
-        found = columns((self.stol, self.F), (1, 1))
+        found = columns((self.stol, self.F), self.widths)
         good = found is not None and len(found[0]) > 1 and np.isfinite(found).all() and (np.diff(found[0]) > 0).all()
         if found is None or not good:
             raise ConfigError("a table of an amorphous material needs at least two points (stol, F), stol increasing")
         object.__setattr__(self, "stol", found[0])
         object.__setattr__(self, "F", found[1])
-
-    @classmethod
-    def taken(cls, value: Any) -> Self | None:
-        """The table as given, or from arrays (stol, F)."""
-        if isinstance(value, cls):
-            return value
-        found = columns(value, (1, 1))
-        return None if found is None else cls(*found)
 
 
 def is_of_gemmi(value: Any, *names: str) -> bool:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from nbnumba.errors import ConfigError
-from nbnumba.io.kept import kept
+from nbnumba.io.kept import value_of
 from nbnumba.io.sourcefile import read_sources
 from nbnumba.io.spectrum import Spectrum, read_spectrum
 from nbnumba.io.values import SourceTable
@@ -120,7 +120,7 @@ def _from_list(beam: Beam, frame: Frame, wavelength: float) -> tuple[np.ndarray,
     """Positions, weights and wavelengths of a list of sources, defaults in place of NaN."""
     listed = beam.sourcefile
     assert listed is not None
-    table = listed if isinstance(listed, SourceTable) else kept(listed, "sources", lambda: _read_table(listed))
+    table = value_of(listed, "sources", _read_table)
     default = (*(-SOURCE_DISTANCE * frame.beam), 1.0, wavelength)
     rows = np.where(np.isnan(table.rows), default, table.rows)
     positions, weights, wavelengths = rows[:, :3], rows[:, 3], rows[:, 4]
@@ -140,7 +140,7 @@ def _spectrum(beam: Beam) -> Spectrum:
     """The beam's spectrum, gathered if requested."""
     given = beam.spectrum
     assert given is not None
-    found = given if isinstance(given, Spectrum) else kept(given, "spectrum", lambda: read_spectrum(given))
+    found = value_of(given, "spectrum", read_spectrum)
     return found if beam.spectrum_steps is None else found.gathered(beam.spectrum_steps)
 
 

@@ -20,7 +20,7 @@ import numpy as np
 
 from nbnumba.errors import ConfigError, FileError
 from nbnumba.io.files import read_text
-from nbnumba.io.kept import kept, stamp
+from nbnumba.io.kept import stamp, value_of
 from nbnumba.io.matrix import number
 from nbnumba.io.values import StolTable
 from nbnumba.model.config import Background
@@ -41,11 +41,8 @@ def stol_table(background: Background) -> StolTable:
     FileError
         As in :func:`read_stol`.
     """
-    given = background.stol
-    if isinstance(given, Path):
-        return kept(given, "stol", lambda: StolTable(*read_stol(given)))
-    assert given is not None
-    return given
+    assert background.stol is not None
+    return value_of(background.stol, "stol", lambda path: StolTable(*read_stol(path)))
 
 
 def read_stol(path: Path | str) -> tuple[np.ndarray, np.ndarray]:
