@@ -204,18 +204,18 @@ def _float32_doubt(case: Case) -> str | None:
         return "an axis with few cells is bright between reflections"
     if case.may_miss_peaks:
         return "the image may have no Bragg peak"
-    if case.anchored_error > LARGEST_ERROR:
-        return f"float32 would be wrong by up to {case.anchored_error:.1e} in N h"
+    if (error := FAST32.error(case)) > LARGEST_ERROR:
+        return f"float32 would be wrong by up to {error:.1e} in N h"
     return None
 
 
 def _fixed_doubt(case: Case) -> str | None:
-    return None if case.fixed_error <= LARGEST_FIXED_ERROR else ""
+    return None if FIXED.error(case) <= LARGEST_FIXED_ERROR else ""
 
 
 def _float32_told(case: Case, note: str) -> str:
     width, height = case.tile(FAST32)
-    bound = f"wrong by less than {case.anchored_error:.1e} in N h"
+    bound = f"wrong by less than {FAST32.error(case):.1e} in N h"
     return f"float32 phases relative to tiles of {width} x {height} pixels, {bound}"
 
 
