@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -155,22 +157,27 @@ class Renderer:
 
     def _prepare(self) -> None:
         """Make the renderers of all panels; existing ones are updated if their kernels fit."""
-        experiment, held = self.experiment, self._panels
-        panels = []
-        for index in range(len(experiment.detector.panels)):
-            inputs = build_inputs(experiment, index)
-            panels.append(self._panel(inputs, held[index] if index < len(held) else None))
-        self._panels = panels
-
-    def _panel(self, inputs: KernelInputs, held: PanelRenderer | None) -> PanelRenderer:
-        plan = self._backend.plan(inputs, self._precision, self._kernel)
-        if held is not None and held.plan.device == plan.device and _is_alike(held, inputs, plan):
-            held.update(inputs, plan)
-            return held
+        inputs = [build_inputs(self.experiment, index) for index in range(len(self.experiment.detector.panels))]
+        # before a renderer is changed, as a plan may be refused
+        plans = [self._backend.plan(x, self._precision, self._kernel) for x in inputs]
+        held = [(panel, panel.inputs, panel.plan) for panel in self._panels]
         try:
-            return self._backend.make(inputs, plan)
+            self._panels = [self._panel(*x) for x in itertools.zip_longest(inputs, plans, self._panels[: len(inputs)])]
+        except BaseException:
+            for panel, earlier, plan in held:
+                if panel.inputs is not earlier:
+                    with suppress(DeviceError):  # the first error is raised
+                        panel.update(earlier, plan)
+            raise
+
+    def _panel(self, inputs: KernelInputs, plan: Plan, held: PanelRenderer | None) -> PanelRenderer:
+        try:
+            if held is None or held.plan.device != plan.device or not _is_alike(held, inputs, plan):
+                return self._backend.make(inputs, plan)
+            held.update(inputs, plan)
         except DeviceError as error:
             return self._fall_back(inputs, error)
+        return held
 
     def _fall_back(self, inputs: KernelInputs, error: DeviceError) -> PanelRenderer:
         """The CPU's renderer in place of a GPU that failed, unless the device was requested by name."""
@@ -237,7 +244,7 @@ class Renderer:
         if out is None:
             new = self.new_image()
             return [new] if number == 1 else list(new)
-        images = [out] if number == 1 and not isinstance(out, list | tuple) else list(out)
+        images = list(out) if isinstance(out, list | tuple) else [out]
         if len(images) != number:
             raise ConfigError(f"out must hold an array for each of the {number} panels, got {len(images)}")
         for image, panel, shape in zip(images, self._panels, self.shapes, strict=True):

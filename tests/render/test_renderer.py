@@ -133,6 +133,8 @@ def test_rows_are_final_though_interpolation_ends() -> None:
 
 
 def test_panels_are_a_tuple() -> None:
+    with pytest.raises(nb.ConfigError, match="an array for each of the 2 panels, got 1"):
+        two_panels().render(out=5)
     panels = tuple(
         nb.Panel(
             pix0_mm=(x, -5, 60), fast_axis=(1, 0, 0), slow_axis=(0, 1, 0), spixels=20, fpixels=fpixels, pixel_mm=0.4
@@ -146,6 +148,52 @@ def test_panels_are_a_tuple() -> None:
     for image, expected in zip((first, second), result.images, strict=True):
         np.testing.assert_array_equal(image, expected)
     assert one.render(out=(first, second)) == (first, second)
+
+
+def two_panels() -> nb.Renderer:
+    panels = tuple(
+        nb.Panel(pix0_mm=(x, -5, 60), fast_axis=(1, 0, 0), slow_axis=(0, 1, 0), spixels=20, fpixels=20, pixel_mm=0.4)
+        for x in (-9, 1)
+    )
+    return nb.Renderer(SIMULATION.changed(panels=panels, convention="CUSTOM"), device="auto", kernel="fast64")
+
+
+def test_an_update_that_fails_on_one_panel_changes_neither(monkeypatch: pytest.MonkeyPatch) -> None:
+    from nbnumba.render.cpu.backend import CpuRenderer
+
+    one = two_panels()
+    before, update, calls = one.render(), CpuRenderer.update, []
+
+    def fail(self: Any, *arguments: Any) -> None:
+        calls.append(self)
+        if len(calls) == 2:
+            raise MemoryError("out of luck")
+        update(self, *arguments)
+
+    monkeypatch.setattr(CpuRenderer, "update", fail)
+    with pytest.raises(MemoryError, match="out of luck"):
+        one.update(misset_deg=(5.0, 0.0, 0.0))
+    for image, expected in zip(one.render(), before, strict=True):
+        np.testing.assert_array_equal(image, expected)
+    assert len(calls) == 3
+
+
+def test_a_device_that_fails_in_an_update_is_replaced_in_auto_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    from nbnumba.render.cpu.backend import CpuRenderer
+
+    one, named = two_panels(), renderer()
+
+    def lost(self: Any, *arguments: Any) -> None:
+        monkeypatch.undo()
+        raise nb.DeviceError("cuda:0 failed")
+
+    monkeypatch.setattr(CpuRenderer, "update", lost)
+    one.update(misset_deg=(5.0, 0.0, 0.0))
+    assert one.plan.reason.startswith("cuda:0 failed; ")
+    assert one.render()[0].max() > 0
+    monkeypatch.setattr(CpuRenderer, "update", lost)
+    with pytest.raises(nb.DeviceError, match="cuda:0 failed"):
+        named.update(misset_deg=(5.0, 0.0, 0.0))
 
 
 def test_a_failing_update_changes_nothing() -> None:
