@@ -131,6 +131,7 @@ class ShotMaker:
         self.folder = Folder(recipe.folder, recipe.series)
         self.table = recipe.table()
         self._renderer: Renderer | None = None
+        self._latest: Experiment | None = None
         images = recipe.series.images
         self.pictured = set(np.rint(np.linspace(1, images, min(images, THUMBNAILS))).astype(int).tolist())
 
@@ -139,7 +140,8 @@ class ShotMaker:
         simulation = self.series.shot(number).simulation
         if self.table is not None:
             simulation = simulation.changed(hkl=self.table, hkl_label=None, model=None)
-        return resolve(simulation, like=None if self._renderer is None else self._renderer.experiment)
+        self._latest = resolve(simulation, like=self._latest)
+        return self._latest
 
     def renderer(self, experiment: Experiment) -> Renderer:
         """The renderer of all shots, updated to this experiment."""

@@ -19,7 +19,7 @@ from nbnumba.kernels.jit.cuda import cuda
 from nbnumba.render.devices import Device
 from nbnumba.render.gpu.inputs import framed_sources, padded_F2, square_units
 from nbnumba.render.gpu.launch import Starter
-from nbnumba.render.gpu.memory import Lane, resident
+from nbnumba.render.gpu.memory import Lane, replaced, resident
 from nbnumba.render.gpu.split import chapter_of, portions_of
 from nbnumba.render.gpu.spots import SpotsPainter, batch_bytes
 from nbnumba.render.inputs import KernelInputs
@@ -98,9 +98,9 @@ class Launcher(ABC):
         """Use other inputs of the same types; unchanged arrays stay on the device."""
         before, self.inputs = self.inputs, inputs
         if not np.array_equal(before.cells, inputs.cells):
-            self.cells = _replaced(self.cells, inputs.cells)
+            self.cells = replaced(self.cells, inputs.cells)
         if not np.array_equal(before.sources, inputs.sources) or before.beam != inputs.beam:
-            self.sources = _replaced(self.sources, self._source_rows())
+            self.sources = replaced(self.sources, self._source_rows())
         self._tables()
 
     def _source_rows(self) -> np.ndarray:
@@ -148,16 +148,10 @@ class Launcher(ABC):
         return NEVER
 
 
-def _replaced(held: Any, rows: np.ndarray) -> Any:
-    """The array on the device with other rows; its memory is reused if the shape is the same."""
-    if held.shape != rows.shape:
-        return cuda.to_device(rows)
-    held.copy_to_device(rows)
-    return held
-
-
 class GeneralLauncher(Launcher):
     """``general``: every flag, float64 throughout."""
+
+    last: Any = None  # (1,) int64, on the device
 
     def _source_rows(self) -> np.ndarray:
         return self.inputs.sources
@@ -165,7 +159,7 @@ class GeneralLauncher(Launcher):
     def _tables(self) -> None:
         x = self.inputs
         self.table = resident(self.device, ("F",), x.Fhkl, lambda: np.ascontiguousarray(x.Fhkl))
-        self.last = cuda.to_device(np.array([NEVER]))
+        self.last = replaced(self.last, np.array([NEVER]))
 
     def _kernels(self) -> None:
         kernel = find_kernel(

@@ -228,3 +228,11 @@ pinned_images = PinnedImages()
 def resident(device: Device, tag: tuple[Any, ...], source: np.ndarray, build: Callable[[], np.ndarray]) -> Any:
     """Copy on the device of the array that ``build`` makes from ``source``; made once and kept as long as ``source`` exists."""
     return derived(source, (device.index, *tag), lambda: cuda.to_device(build()), partial(release, device.index))
+
+
+def replaced(held: Any, rows: np.ndarray) -> Any:
+    """The array on the device with other rows; its memory is reused if there is one of the same shape."""
+    if held is None or held.shape != rows.shape:
+        return cuda.to_device(rows)
+    held.copy_to_device(rows)
+    return held

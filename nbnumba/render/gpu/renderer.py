@@ -26,7 +26,7 @@ from nbnumba.render.gpu.failures import guarded
 from nbnumba.render.gpu.launchers import LAUNCHERS, NEVER, Window
 from nbnumba.render.gpu.memory import give_up_if_lost, pinned_images
 from nbnumba.render.gpu.state import DeviceState, Done, Finished
-from nbnumba.render.gpu.targets import DeviceTarget, HostTarget, Target, check_device_image
+from nbnumba.render.gpu.targets import HostTarget, Target, check_device_image
 from nbnumba.render.inputs import KernelInputs
 
 #: Fraction of the free memory of a device that is used.
@@ -149,7 +149,7 @@ class GpuRenderer(PanelRenderer):
         """
         device = self.states[0].device
         with on_device(device), cuda.gpus[device.index]:
-            target = DeviceTarget(image, light)
+            target = self.states[0].device_target(image, light)
         return self._render(target, progress, on_rows)
 
     def _render(self, target: Target, progress: Progress | None, on_rows: OnRows | None) -> bool:

@@ -29,7 +29,7 @@ from nbnumba.kernels.gpu.spots_lists import FINDERS, MOST, PLACERS, TOTAL, fill_
 from nbnumba.kernels.jit.cuda import cuda
 from nbnumba.render.devices import Device
 from nbnumba.render.gpu.launch import Starter
-from nbnumba.render.gpu.memory import Lane
+from nbnumba.render.gpu.memory import Lane, replaced
 from nbnumba.render.inputs import KernelInputs
 
 Window = tuple[int, int, int, int]
@@ -180,10 +180,7 @@ class SpotsPainter:
         self.inputs, self.sources, self.cells, self.table = inputs, sources, cells, table
         self.shell = prepare_shell(inputs.panel, inputs.crystal, inputs.sources, inputs.cells)
         self.radius = float(self.shell.radius)
-        if self.reciprocal is not None and self.reciprocal.shape == self.shell.reciprocal.shape:
-            self.reciprocal.copy_to_device(self.shell.reciprocal)
-        else:
-            self.reciprocal = cuda.to_device(self.shell.reciprocal)
+        self.reciprocal = replaced(self.reciprocal, self.shell.reciprocal)
         self.metric = spot_metric(inputs.crystal)
         self.n_pairs = len(inputs.sources) * len(inputs.cells)
         # pairs of a batch, as far as the lists of the tiles are concerned; numbers in these; rows of a thread, by parts

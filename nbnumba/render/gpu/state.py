@@ -17,11 +17,14 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from nbnumba.kernels.formulas.blocks import CellBlock
+from nbnumba.kernels.gpu.place import THREADS as PLACERS
+from nbnumba.kernels.gpu.place import place_band
 from nbnumba.kernels.jit.cuda import cuda, is_done
 from nbnumba.render.devices import Device
+from nbnumba.render.gpu.launch import Starter
 from nbnumba.render.gpu.launchers import Job, Tell, Window, make_launcher
 from nbnumba.render.gpu.memory import Lane, lanes_of, release, stay_current
-from nbnumba.render.gpu.targets import Target
+from nbnumba.render.gpu.targets import DeviceTarget, Target
 from nbnumba.render.inputs import KernelInputs
 
 Done = Callable[[Window, float], None]
@@ -55,6 +58,10 @@ class DeviceState:
         stay_current(device.index)
         with cuda.gpus[device.index]:
             self.no_mask = cuda.to_device(np.zeros((1, 0), np.uint8)[:0])
+            self._place: Starter | None = (
+                None  # made for the first image on the device, with an array for no background
+            )
+            self._no_light: Any = None
             weakref.finalize(self, release, device.index, vars(self)).atexit = False
             self.launcher = make_launcher(kernel, inputs, device, stills)
             self._compile()
@@ -108,6 +115,13 @@ class DeviceState:
         """Number of the first pixel in which interpolation ended; :data:`NEVER` if there is none."""
         with cuda.gpus[self.device.index]:
             return self.launcher.first_fallen()
+
+    def device_target(self, image: Any, light: np.ndarray | None) -> DeviceTarget:
+        """A target for an image on the device; ``light`` (spixels, fpixels) float32 is added. The device must be current."""
+        if self._place is None:
+            self._place = Starter(place_band, PLACERS)
+            self._no_light = cuda.to_device(np.zeros((1, 0), np.float32)[:0])
+        return DeviceTarget(image, self._no_light if light is None else cuda.to_device(light), self._place)
 
     def _begin(self, lane: Lane, window: Window, cell: CellBlock, target: Target, tell: Tell) -> Task:
         """Start rendering and copying a window."""

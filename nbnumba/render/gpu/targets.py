@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 
 from nbnumba.errors import ConfigError
-from nbnumba.kernels.gpu.place import THREADS, place_band
 from nbnumba.kernels.gpu.table import find_grid
 from nbnumba.kernels.jit.cuda import cuda
 from nbnumba.render.gpu.launch import Starter
@@ -75,14 +74,14 @@ class DeviceTarget(Target):
     ----------
     image
         (spixels, fpixels) float32, C-contiguous, of any package that has ``__cuda_array_interface__``.
-    light : (spixels, fpixels) float32 or None
-        Amorphous background, which is added.
+    light
+        (spixels, fpixels) or (0, 0) float32 on the device: amorphous background, which is added.
+    place : Starter
+        Starter of ``kernels.gpu.place.place_band``.
     """
 
-    def __init__(self, image: Any, light: np.ndarray | None) -> None:
-        self.image = as_device_array(image)
-        self.light = cuda.to_device(np.zeros((1, 0), np.float32)[:0] if light is None else light)
-        self._place = Starter(place_band, THREADS)
+    def __init__(self, image: Any, light: Any, place: Starter) -> None:
+        self.image, self.light, self._place = as_device_array(image), light, place
 
     def fetch(self, lane: Lane, band: Any, window: Window, mask: Any) -> Any:
         """Queue the copy on the device."""
