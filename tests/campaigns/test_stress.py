@@ -65,7 +65,6 @@ def small():
 
 laws = partial(
     settings,
-    deadline=None,
     derandomize=True,
     database=None,
     phases=(Phase.explicit, Phase.generate, Phase.shrink),

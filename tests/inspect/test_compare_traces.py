@@ -154,7 +154,7 @@ def test_pixels_are_found_by_their_number(tmp_path: Path) -> None:
 number = st.floats(-1e100, 1e100).filter(lambda x: x == 0 or abs(x) > 1e-100)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.dictionaries(st.sampled_from([k for k in FACTORS if k != "physics"]), st.lists(number, min_size=1, max_size=3))
 )
@@ -171,7 +171,7 @@ def test_a_trace_agrees_with_itself_and_order_does_not_matter(factors: dict[str,
     assert all(row.relative == 0 or row.relative != row.relative for row in comparison.rows)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(number, min_size=1, max_size=4), st.lists(number, min_size=1, max_size=4))
 def test_the_relative_difference_is_symmetric(x: list[float], y: list[float]) -> None:
     a, b = TraceLog(Path("a")), TraceLog(Path("b"))

@@ -29,7 +29,7 @@ def two_images(draw) -> tuple[np.ndarray, np.ndarray]:
     return draw(hnp.arrays(np.float64, shape, elements=pixels)), draw(hnp.arrays(np.float64, shape, elements=pixels))
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(two_images())
 def test_identity(images: tuple[np.ndarray, np.ndarray]) -> None:
     a, _ = images
@@ -42,7 +42,7 @@ def test_identity(images: tuple[np.ndarray, np.ndarray]) -> None:
     assert explain(a, a, np.ones(a.shape, bool)) == "the images are identical"
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(two_images())
 def test_symmetry(images: tuple[np.ndarray, np.ndarray]) -> None:
     a, b = images
@@ -58,7 +58,7 @@ def test_symmetry(images: tuple[np.ndarray, np.ndarray]) -> None:
     assert math.isnan(m.correlation) or -1 <= m.correlation <= 1
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(two_images(), st.floats(0.1, 10))
 def test_scale(images: tuple[np.ndarray, np.ndarray], factor: float) -> None:
     """Ratios and shares stay when both images are scaled, differences scale with them."""
@@ -124,7 +124,7 @@ coordinate = st.integers(0, 2000).map(lambda x: x / 100)
 point = st.tuples(coordinate, coordinate)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(point, max_size=5), st.lists(point, max_size=5), st.floats(0, 8))
 def test_matching_is_the_best_of_all(a: list, b: list, radius: float) -> None:
     """As many pairs as any one-to-one matching has, and no larger sum of distances: by trying all of them."""

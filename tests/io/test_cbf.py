@@ -29,7 +29,7 @@ def small(shape: tuple[int, int], **more: float) -> ImageGeometry:
     return ImageGeometry(panels=(panel,), spindle=axes[0], **numbers)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     data=hnp.arrays(
         np.int32,
@@ -161,7 +161,7 @@ def test_polarization_normal_is_across_beam_and_field(name: str) -> None:
 # --- arrays ------------------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(data=hnp.arrays(st.sampled_from([np.int32, np.float32]), hnp.array_shapes(max_dims=3, max_side=5)))
 def test_arrays_come_back_as_they_were(data: np.ndarray, tmp_path_factory: pytest.TempPathFactory) -> None:
     path = tmp_path_factory.mktemp("npy") / "counts"  # no ending is added

@@ -30,8 +30,8 @@ from tests.campaigns.fuzz.targets import TARGETS
 from tests.io.geometries import counts, experiment
 
 #: One folder for all examples of a test is what is wanted.
-FEW = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-SOME = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+FEW = settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+SOME = settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @functools.cache

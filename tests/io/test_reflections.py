@@ -238,7 +238,7 @@ def test_unmerged_mtz_is_refused(tmp_path):
         read_reflections(tmp_path / "u.mtz")
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.sampled_from(sorted(CELLS)), st.integers(0, 1000), st.data())
 def test_expansion_is_closed_under_the_group(name, seed, data):
     """Any subset of the asymmetric unit becomes a set that the group maps onto itself, values included."""

@@ -67,7 +67,7 @@ def test_errors_name_file_and_line(tmp_path, text):
     assert "bad.txt" in str(caught.value)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.tuples(st.floats(0.5, 2), st.floats(1e-3, 10)), min_size=1, max_size=40), st.integers(1, 50))
 def test_gathering_keeps_sum_and_mean(points, steps):
     wavelengths, weights = np.array(points).T

@@ -50,7 +50,7 @@ def simulated_errors() -> None:
     from nbnumba.kernels.gpu.fast import as_fixed
     from nbnumba.kernels.gpu.fixed import axis_of, joined, to_fixed, write_anchor
 
-    @settings(max_examples=300, deadline=None)
+    @settings(max_examples=300)
     @given(
         st.integers(0, 2**32),
         st.floats(-6, 6).map(lambda x: 2.0**x),

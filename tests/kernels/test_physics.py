@@ -179,7 +179,7 @@ experiments = st.builds(
     st.integers(1, 3),
     st.sampled_from(["reference", "correct"]),
 )
-many = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+many = settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @many

@@ -47,7 +47,7 @@ def uniforms(seed, out):
         out[i] = rng.ran1(state)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(0, M - 1))
 def test_uniforms_are_those_of_the_textbook(seed):
     out = np.empty(200, np.float32)
@@ -168,7 +168,7 @@ def rotation(axis: int, angle: float) -> np.ndarray:
     return umat
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(0, M - 1))
 def test_misset_angles_rebuild_the_orientation(seed):
     umat = rng.random_umat(seed)

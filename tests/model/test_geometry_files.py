@@ -45,7 +45,7 @@ def test_a_spectrum_beats_the_wavelength_of_the_file(tmp_path):
     assert from_flags(f"--geometry {path} -default_F 1 --spectrum {spectrum} -lambda 1").beam.wavelength_A == 1
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(0, 3), st.booleans())
 def test_a_moved_panel_starts_where_the_file_has_it(tmp_path_factory, which, near):
     """Setting the distance that the panel has anyway changes nothing; another one moves it along beam or normal."""

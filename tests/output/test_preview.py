@@ -24,7 +24,7 @@ def read_grey(path) -> np.ndarray:
     return dots[preview._TOP : -preview._BOTTOM, preview._LEFT : -preview._RIGHT]
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(arrays(np.float32, st.tuples(st.integers(1, 25), st.integers(1, 25)), elements=st.floats(-5, 5, width=32)))
 def test_shrinking_keeps_the_largest_of_each_block(image):
     small = shrink(image, 3)

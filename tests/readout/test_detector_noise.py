@@ -153,7 +153,7 @@ def test_point_spread_has_the_width_that_was_asked_for(psf: str) -> None:
     assert np.allclose(blurred, blurred[::-1], rtol=0, atol=1e-15)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(fwhm=st.floats(0.05, 5.0), s=st.integers(0, 39), f=st.integers(0, 29))
 def test_gauss_keeps_all_light_that_stays_on_the_panel(fwhm: float, s: int, f: int) -> None:
     photons = np.zeros((40 + 40, 30 + 40))

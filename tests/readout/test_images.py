@@ -64,7 +64,7 @@ def test_rounding_is_that_of_a_float():
     assert counts.tolist() == expected.tolist() and counts[0, 1] == 1
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.floats(-10, 1e6, width=32), st.floats(0.001, 100), st.floats(-100, 100))
 def test_clipping_and_rounding(photons, scale, offset):
     image = np.full((1, 1), photons, np.float32)

@@ -70,7 +70,7 @@ def test_bad_tables_are_refused(tmp_path: Path, text: str, message: str) -> None
         read_stol(tmp_path / "bad.stol")
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     steps=st.lists(st.floats(0.1, 1.0), min_size=3, max_size=8),
     terms=st.tuples(*[st.floats(-2, 2)] * 4),

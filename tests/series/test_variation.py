@@ -18,7 +18,7 @@ from nbnumba.series.variation import Variation, make_variations, read_variations
 from tests.series.inputs import DISTRIBUTIONS, ROOT, SIMULATION
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(seed=st.integers(0, 2**40), number=st.integers(1, 10**6))
 def test_drawn_values_stay_in_bounds(seed: int, number: int) -> None:
     import tomllib
