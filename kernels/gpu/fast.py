@@ -200,10 +200,16 @@ def weigh_pair(kind, panel, curved, crystal, beam, sources, place, fresh, total,
 
 
 @cuda_device
+def has_weight(live, weights, tid):
+    """Whether a thread has a pixel with a weight: 0 or 1."""
+    wanted = (live[0, tid] and weights[0] != float32(0)) or (live[1, tid] and weights[1] != float32(0))
+    return int32(1) if wanted else int32(0)
+
+
+@cuda_device
 def is_wanted(live, weights, tid):
     """Whether a thread of the block has a pixel with a weight; all meet here."""
-    wanted = (live[0, tid] and weights[0] != float32(0)) or (live[1, tid] and weights[1] != float32(0))
-    return cuda.syncthreads_or(int32(1) if wanted else int32(0)) != 0
+    return cuda.syncthreads_or(has_weight(live, weights, tid)) != 0
 
 
 @cuda_device
@@ -229,9 +235,21 @@ def tell_end(done, tid):
 
 
 @cuda_device
-def all_stop(halt, looks):
-    """Whether all threads of a block have to stop; synchronizes them. One of them reads the flag if it ``looks``."""
-    return cuda.syncthreads_or(is_stopped(halt) if looks else int32(0)) != 0
+def reads_stop(halt, tid, due):
+    """What the stop flag says, read by one thread of a block if it is ``due``; 0 for the others."""
+    if tid != 0 or not due:
+        return int32(0)
+    return is_stopped(halt)
+
+
+@cuda_device
+def all_stop(halt, tid, due):
+    """Whether all threads of a block have to stop; they meet here. One of them reads the flag if it is ``due``.
+
+    Functions at whose end all threads meet have no branches of their own: Python 3.12 and later copy the end of a short
+    function into both of its branches, and threads that meet at two copies of a barrier wait for ever.
+    """
+    return cuda.syncthreads_or(reads_stop(halt, tid, due)) != 0
 
 
 @cache
@@ -267,10 +285,15 @@ def fast_kernel(kind: int, curved: int, separate: int, split: int = 0) -> Any:
     blocks = 4 if separate else min(BLOCKS.get(kind, 4), 7 if curved else 8)
 
     @cuda_device
-    def load(real, whole, origin, tid, first, n, crystal, cell, sources, orientations, units):
-        """Stage ``n`` terms from ``first`` on, by all threads of a block, which meet here."""
+    def stage_own(real, whole, origin, tid, first, n, crystal, cell, sources, orientations, units):
+        """Stage a thread's term, of ``n`` from ``first`` on."""
         if tid < n:
             stage_term(kind, real, whole, tid, int32(first + tid), origin, crystal, cell, sources, orientations, units)
+
+    @cuda_device
+    def load(real, whole, origin, tid, first, n, crystal, cell, sources, orientations, units):
+        """Stage ``n`` terms from ``first`` on, by all threads of a block, which meet here."""
+        stage_own(real, whole, origin, tid, first, n, crystal, cell, sources, orientations, units)
         cuda.syncthreads()
 
     @cuda_device
@@ -306,7 +329,7 @@ def fast_kernel(kind: int, curved: int, separate: int, split: int = 0) -> Any:
         tid = int32(cuda.threadIdx.x)
         if tid == 0:
             begin_tile(window, panel, curved, corner, origin)
-        if all_stop(halt, tid == 0):
+        if all_stop(halt, tid, True):
             return
         s, f = first_pixel(corner, tid)
         live[0, tid], live[1, tid] = is_rendered(window, mask, s, f), is_rendered(window, mask, s, f + TILE // 2)
@@ -316,7 +339,7 @@ def fast_kernel(kind: int, curved: int, separate: int, split: int = 0) -> Any:
         total[0, tid], total[1, tid], grand[0, tid], grand[1, tid] = 0.0, 0.0, 0.0, 0.0
         step, end_step, first, last = extent(split, panel, n_terms, chapter)
         while step < end_step:
-            if n_terms <= STAGED and step % LOOK == LOOK - 1 and all_stop(halt, tid == 0):
+            if n_terms <= STAGED and step % LOOK == LOOK - 1 and all_stop(halt, tid, True):
                 return
             (s, f), (layer, subS, subF) = first_pixel(corner, tid), sub_pixel(panel, step)
             da = converted(offset(panel, curved, s, f, layer, subS, subF, origin), units)
@@ -332,7 +355,7 @@ def fast_kernel(kind: int, curved: int, separate: int, split: int = 0) -> Any:
                     start = start if is_wanted(live, weights, tid) else end
                 while start < end:
                     low, high = start, end
-                    if n_terms > STAGED and all_stop(halt, tid == 0 and start % (LOOK * STAGED) == 0):
+                    if n_terms > STAGED and all_stop(halt, tid, start % (LOOK * STAGED) == 0):
                         return
                     if n_terms > STAGED:
                         low, high = int32(0), int32(min(STAGED, end - start))
