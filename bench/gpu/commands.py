@@ -40,6 +40,10 @@ def timed() -> dict[str, str]:
         "1 Mpixel, 45 sources, oversample 2": known["W3"],
         "1 Mpixel, 5 layers, oversample 3": known["W6"],
         "1 Mpixel, interpolation": known["W7"],
+        "1 Mpixel, 40 orientations": known["W2"],
+        "1 Mpixel, gauss, 40 orientations": known["W4"],
+        "1 Mpixel, tophat, 40 orientations": known["W5"],
+        "16 Mpixel, one orientation": known["W10"],
     }
 
 
@@ -47,18 +51,19 @@ def timed() -> dict[str, str]:
 class Subject:
     """A command that uses a given kernel.
 
-    ``launches``: kernel launches for an image; ``long``: flags that make it take some ten seconds, without large
-    tables.
+    ``kernel``: the kernel, if the subject has another name than it; ``launches``: kernel launches for an image; ``long``:
+    flags that make it take some ten seconds, without large tables.
     """
 
     flags: str
     precision: str
     launches: int = 1
+    kernel: str = ""
     long: str = "-oversample 60 -detector_thick 450 -detector_abs 260 -detector_thicksteps 20"
 
 
 _FEW = f"{MEGAPIXEL} -N 30 -oversample 1 -phi 5 -osc 1 -phisteps 2 -mosaic 0.5 -mosaic_domains 20"
-#: Kernel -> a command that uses it.
+#: Kernel, or a variant of one that is compiled apart -> a command that uses it.
 SUBJECTS = {
     "fast32": Subject(_FEW, "mixed"),
     "fixed": Subject(f"{_FEW} -N 5", "auto"),
@@ -66,7 +71,12 @@ SUBJECTS = {
     # this kernel stops only between two pixels: many pixels, of some 6000 terms each
     "general": Subject(_FEW, "double", long="-detpixels 4096 -oversample 12"),
     "spots": Subject(f"{_FEW} -gauss_xtal {FUDGE}", "auto", 5),
+    "fast32 by source": Subject(f"{_FEW} -dmin 2", "mixed", kernel="fast32"),
+    "fast32 curved": Subject(f"{_FEW} -curved_det", "mixed", kernel="fast32"),
+    "spots by term": Subject(f"{_FEW} -gauss_xtal {FUDGE} -dmin 2 -oversample 2 --physics correct", "auto", 5, "spots"),
 }
+#: One for each kernel.
+KERNELS = tuple(name for name, subject in SUBJECTS.items() if not subject.kernel)
 #: Makes a command small, with pixels so large that there are spots on the detector.
 SMALL = "-detpixels 48 -pixel 2"
 
@@ -130,7 +140,7 @@ def renderer_on(inputs: KernelInputs, device: Device, precision: str = "auto") -
 
 
 def subject_renderer(kernel: str, setting: Setting, more: str = "") -> tuple[Any, KernelInputs]:
-    """A renderer with the given kernel, and its inputs; ``more`` is appended to the command.
+    """A renderer of a subject, and its inputs; ``more`` is appended to the command.
 
     Raises
     ------
@@ -140,7 +150,7 @@ def subject_renderer(kernel: str, setting: Setting, more: str = "") -> tuple[Any
     subject = SUBJECTS[kernel]
     inputs = prepare(f"{subject.flags} {more}", setting)
     renderer = renderer_on(inputs, find_device(setting.device), subject.precision)
-    if renderer.plan.kernel != kernel:
+    if renderer.plan.kernel != (subject.kernel or kernel):
         raise RuntimeError(f"{renderer.plan.kernel} was taken for {kernel}: {renderer.plan.reason}")
     return renderer, inputs
 

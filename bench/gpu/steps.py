@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.gpu.commands import SUBJECTS, timed
+from bench.gpu.commands import KERNELS, SUBJECTS, timed
 from bench.gpu.package import find_tool
 from bench.gpu.setting import GOLDEN, Setting
 from bench.gpu.variants import VARIANTS
@@ -110,13 +110,15 @@ STEPS = (
          "bench.gpu.timings:measure", lambda setting: (*timed(), *STILLS), per_package=True),
     Step("launch cost", "host time of a launch, against an empty kernel; an image of few pixels", 8, "bench.gpu.host:launch_cost",
          lambda setting: ("launch",), per_package=True),
+    Step("renderer", "one image after another by nbnumba.Renderer: updates, host and device memory, bits", 15,
+         "bench.gpu.updates:measure", lambda setting: KERNELS, per_package=True),
     Step("reference", "the reference's CUDA program (NB_CUDA_BIN) beside it, images compared", 50, "bench.gpu.reference:compare",
          reference_cases, missing=lambda setting: "" if setting.programs else "NB_CUDA_BIN names no program"),
     Step("lifetimes", "memory after 60 renderers, and after 30 images that are held", 10, "bench.gpu.host:lifetimes",
          lambda setting: ("fast32", "spots", "held images")),
     Step("ctrl-c", "seconds from SIGINT to the end of a process that renders", 12, "bench.gpu.host:interrupt",
          lambda setting: ("fast32", "general"), here=True),
-    Step("ncu", "Nsight Compute's figures of each kernel", 45, "bench.gpu.tools:profile", lambda setting: tuple(SUBJECTS), here=True,
+    Step("ncu", "Nsight Compute's figures of each kernel", 45, "bench.gpu.tools:profile", lambda setting: KERNELS, here=True,
          limit=90, missing=lambda setting: missing_tool("ncu")),
     Step("sanitizer", "compute-sanitizer on a small image of each kernel", 90, "bench.gpu.tools:sanitize",
          lambda setting: [f"{tool}, {kernel}" for tool in ("memcheck", "racecheck", "synccheck") for kernel in SUBJECTS],

@@ -68,7 +68,7 @@ def profile(case: str, setting: Setting) -> Records:
     """Key figures of a kernel; all others are appended to a file beside the results, as the tool wrote them."""
     program = find_tool("ncu")
     assert program is not None, "Step.missing reports that it is missing"
-    log = Path(setting.scratch, f"ncu-{case}.csv")
+    log = Path(setting.scratch, f"ncu-{case.replace(' ', '-')}.csv")
     words = ["--clock-control", "none", "--set", "full", "--profile-from-start", "off", "--csv", "--page", "raw"]
     words += ["-c", str(SUBJECTS[case].launches), "--log-file", str(log)]
     try:
