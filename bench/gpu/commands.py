@@ -73,7 +73,7 @@ SUBJECTS = {
     "spots": Subject(f"{_FEW} -gauss_xtal {FUDGE}", "auto", 5),
     "fast32 by source": Subject(f"{_FEW} -dmin 2", "mixed", kernel="fast32"),
     "fast32 curved": Subject(f"{_FEW} -curved_det", "mixed", kernel="fast32"),
-    "spots by term": Subject(f"{_FEW} -gauss_xtal {FUDGE} -dmin 2 -oversample 2 --physics correct", "auto", 5, "spots"),
+    "spots by term": Subject(f"{_FEW} -gauss_xtal -oversample 2 --physics correct", "auto", 5, kernel="spots"),
 }
 #: One for each kernel.
 KERNELS = tuple(name for name, subject in SUBJECTS.items() if not subject.kernel)

@@ -129,6 +129,8 @@ def sanitize(case: str, setting: Setting) -> Records:
     errors = count_errors(text)
     if errors is None:
         raise RuntimeError(f"compute-sanitizer gave no summary: {text.strip()[-800:]}")
+    if errors == 0 and '"prepare_s"' not in out:
+        raise RuntimeError(f"nothing was rendered: {text.strip()[-800:]}")
     seconds = {"seconds": round(time.perf_counter() - begin, 1)}
     yield {"errors": errors, "good": errors == 0, **seconds} | ({"report": text[:_KEPT]} if errors else {})
 
