@@ -17,6 +17,7 @@ import numpy as np
 
 from bench.gpu.commands import (
     SMALL,
+    KERNELS,
     SUBJECTS,
     find_device,
     prepare,
@@ -41,7 +42,7 @@ def launch_cost(case: str, setting: Setting) -> Records:
     device = find_device(setting.device)
     empty = time_empty_launch(device.index)
     yield {"kernel": "empty", "launch_s": empty, **package_facts()}
-    for kernel in SUBJECTS:
+    for kernel in KERNELS:
         renderer, inputs = subject_renderer(kernel, setting, SMALL)
         image = renderer.new_image(shape_of(inputs))
         whole = time_images([renderer], [image], 50, 0)

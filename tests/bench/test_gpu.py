@@ -181,7 +181,12 @@ def test_the_whole_script_on_a_driver_that_does_nothing(tmp_path) -> None:
     assert {line["step"] for line in lines} == {*NAMES, "summary"}
     wrong = [line for line in lines if line["step"] == "parity"]
     assert len(wrong) == 2 and not any(line["good"] for line in wrong) and wrong[0]["deviation"] == 1
-    assert sorted(lines[-1]["wrong"]) == ["parity: phi_step_only, auto", "parity: phi_step_only, double"]
+    parity = ["parity: phi_step_only, auto", "parity: phi_step_only, double"]
+    assert sorted(lines[-1]["wrong"]) == [*parity, "renderer: fast32"]
+    updated = [line for line in lines if line["step"] == "renderer"]
+    assert [line["memory"] for line in updated[:3]] == ["host", "pinned", "device"]
+    assert all(line["update_s"] > 0 and line["image_s"] > 0 for line in updated[:3])
+    assert updated[3]["same_bits"] and not updated[3]["good"]
     assert "tiny kernel gives wrong numbers" in one(lines, "device", "kernel", "error")["error"]
     reference = one(lines, "reference", "reference single: 64 x 64 pixels, 100000 phi steps", "reference_s")
     assert reference["reference_process_s"] > 0 and reference["image_s"] > 0
