@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 
 from bench.gpu.commands import (
-    SMALL,
     KERNELS,
+    SMALL,
     SUBJECTS,
     find_device,
     prepare,
