@@ -30,7 +30,8 @@ from typing import Any
 import llvmlite
 import numba
 import numpy as np
-from numba.core.caching import CompileResultCacheImpl, FunctionCache
+
+from nbnumba.kernels.jit.numba_private import CACHE_IMPL, FUNCTION_CACHE, has_cache
 
 _DIGEST_BYTES = 32
 
@@ -188,7 +189,7 @@ class Careful:
 
     def save_overload(self, sig: Any, data: Any) -> None:
         """Store a compiled function if possible."""
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, AttributeError, TypeError):  # a full disk; a Numba with another cache
             super().save_overload(sig, data)  # type: ignore[misc]
 
 
@@ -278,11 +279,19 @@ class _Place:
         return str(self._line)
 
 
-class _Impl(CompileResultCacheImpl):
+class _Impl(CACHE_IMPL or object):  # type: ignore[misc]
     _locator_classes: list[Any] = [_Place]  # noqa: RUF012
 
 
-class KernelCache(Careful, FunctionCache):
-    """The cache of a CPU kernel in :data:`CACHE_DIR`."""
+class KernelCache(Careful, FUNCTION_CACHE or object):  # type: ignore[misc]
+    """The cache of a CPU kernel in :data:`CACHE_DIR`, where :func:`nbnumba.kernels.jit.numba_private.has_cache`."""
 
     _impl_class = _Impl
+
+
+def keep_cpu_kernel(compiled: Any) -> None:
+    """Keep a CPU kernel on disk; without a folder, or with a Numba that has another cache, it is compiled in every process."""
+    if CACHE_DIR is None or not has_cache() or not hasattr(compiled, "enable_caching"):
+        return
+    with contextlib.suppress(AttributeError, TypeError, NotImplementedError):
+        compiled._cache = KernelCache(compiled.py_func)

@@ -12,7 +12,10 @@ import sys
 from types import ModuleType
 from typing import Any
 
+import numba
+
 from nbnumba.kernels.jit.cache import CACHE_DIR, cache_root
+from nbnumba.kernels.jit.numba_private import has_cache
 
 log = logging.getLogger("nbnumba")
 
@@ -42,7 +45,9 @@ def tell_once() -> None:
     if _told:
         return
     _told = True
-    if CACHE_DIR is None:
+    if not has_cache():
+        log.info(f"compiling kernels, in every run: nbnumba does not know the cache of Numba {numba.__version__}")
+    elif CACHE_DIR is None:
         log.info(f"compiling kernels, in every run: {cache_root()} cannot be written; name a folder in NUMBA_CACHE_DIR")
     else:
         log.info("compiling kernels (once) ...")

@@ -13,10 +13,10 @@ from types import FunctionType
 from typing import Any, TypeVar
 
 from numba import njit, threading_layer
-from numba.core import event
 
-from nbnumba.kernels.jit.cache import CACHE_DIR, KernelCache, is_cold
+from nbnumba.kernels.jit.cache import CACHE_DIR, is_cold, keep_cpu_kernel
 from nbnumba.kernels.jit.compiler import postpone_scipy, tell_compiling
+from nbnumba.kernels.jit.numba_private import find_events, inline_options, wrapper_options
 
 __all__ = [
     "CACHE_DIR",
@@ -40,7 +40,10 @@ STRICT: set[str] = set()
 
 
 postpone_scipy()
-tell_compiling(event)
+if (_events := find_events()) is not None:
+    tell_compiling(_events)
+#: Without the wrapper for calls from Python, which takes a fifth of the time to compile a function.
+_NO_WRAPPERS = wrapper_options()
 
 
 def device(
@@ -50,20 +53,13 @@ def device(
 
     ``forceinline`` has LLVM put the function into its callers: a call copies each parameter block, field by field.
 
-    Python can only call it through :func:`plain`: the wrapper for calls from Python is omitted, which saves a fifth of the
-    compile time.
+    Python can only call it through :func:`plain`, as the wrapper for calls from Python is omitted.
     """
 
     def wrap(f: F) -> Any:
-        compiled = njit(  # type: ignore[call-overload]
-            fastmath=fastmath,
-            error_model="numpy",
-            inline=inline,
-            forceinline=forceinline,
-            no_cpython_wrapper=True,
-            no_cfunc_wrapper=True,
-        )(f)
-        if hasattr(compiled, "add_overload"):  # not so where NUMBA_DISABLE_JIT is set
+        options = inline_options(forceinline) | _NO_WRAPPERS
+        compiled = njit(fastmath=fastmath, error_model="numpy", inline=inline, **options)(f)  # type: ignore[call-overload]
+        if _NO_WRAPPERS and hasattr(compiled, "add_overload"):  # not so where NUMBA_DISABLE_JIT is set
             _keep_from_python(compiled)
         return compiled
 
@@ -87,8 +83,7 @@ def kernel(*, parallel: bool = True, fastmath: set[str] | bool = FASTMATH) -> Ca
 
     def compiled(f: F, parallel: bool) -> Any:
         made = njit(parallel=parallel, fastmath=fastmath, error_model="numpy", nogil=True)(f)
-        if CACHE_DIR is not None and hasattr(made, "enable_caching"):
-            made._cache = KernelCache(made.py_func)  # type: ignore[attr-defined]
+        keep_cpu_kernel(made)
         return made
 
     def wrap(f: F) -> Any:
