@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from nbnumba.cli.flags import count, file, flag, number, panel, switch
+from nbnumba.model.editions import PHYSICS
 
 _PRINTOUT = "has no effect by itself: name the pixel with -printout_pixel"
 
@@ -125,9 +126,10 @@ RUN = panel(
         "--physics",
         "choice",
         "simulation.physics",
-        "reference: nanoBragg's image, odd rules included. correct: without them.",
+        "released: nanoBragg's image, odd rules included. reference: the cell at phi = 0 mended. upstream: all proposed "
+        "corrections. correct: no odd rule.",
         metavar="NAME",
-        choices=("reference", "correct"),
+        choices=PHYSICS,
         default="reference",
     ),
     count("--threads", "run.threads", "CPU threads. Default: one per core."),

@@ -45,6 +45,7 @@ _LINES = (
     ("region", "{roi} (xmin xmax ymin ymax)"),
 )
 _OPTIONAL = (  # only where the fact is not zero
+    ("odd_rules", "odd rules", "{odd_rules}, each with a warning"),
     ("mosaic_spread_deg", "mosaic", "{mosaic_domains} orientations over {mosaic_spread_deg} degrees"),
     (
         "detector_thick_m",

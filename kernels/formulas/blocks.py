@@ -116,4 +116,5 @@ class BeamBlock(NamedTuple):
     oversample_thick: int
     oversample_polar: int
     oversample_omega: int
+    factors_on_sum: int  # 1: with oversample_* the running sum is multiplied after every term; 0: each term is
     per_term: int  # 1: every term has its own capture fraction, polarization, solid angle and source weight

@@ -96,13 +96,15 @@ def takes_polarization(beam, polar):
 
 @device(fastmath=STRICT, forceinline=True)
 def weight_and_factor(beam, capture, polar, omega, source_weight):
-    """What a term is multiplied by, and what the running sum is multiplied by after it (``-oversample_*``)."""
+    """What a term is multiplied by, and what the running sum is multiplied by after it (``-oversample_*``, if at all)."""
     if beam.per_term:
         return capture * polar * omega * source_weight, 1.0
     factor = capture if beam.oversample_thick else 1.0
     factor *= polar if beam.oversample_polar else 1.0
     factor *= omega if beam.oversample_omega else 1.0
-    return 1.0, factor
+    if beam.factors_on_sum:
+        return 1.0, factor
+    return factor, 1.0
 
 
 @device(fastmath=STRICT, forceinline=True)

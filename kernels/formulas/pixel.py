@@ -140,7 +140,15 @@ def add_source(
 
 
 @device(fastmath=STRICT)
-def pixel_value(s, f, panel, crystal, cell, beam, sources, orientations, Fhkl, interpolating, record=None):
+def table_of(orientations, record, first):
+    """Orientations for the next source: ``first``, if given, as long as there was no term."""
+    if first is None:
+        return orientations
+    return first if record[0, COUNT] == 0.0 else orientations
+
+
+@device(fastmath=STRICT)
+def pixel_value(s, f, panel, crystal, cell, beam, sources, orientations, Fhkl, interpolating, record=None, first=None):
     """Photons in pixel (s, f).
 
     Parameters
@@ -159,6 +167,9 @@ def pixel_value(s, f, panel, crystal, cell, beam, sources, orientations, Fhkl, i
         Record of the trace: one row for each of the first ``n`` terms, columns as named above; row 0 has the number of
         terms, and the corrections and the sum at the end. None has no cost: Numba compiles the branches for a record
         only if an array is given.
+    first : None or (M, 9) float64
+        With a record: orientations for the first source that has terms, in place of ``orientations``, from which the
+        released program begins an image.
 
     Returns
     -------
@@ -183,19 +194,9 @@ def pixel_value(s, f, panel, crystal, cell, beam, sources, orientations, Fhkl, i
                     note_ray(record, layer, subS, subF, airpath, diffracted, capture, omega)
                 for i in range(sources.shape[0]):
                     held = (capture, polar, omega)
+                    table = table_of(orientations, record, first)
                     total, polar, interpolating = add_source(
-                        total,
-                        held,
-                        i,
-                        diffracted,
-                        crystal,
-                        cell,
-                        beam,
-                        sources,
-                        orientations,
-                        Fhkl,
-                        interpolating,
-                        record,
+                        total, held, i, diffracted, crystal, cell, beam, sources, table, Fhkl, interpolating, record
                     )
     if record is not None:
         record[0, CAPTURE], record[0, POLAR], record[0, OMEGA], record[0, TOTAL] = capture, polar, omega, total

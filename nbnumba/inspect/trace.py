@@ -26,6 +26,7 @@ from nbnumba.model.crystal import RTD
 from nbnumba.model.experiment import R_E_SQR, Experiment
 from nbnumba.render.backend import Plan
 from nbnumba.render.dispatch import make_plan, renderer_of, set_threads
+from nbnumba.render.first_pixel import first_cells_at
 from nbnumba.render.inputs import KernelInputs, build_inputs, orientations
 
 #: Terms of a pixel that are kept, or as many as it has orientations if these are more.
@@ -126,9 +127,8 @@ def pixel_record(inputs: KernelInputs, slow: int, fast: int, interpolating: int)
     n = min(inputs.steps_per_pixel, max(MAX_TERMS, len(inputs.cells)))
     record = np.zeros((n + 1, record_of.COLUMNS))
     x = inputs
-    value, _ = record_pixel(
-        record, slow, fast, x.panel, x.crystal, x.cell, x.beam, x.sources, x.cells, x.Fhkl, interpolating
-    )
+    blocks = (x.panel, x.crystal, x.cell, x.beam, x.sources, x.cells, x.Fhkl)
+    value, _ = record_pixel(record, slow, fast, *blocks, interpolating, first_cells_at(x, slow, fast))
     return float(value), record
 
 

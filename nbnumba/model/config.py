@@ -9,12 +9,13 @@ The parts are defined in ``instrument`` and ``sample``; this module exports all 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields, replace
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from nbnumba.errors import ConfigError
 from nbnumba.model.checked import Checked, check
+from nbnumba.model.editions import Physics
 from nbnumba.model.instrument import Beam, Convention, Detector, Panel, Pivot, Scan, Vector
 from nbnumba.model.sample import Background, Crystal, Shape, StructureFactors
 
@@ -34,8 +35,6 @@ __all__ = [
     "StructureFactors",
     "Vector",
 ]
-
-Physics = Literal["reference", "correct"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +73,8 @@ class Simulation(Checked):
     mask : (spixels, fpixels) array or None
         Pixels that are 0 here are skipped.
     physics : str
-        ``reference``: the reference program's image; ``correct``: what a physicist expects (docs/quirks.md).
+        Edition: ``released``, the C program to the letter; ``reference``, with the cell at phi = 0 mended; ``upstream``,
+        with all of its proposed corrections; ``correct``, what a physicist expects (docs/quirks.md).
     """
 
     crystal: Crystal

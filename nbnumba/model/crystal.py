@@ -12,6 +12,7 @@ import numpy as np
 from nbnumba.errors import ConfigError
 from nbnumba.kernels.cpu.rng import mosaic_umats, random_umat, umat_to_misset
 from nbnumba.model.config import Beam, Crystal, Shape
+from nbnumba.model.editions import edition_of
 from nbnumba.model.sample import MOST_CELLS
 from nbnumba.model.vectors import cross, dot, length, rotate_xyz
 
@@ -70,11 +71,6 @@ def resolve_crystal(crystal: Crystal, beam: Beam, physics: str) -> ResolvedCryst
         reciprocal = rotate_xyz(reciprocal, np.array(misset) / RTD)
     direct, reciprocal, volume = _both_bases(reciprocal, cell)
     unit_cell, recip_cell = _cell_of(direct, reciprocal, volume)
-    if cell is not None and crystal.A_matrix is None:
-        off = np.abs(np.subtract(unit_cell[3:], np.array(cell[3:]) * RTD)).max()
-        if off > 1e-3:
-            wanted, got = (" ".join(f"{v:.4g}" for v in angles) for angles in (np.array(cell[3:]) * RTD, unit_cell[3:]))
-            notes.append(f"the reference's -cell turns the angles {wanted} into {got}; --physics correct keeps them")
     Na, Nb, Nc = _count_cells(crystal, beam, direct, notes)
     if crystal.mosaic_rotations is None:
         spread, domains = _count_domains(crystal, notes)
@@ -141,7 +137,7 @@ def _reciprocal_from_cell(cell: tuple[float, ...], physics: str) -> Array:
     cos_beta = clamped((math.cos(gamma) * math.cos(alpha) - math.cos(beta)) / (math.sin(gamma) * math.sin(alpha)))
     cos_gamma = clamped((math.cos(alpha) * math.cos(beta) - math.cos(gamma)) / (math.sin(alpha) * math.sin(beta)))
     sin_gamma = min(c / volume / a_star / b_star, 1.0)
-    if physics == "correct":
+    if not edition_of(physics).oblique_angles:
         c_star_z = 1 / (volume * a_star * b_star * sin_gamma)
     else:
         c_star_z = c_star * volume / (a * b * c * sin_gamma)

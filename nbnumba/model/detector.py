@@ -13,6 +13,7 @@ import numpy as np
 from nbnumba.errors import ConfigError
 from nbnumba.model.config import Convention, Detector, Pivot
 from nbnumba.model.conventions import CONVENTIONS
+from nbnumba.model.editions import edition_of
 from nbnumba.model.vectors import rotate_axis, rotate_xyz, unit
 
 DEG = math.pi / 180
@@ -317,14 +318,10 @@ def _resolve_sensor(detector: Detector, physics: str, notes: list[str]) -> tuple
         notes.append(f"no -detector_abs: the attenuation depth is taken as the sensor's {detector.thickness_um:g} um")
     else:
         mu = 1 / (detector.attenuation_um * 1e-6)
-    if physics == "correct":
+    if not edition_of(physics).layers_at_fronts:
         layers = layers or 2
         return thickness, thickness / layers, layers, mu
     if layers == 0:
         return thickness, thickness / 2, 2, mu
     layers = max(layers, 2)
-    notes.append(
-        f"the reference spaces {layers} sensor layers by thickness/{layers - 1}, as if the sensor were "
-        f"{detector.thickness_um * layers / (layers - 1):g} um thick; --physics correct spaces them by thickness/{layers}"
-    )
     return thickness, thickness / (layers - 1), layers, mu

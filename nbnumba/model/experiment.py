@@ -13,6 +13,7 @@ from nbnumba.io.values import FTable
 from nbnumba.model.config import Simulation
 from nbnumba.model.crystal import RTD, ResolvedCrystal, resolve_crystal
 from nbnumba.model.detector import ResolvedDetector, ResolvedPanel, resolve_detector
+from nbnumba.model.odd_rules import bites
 from nbnumba.model.sampling import ResolvedSampling, ResolvedScan, resolve_sampling, resolve_scan
 from nbnumba.model.sources import ResolvedSources, resolve_sources
 from nbnumba.model.structure_factors import resolve_structure_factors
@@ -91,6 +92,7 @@ class Experiment:
         in_detector = [float(frame.beam @ axis) for axis in (panel.fdet, panel.sdet, panel.odet)]
         facts: dict[str, Any] = {
             "physics": self.simulation.physics,
+            "odd_rules": list(bites(self)),
             "convention": self.detector.convention.lower(),
             "pivot": self.detector.pivot.lower(),
             "fpixels": panel.fpixels,
@@ -216,7 +218,7 @@ def resolve(simulation: Simulation, like: Experiment | None = None) -> Experimen
         )
     if simulation.mask is not None and len(detector.panels) > 1:
         raise ConfigError("a mask can be used with one panel only")
-    notes = [*detector.notes, *crystal.notes, *sources.notes, *scan.notes, *sampling.notes, *grid_notes]
+    notes = [*detector.notes, *crystal.notes, *sources.notes, *sampling.notes, *grid_notes]
     experiment = Experiment(
         simulation=simulation,
         detector=detector,
@@ -232,7 +234,8 @@ def resolve(simulation: Simulation, like: Experiment | None = None) -> Experimen
         table_notes=tuple(grid_notes),
     )
     _check_steps(experiment)
-    warnings = (*notes, *_endless(experiment), *_reference_rules(experiment))
+    rules = [sentence for sentences in bites(experiment).values() for sentence in sentences]
+    warnings = (*notes, *_endless(experiment), *rules)
     return replace(experiment, warnings=warnings)
 
 
@@ -303,35 +306,3 @@ def _interpolation(simulation: Simulation, grid: FTable | None) -> tuple[bool, s
     crystal = simulation.crystal
     small = min(max(crystal.Na, 1), max(crystal.Nb, 1), max(crystal.Nc, 1)) <= 2
     return small and grid is not None, "tricubic" if small else "none"
-
-
-def _reference_rules(experiment: Experiment) -> list[str]:
-    """One sentence for each odd rule of the reference that changes this run's image."""
-    simulation, rules = experiment.simulation, []
-    sampling, detector = simulation.sampling, experiment.detector
-    if simulation.physics == "correct":
-        if sampling.oversample_thick or sampling.oversample_polar or sampling.oversample_omega:
-            rules.append("-oversample_* has no effect: with --physics correct every term has its own corrections")
-        return rules
-    if simulation.background.water_um > 0:
-        rules.append(
-            f"the reference multiplies water by r_e^2 * fluence twice and divides it by the {experiment.steps} steps; "
-            "--physics correct counts it once"
-        )
-    if experiment.crystal.shape in ("gauss", "tophat") and max(experiment.crystal.N) > 1:
-        rules.append(
-            f"the reference scales the radius of {experiment.crystal.shape} spots by Na*Nb*Nc; "
-            "--physics correct scales each axis by its own number of cells"
-        )
-    for name in ("thick", "polar", "omega"):
-        if getattr(sampling, f"oversample_{name}") and experiment.steps * detector.layers > 1:
-            rules.append(
-                f"the reference's -oversample_{name} multiplies the running sum after every term; "
-                "--physics correct gives every term its own factor"
-            )
-    if detector.layers > 1 and not sampling.oversample_thick:
-        rules.append(
-            "the reference multiplies the sum over all sensor layers by the last layer's capture fraction; "
-            "--physics correct gives every layer its own"
-        )
-    return rules

@@ -12,6 +12,7 @@ from nbnumba.memory import require
 from nbnumba.model.config import Sampling, Scan
 from nbnumba.model.crystal import RTD, ResolvedCrystal
 from nbnumba.model.detector import ResolvedDetector
+from nbnumba.model.editions import edition_of
 
 #: Most steps of a sweep; bytes that each phi step takes: its angle, rotation and cell vectors.
 MOST_STEPS, BYTES_PER_STEP = 10**9, 200
@@ -74,13 +75,16 @@ def resolve_sweep(full: float | None, step: float | None, number: int | None) ->
 
 @dataclass(frozen=True)
 class ResolvedScan:
-    """Rotation of the crystal: start, range and step (rad), and the angle of each step."""
+    """Rotation of the crystal: start, range and step (rad), and the angle of each step.
+
+    ``cell_phi``: the angle by which the cell is rotated in each step, which is ``phi`` but for the released program's rule.
+    """
 
     start: float
     osc: float
     step: float
     phi: np.ndarray
-    notes: tuple[str, ...]
+    cell_phi: np.ndarray
 
     @property
     def phisteps(self) -> int:
@@ -89,8 +93,8 @@ class ResolvedScan:
 
 
 def resolve_scan(scan: Scan, physics: str) -> ResolvedScan:
-    """Fill the gaps of the phi sweep by nanoBragg.c's rules; ``correct`` puts each step in the middle of its slice."""
-    notes: list[str] = []
+    """Fill the gaps of the phi sweep by nanoBragg.c's rules."""
+    edition = edition_of(physics)
     start = scan.phi_deg / RTD
     osc = -1.0 if scan.osc_deg is None else scan.osc_deg / RTD
     step = -1.0 if scan.phistep_deg is None else scan.phistep_deg / RTD
@@ -115,14 +119,12 @@ def resolve_scan(scan: Scan, physics: str) -> ResolvedScan:
     number = max(number, 1)
     require(number * BYTES_PER_STEP, f"{number} phi steps", "give fewer with -phisteps")
     ticks = np.arange(number, dtype=float)
-    if physics == "correct" and number * step > 0:
+    if not edition.starts_of_slices and number * step > 0:
         ticks += 0.5
-    elif step > 0:
-        notes.append(
-            f"the reference's {number} phi steps start at the frame's edge, half a step ({step * RTD / 2:.4g} deg) "
-            "before the middle; --physics correct centres them"
-        )
-    return ResolvedScan(start=start, osc=osc, step=step, phi=start + step * ticks, notes=tuple(notes))
+    phi = start + step * ticks
+    # the C program rotates the cell only where phi is not 0, into variables that keep their values from step to step
+    cell_phi = np.where(phi == 0.0, np.roll(phi, 1), phi) if edition.stale_cell else phi
+    return ResolvedScan(start=start, osc=osc, step=step, phi=phi, cell_phi=cell_phi)
 
 
 @dataclass(frozen=True)

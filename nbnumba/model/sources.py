@@ -15,6 +15,7 @@ from nbnumba.io.spectrum import Spectrum, read_spectrum
 from nbnumba.io.values import SourceTable
 from nbnumba.model.config import Beam
 from nbnumba.model.detector import Frame
+from nbnumba.model.editions import edition_of
 from nbnumba.model.sampling import Steps, resolve_sweep
 from nbnumba.model.vectors import rotate_axis, unit
 
@@ -56,10 +57,10 @@ class ResolvedSources:
 
 
 def uses_weights(beam: Beam, physics: str) -> bool:
-    """Whether sources count by their weights: as configured, else with a spectrum and in ``correct`` physics."""
+    """Whether sources count by their weights: as configured, else with a spectrum and where the edition says so."""
     if beam.source_weights is not None:
         return beam.source_weights
-    return beam.spectrum is not None or physics == "correct"
+    return beam.spectrum is not None or not edition_of(physics).equal_sources
 
 
 def resolve_sources(beam: Beam, frame: Frame, physics: str) -> ResolvedSources:
@@ -82,8 +83,6 @@ def resolve_sources(beam: Beam, frame: Frame, physics: str) -> ResolvedSources:
     if beam.sourcefile is not None:
         positions, weights, wavelengths = _from_list(beam, frame, wavelength)
         divsteps = -1
-        if not uses_weights(beam, physics) and np.ptp(weights) > 0:
-            notes = ("the reference ignores the weights in the source file; --physics correct uses them",)
     else:
         number = hdiv.number * vdiv.number * dispersion.number
         if number > MOST_SOURCES:
@@ -105,7 +104,7 @@ def resolve_sources(beam: Beam, frame: Frame, physics: str) -> ResolvedSources:
         weights = np.tile(shares, divsteps) / max(divsteps, 1)
     if len(positions) == 0:
         raise ConfigError("no source is left: the elliptical cut removes the whole divergence grid; try -square_div")
-    if physics == "reference" and uses_weights(beam, physics) and np.ptp(weights) > 0:
+    if edition_of(physics).last_values and uses_weights(beam, physics) and np.ptp(weights) > 0:
         notes = (
             *notes,
             "sources have different weights: each has its own solid angle, polarization and capture fraction, "

@@ -97,6 +97,10 @@ class PanelRenderer(ABC):
             f"out must be a NumPy array, as the CPU renders ({self.plan.reason}), got {type(image).__name__}"
         )
 
+    def put(self, image: Any, slow: int, fast: int, value: float) -> None:
+        """Set a pixel of an image that is rendered into."""
+        image[slow, fast] = value
+
     @abstractmethod
     def update(self, inputs: KernelInputs, plan: Plan) -> None:
         """Use other inputs, with the same kernel, shape of the panel and types of arrays.

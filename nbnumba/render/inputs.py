@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from nbnumba.kernels.formulas.blocks import GAUSS, ROUND, SQUARE, TOPHAT, BeamBlock, CellBlock, CrystalBlock, PanelBlock
+from nbnumba.model.editions import Edition, edition_of
 from nbnumba.model.experiment import R_E_SQR, Experiment
 from nbnumba.model.sources import uses_weights
 from nbnumba.model.vectors import rotate_axis
 
 #: Used without a box of structure factors; always the same array, so that tables made from it are kept.
 _NO_F = np.zeros((1, 1, 1))
+_NO_CELLS = np.zeros((0, 9))
 SHAPES = {"square": SQUARE, "round": ROUND, "gauss": GAUSS, "tophat": TOPHAT}
 
 
@@ -30,6 +32,9 @@ class KernelInputs:
         a, b, c (m) of each orientation, phi step by phi step, domains within.
     Fhkl : (h_range, k_range, l_range) float64
     mask : (spixels, fpixels) uint8, or (0, 0)
+    first_cells : (M, 9) float64, or (0, 9)
+        In place of ``cells`` for the first source with terms of the image, where it begins otherwise
+        (:mod:`nbnumba.render.first_pixel`).
     """
 
     panel: PanelBlock
@@ -40,6 +45,7 @@ class KernelInputs:
     cells: np.ndarray
     Fhkl: np.ndarray
     mask: np.ndarray
+    first_cells: np.ndarray = field(default_factory=lambda: _NO_CELLS)
 
     @property
     def steps_per_pixel(self) -> int:
@@ -54,14 +60,20 @@ class KernelInputs:
         return np.concatenate([[default], np.square(self.Fhkl).ravel()]).astype(np.float32)
 
 
-def orientations(experiment: Experiment) -> np.ndarray:
+def _edition(experiment: Experiment) -> Edition:
+    return edition_of(experiment.simulation.physics)
+
+
+def orientations(experiment: Experiment, phi: np.ndarray | None = None) -> np.ndarray:
     """Direct cell vectors (m) of every phi step and mosaic domain, (phisteps * domains, 9).
 
-    The spindle rotates the crystal first, then the mosaic rotation is applied.
+    The spindle rotates the crystal first, then the mosaic rotation is applied. ``phi`` (phisteps,), rad: by default the
+    angles by which the cell is rotated.
     """
+    phi = experiment.scan.cell_phi if phi is None else phi
     direct = experiment.crystal.direct * 1e-10
     spindle = experiment.detector.frame.spindle
-    turned = np.array([rotate_axis(direct, spindle, phi) if phi else direct for phi in experiment.scan.phi])
+    turned = np.array([rotate_axis(direct, spindle, angle) if angle else direct for angle in phi])
     cells = np.einsum("dij,pvj->pdvi", experiment.crystal.umats, turned)
     return np.ascontiguousarray(cells.reshape(-1, 9))
 
@@ -88,7 +100,16 @@ def build_inputs(experiment: Experiment, panel_index: int = 0) -> KernelInputs:
         cells=orientations(experiment),
         Fhkl=_NO_F if grid is None else grid.grid,
         mask=mask_bytes(experiment),
+        first_cells=_first_cells(experiment) if panel_index == 0 else _NO_CELLS,
     )
+
+
+def _first_cells(experiment: Experiment) -> np.ndarray:
+    """Orientations with which the released program begins: the cell has not been rotated yet."""
+    scan = experiment.scan
+    if scan.cell_phi[0] == scan.phi[0]:
+        return _NO_CELLS
+    return orientations(experiment, np.concatenate([scan.phi[:1], scan.cell_phi[1:]]))
 
 
 def mask_bytes(experiment: Experiment) -> np.ndarray:
@@ -101,7 +122,7 @@ def panel_block(experiment: Experiment, index: int) -> PanelBlock:
     """Geometry and sampling of a panel."""
     detector, panel = experiment.detector, experiment.detector.panels[index]
     # depth at which a layer detects photons: its middle, or in the reference its front
-    depth = detector.layer_step / 2 if experiment.simulation.physics == "correct" else 0.0
+    depth = 0.0 if _edition(experiment).layers_at_fronts else detector.layer_step / 2
     s0, s1, f0, f1 = experiment.sampling.slices[index]
     vectors = {"pix0": panel.pix0, "fdet": panel.fdet, "sdet": panel.sdet, "odet": panel.odet}
     vectors["beam"] = detector.frame.beam
@@ -144,7 +165,7 @@ def _crystal_block(experiment: Experiment) -> CrystalBlock:
         G12=float(metric[0, 1]),
         G13=float(metric[0, 2]),
         G23=float(metric[1, 2]),
-        per_axis=int(experiment.simulation.physics == "correct"),
+        per_axis=int(not _edition(experiment).product_of_cells),
     )
 
 
@@ -162,7 +183,7 @@ def _cell_block(experiment: Experiment) -> CellBlock:
         l_range,
         default_F=default_F,
         interpolate=int(experiment.interpolate),
-        fallback_each=int(experiment.simulation.physics == "correct"),
+        fallback_each=int(not _edition(experiment).ends_interpolation),
         has_hkl=1,
     )
 
@@ -170,7 +191,7 @@ def _cell_block(experiment: Experiment) -> CellBlock:
 def beam_block(experiment: Experiment) -> BeamBlock:
     """Polarization, resolution limit, background and scale."""
     simulation = experiment.simulation
-    correct = simulation.physics == "correct" or weighted(experiment)
+    correct = not _edition(experiment).last_values or weighted(experiment)
     polar, sampling = experiment.detector.frame.polar, simulation.sampling
     I_bg = experiment.water_F_sqr
     if correct:
@@ -192,5 +213,6 @@ def beam_block(experiment: Experiment) -> BeamBlock:
         oversample_thick=int(sampling.oversample_thick and experiment.detector.thickness > 0 and not correct),
         oversample_polar=int(sampling.oversample_polar and not correct),
         oversample_omega=int(sampling.oversample_omega and not correct),
+        factors_on_sum=int(_edition(experiment).factors_on_sum),
         per_term=int(correct),
     )

@@ -204,6 +204,8 @@ def _float32_doubt(case: Case) -> str | None:
         return "an axis with few cells is bright between reflections"
     if case.may_miss_peaks:
         return "the image may have no Bragg peak"
+    if len(case.inputs.first_cells):
+        return "an orientation that occurs twice doubles its error"
     if (error := FAST32.error(case)) > LARGEST_ERROR:
         return f"float32 would be wrong by up to {error:.1e} in N h"
     return None

@@ -16,6 +16,7 @@ from nbnumba.model.experiment import Experiment, resolve
 from nbnumba.render.backend import OnRows, PanelRenderer, Plan, Progress
 from nbnumba.render.background import background_images
 from nbnumba.render.dispatch import fall_back, find_backend, set_threads
+from nbnumba.render.first_pixel import first_pixel
 from nbnumba.render.inputs import KernelInputs, build_inputs
 from nbnumba.render.threads import thread_safe
 
@@ -293,19 +294,20 @@ class Renderer:
         block = panel.inputs.panel
         region = slice(block.f0, block.f1)
         lit = panel.inputs.mask if panel.inputs.mask.size else None
+        on_host, begin = isinstance(image, np.ndarray), first_pixel(panel.inputs)
 
         def rows(first: int, end: int) -> None:
-            if light is not None and isinstance(image, np.ndarray):
+            if begin is not None and first <= begin.slow < end:
+                added = 0.0 if on_host or light is None else float(light[begin.slow, begin.fast])
+                panel.put(image, begin.slow, begin.fast, begin.value + added)
+            if light is not None and on_host:
                 part, more = image[first:end, region], light[first:end, region]
                 np.add(part, more, out=part, where=True if lit is None else lit[first:end, region] != 0)
             if on_rows is not None:
                 on_rows(index, first, end)
 
-        tell: OnRows | None = None if light is None and on_rows is None else rows
-        if isinstance(image, np.ndarray):
-            ended = panel.render(image, progress, tell)
-        else:
-            ended = panel.render_on_device(image, light, progress, tell)
+        tell: OnRows | None = None if light is None and on_rows is None and begin is None else rows
+        ended = panel.render(image, progress, tell) if on_host else panel.render_on_device(image, light, progress, tell)
         self.interpolation_ended = ended if index == 0 else self.interpolation_ended or ended
         return image
 

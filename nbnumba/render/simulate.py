@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 
 from nbnumba.model.config import Simulation
+from nbnumba.model.editions import edition_of
 from nbnumba.model.experiment import Experiment, resolve
+from nbnumba.model.odd_rules import INTERPOLATION_ENDED
 from nbnumba.render.backend import Plan, Progress
 from nbnumba.render.inputs import beam_block, mask_bytes, panel_block
 from nbnumba.render.renderer import Renderer
@@ -181,11 +183,8 @@ def render_result(renderer: Renderer, progress: Progress | None = None) -> Resul
 
 def _late_warnings(experiment: Experiment, images: list[np.ndarray], ended: bool) -> list[str]:
     late = []
-    if ended and experiment.simulation.physics == "reference":
-        late.append(
-            "interpolation went out of range: the reference switches it off for the rest of the image; "
-            "--physics correct falls back for each evaluation; -nointerpolate avoids it"
-        )
+    if ended and edition_of(experiment.simulation.physics).ends_interpolation:
+        late.append(INTERPOLATION_ENDED)
     if not all(np.isfinite(image.max(initial=0.0)) for image in images):
         late.append("some pixels are too bright for float32: give a smaller -fluence or structure factors")
     return late

@@ -19,9 +19,7 @@ import nbnumba
 from nbnumba.cli.flag_table import TABLE
 from nbnumba.cli.main import main
 from nbnumba.cli.series_flags import SERIES_OPTIONS
-from nbnumba.model.config import Background, Beam, Crystal, Detector, Sampling, Scan, Simulation, StructureFactors
 from nbnumba.model.conventions import CONVENTIONS
-from nbnumba.model.experiment import resolve
 from tests.conftest import CASES
 from tests.house.test_rooms import FLOORS
 
@@ -68,7 +66,7 @@ def script(name: str) -> ModuleType:
     return module
 
 
-@pytest.mark.parametrize("name", ["flags", "moving", "gallery"])
+@pytest.mark.parametrize("name", ["flags", "moving", "gallery", "quirks"])
 def test_made_pages_are_in_step(name: str) -> None:
     assert read(f"{name}.md") == script(f"make_{name}").make_text(), f"run: python docs/make_{name}.py"
 
@@ -287,42 +285,6 @@ def test_golden_cases_of_quirks() -> None:
     third = read("quirks.md").partition("\n## Where nbnumba departs")[2]
     on_purpose = {name for name, case in CASES.items() if case.get("differs_on_purpose")}
     assert not {name for name in on_purpose if f"`{name}`" not in third}
-
-
-def quoted_warnings() -> set[str]:
-    """The quoted lines of quirks.md, numbers and escapes taken out."""
-    quotes = re.findall(r"(?m)^((?:> .*\n)+)", read("quirks.md"))
-    return {numberless(" ".join(line[2:] for line in quote.splitlines()).replace("\\", "")) for quote in quotes}
-
-
-def numberless(text: str) -> str:
-    return re.sub(r"\d+(\.\d+)?", "#", text)
-
-
-def test_warnings_are_those_of_a_run(tmp_path: Path) -> None:
-    sources = tmp_path / "sources.txt"
-    sources.write_text("-10 0 0 1 1e-10\n-10 0.1 0 2 1e-10\n")
-    simulation = Simulation(
-        crystal=Crystal(cell=(36.4, 41.7, 47.3, 82.1, 75.4, 68.9), Na=3, Nb=4, Nc=5, shape="gauss"),
-        beam=Beam(sourcefile=sources),
-        detector=Detector(fpixels=8, spixels=8, pixel_mm=1.0, thickness_um=450, attenuation_um=500, thicksteps=4),
-        scan=Scan(osc_deg=1.2),
-        structure_factors=StructureFactors(default_F=1.0, dump=tmp_path / "none.bin"),
-        sampling=Sampling(oversample=2, oversample_omega=True),
-        background=Background(water_um=1.0),
-    )
-    said = {numberless(text) for text in resolve(simulation).warnings}
-    said |= {numberless(text) for text in resolve(Simulation(**{**vars(simulation), "physics": "correct"})).warnings}
-    # known only after rendering, which takes too long here
-    source = ast.parse((ROOT / "nbnumba" / "render" / "simulate.py").read_text(encoding="utf-8"))
-    said |= {
-        numberless(node.value)
-        for node in ast.walk(source)
-        if isinstance(node, ast.Constant) and isinstance(node.value, str)
-    }
-    quoted = quoted_warnings()
-    assert len(quoted) == 10
-    assert quoted <= said, quoted - said
 
 
 def test_reference_rules_have_their_row() -> None:

@@ -125,7 +125,8 @@ def test_phi_steps(small: Experiment) -> None:
     (entry,) = trace(small, [(5, 7)])
     assert [step["phi_tic"] for step in entry.phi] == [0, 1, 2]
     for step in entry.phi:
-        still = replace(small, scan=replace(small.scan, phi=np.array([np.deg2rad(float(step["phi_deg"]))])))
+        phi = np.array([np.deg2rad(float(step["phi_deg"]))])
+        still = replace(small, scan=replace(small.scan, phi=phi, cell_phi=phi))
         (single,) = trace(still, [(5, 7)])
         hkl = (step["h_frac"], step["k_frac"], step["l_frac"])
         assert hkl == pytest.approx(single.factors["hkl_frac"], abs=1e-11)

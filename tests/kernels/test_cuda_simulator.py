@@ -5,6 +5,7 @@ The simulator is chosen when numba is first imported: the kernels run in a proce
 
 from __future__ import annotations
 
+import json
 import os
 import pickle
 import subprocess
@@ -40,6 +41,8 @@ CORRECT = {
     "shape_gauss_fudge": ("--physics", "correct", "-water", "1"),
     "interp_forced_N5": ("--physics", "correct"),
 }
+#: Cases of other editions (tests/golden/editions.json).
+EDITED = ("released_mosaic", "released_gauss", "upstream_all", "upstream_water", "upstream_curved_last")
 #: Golden cases whose commands hold every flag between them. The first one is rendered whole: interpolation ends in it.
 CHOSEN = """
 quirk_interp_falls_out interp_in_range interp_forced_N5 quirk_xtalsize_auto_interpolation
@@ -65,10 +68,15 @@ class Job(NamedTuple):
 
 def golden_inputs(name: str, *more: str) -> KernelInputs:
     """Arguments of the kernels for a golden case."""
+    return inputs_of([*CASES[name]["args"], *more])
+
+
+def inputs_of(words: list[str]) -> KernelInputs:
+    """Arguments of the kernels for a command line about the golden cases' files."""
     previous = os.getcwd()
     os.chdir(GOLDEN)
     try:
-        return build_inputs(resolve(build(parse([*CASES[name]["args"], *more]))[0]))
+        return build_inputs(resolve(build(parse(words))[0]))
     finally:
         os.chdir(previous)
 
@@ -104,6 +112,13 @@ def make_jobs() -> dict[str, Job]:
         for name, flags in CORRECT.items():
             inputs = cut(golden_inputs(name, *flags), np.unravel_index(golden[name].argmax(), golden[name].shape))
             jobs[f"{name}, correct"] = Job(inputs, make_gpu_plan(inputs).kernel, CASES[name]["shape"])
+    editions = {case["name"]: case for case in json.loads((GOLDEN / "editions.json").read_text())}
+    with np.load(GOLDEN / "editions.npz") as golden:
+        for name in EDITED:
+            case, image = editions[name], golden[name]
+            whole = inputs_of([*case["args"], "--physics", case["edition"]])
+            inputs = cut(whole, np.unravel_index(image.argmax(), image.shape))
+            jobs[name] = Job(inputs, make_gpu_plan(inputs).kernel, image.shape)
     rng = np.random.default_rng(20260301)
     for i in range(SWEEP):
         inputs = random_inputs(rng)
@@ -132,12 +147,7 @@ def random_inputs(rng: np.random.Generator) -> KernelInputs:
     words += ["-detector_thick", "400", "-detector_thicksteps", "2"] if rng.random() < 0.4 else []
     words += ["-curved_det"] if rng.random() < 0.3 else []
     words += ["--physics", "correct"] if rng.random() < 0.4 else []
-    previous = os.getcwd()
-    os.chdir(GOLDEN)
-    try:
-        inputs = build_inputs(resolve(build(parse(words))[0]))
-    finally:
-        os.chdir(previous)
+    inputs = inputs_of(words)
     inputs = cut(inputs, (int(rng.integers(0, 32)), int(rng.integers(0, 48))))
     return replace(inputs, mask=(rng.random((32, 48)) < 0.8).astype(np.uint8)) if rng.random() < 0.4 else inputs
 

@@ -117,7 +117,7 @@ def test_every_value_is_of_its_type_or_refused(name, key, tmp_path, monkeypatch)
         (lambda: nb.Crystal(cell=(50,), shape="gaus"), "crystal.shape must be square or round or gauss or tophat, got 'gaus'"),
         (lambda: nb.Crystal(cell=(50,), misset_deg=(1, 2)), "crystal.misset_deg must be 3 numbers or random or None, got (1, 2)"),
         (lambda: nb.Detector(convention="mosflm"), "detector.convention must be MOSFLM or XDS or "),
-        (lambda: replace(SIMULATION, physics="corect"), "simulation.physics must be reference or correct, got 'corect'"),
+        (lambda: replace(SIMULATION, physics="corect"), "simulation.physics must be released or reference or upstream or correct, got 'corect'"),
         (lambda: nb.Outputs(intfile=None), "outputs.intfile must be the name of a file, got None"),
         (lambda: nb.Beam(nopolar=1), "beam.nopolar must be true or false, got 1"),
         (lambda: nb.Beam(wavelength_A=True), "beam.wavelength_A must be a number, got True"),

@@ -72,7 +72,10 @@ REFUSED: list[tuple[str, Callable[[], Any]]] = [
         ),
     ),
     ("--precision must be auto, double or mixed, got half", lambda: make_plan(build_inputs(changed()), "cpu", "half")),
-    ("simulation.physics must be reference or correct, got 'wrong'", lambda: changed(physics="wrong")),
+    (
+        "simulation.physics must be released or reference or upstream or correct, got 'wrong'",
+        lambda: changed(physics="wrong"),
+    ),
     (r"mask.* 3 x 4", lambda: changed(mask=np.ones((4, 3), bool))),
     (
         "a mask can be used with one panel only",

@@ -26,7 +26,7 @@ from nbnumba.render.gpu.failures import guarded
 from nbnumba.render.gpu.launchers import LAUNCHERS, NEVER, Window
 from nbnumba.render.gpu.memory import give_up_if_lost, pinned_images
 from nbnumba.render.gpu.state import DeviceState, Done, Finished
-from nbnumba.render.gpu.targets import HostTarget, Target, check_device_image
+from nbnumba.render.gpu.targets import HostTarget, Target, as_device_array, check_device_image
 from nbnumba.render.inputs import KernelInputs
 
 #: Fraction of the free memory of a device that is used.
@@ -151,6 +151,16 @@ class GpuRenderer(PanelRenderer):
         with on_device(device), cuda.gpus[device.index]:
             target = self.states[0].device_target(image, light)
         return self._render(target, progress, on_rows)
+
+    def put(self, image: Any, slow: int, fast: int, value: float) -> None:
+        """Set a pixel of an image that is rendered into, in memory of the host or of the device."""
+        if isinstance(image, np.ndarray):
+            super().put(image, slow, fast, value)
+            return
+        device = self.states[0].device
+        with on_device(device), cuda.gpus[device.index]:
+            pixel = as_device_array(image)[slow : slow + 1, fast : fast + 1]
+            pixel.copy_to_device(np.array([[value]], np.float32))
 
     def _render(self, target: Target, progress: Progress | None, on_rows: OnRows | None) -> bool:
         panel, cell = self.inputs.panel, self.inputs.cell

@@ -36,6 +36,7 @@ def share_all_but_orientations(stills: Sequence[KernelInputs]) -> bool:
         and x.Fhkl is first.Fhkl
         and (x.mask is first.mask or not (x.mask.size or first.mask.size))
         and x.cells.shape == first.cells.shape
+        and not len(x.first_cells)
         and np.array_equal(x.sources, first.sources)
         for x in stills
     )

@@ -157,6 +157,6 @@ def pixel_by_pixel(inputs: KernelInputs, s: np.ndarray, f: np.ndarray) -> np.nda
     blocks = (inputs.panel, inputs.crystal, inputs.cell, inputs.beam)
     for i in range(len(s)):
         values[i], interpolating = record_pixel(
-            record, s[i], f[i], *blocks, inputs.sources, inputs.cells, inputs.Fhkl, interpolating
+            record, s[i], f[i], *blocks, inputs.sources, inputs.cells, inputs.Fhkl, interpolating, inputs.cells
         )
     return values

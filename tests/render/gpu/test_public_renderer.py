@@ -28,6 +28,7 @@ CHANGES: dict[str, list[dict[str, Any]]] = {
         {"misset_deg": (5, 0, 0)},
         {"roi": (3, 15, 2, 12)},
     ],
+    "released": [{"physics": "released", "osc_deg": 1.0, "phisteps": 3}, {"misset_deg": (5, 0, 0)}, {"air_mm": 10.0}],
     "mixed": [{"mask": np.arange(360).reshape(18, 20) % 3}, {"shape": "round"}, {"air_mm": 10.0}],
 }
 
@@ -46,7 +47,7 @@ def simulated_updates(name: str) -> None:
     for change in [{}, *CHANGES[name][1:]]:
         simulation = simulation.changed(**change)
         renderer.update(**change)
-        assert name in ("mixed", renderer.plan.kernel), renderer.plan
+        assert name in ("mixed", "released", renderer.plan.kernel), renderer.plan
         expected = nb.simulate(simulation, device="cuda").image
         image = renderer.render()
         assert image.max() > 0
