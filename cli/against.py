@@ -51,12 +51,6 @@ class BothRuns:
     ours_s: float
     record: dict[str, Any]
 
-    @property
-    def passes_phi_0(self) -> bool:
-        """Whether the scan has a step at phi = 0 among others: there the C program uses the cell of the step before."""
-        phi = self.record["facts"]["phi_list_deg"]
-        return len(phi) > 1 and 0.0 in phi
-
 
 def run_both(executable: str, flags: Sequence[str], keep: Path | None = None) -> BothRuns:
     """Run both programs with the same flags.

@@ -33,7 +33,10 @@ class CompareOptions:
     max_rel: float = 0.01
     out: Path = Path()
     picture: bool = True
+    pictures: bool = False
     keep: bool = False
+    accept_explained: bool = False
+    max_peak_distance: float = 1.0
 
 
 class CompareCommand(TyperCommand):

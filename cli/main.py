@@ -121,7 +121,8 @@ def _series(request: SeriesRequest) -> None:
 
 _COMPARE_HELP = (
     "Compare two images: numbers into metrics.json, a picture into comparison.png; exit code 1 if they differ.\n\n"
-    "nbnumba compare A B compares files: SMV, CBF, npy, other formats that fabio reads, and bare floats (.bin).\n\n"
+    "nbnumba compare A B compares files: SMV, CBF, npy, other formats that fabio reads, and bare floats (.bin). With the "
+    "flags of the simulation after '--' more causes of a difference are tried.\n\n"
     "nbnumba compare --against EXECUTABLE -- FLAGS runs another simulator (default: NB_C_BIN) and nbnumba with the "
     "same flags in clean folders, times both, and compares their images."
 )
@@ -132,6 +133,7 @@ def _compare(
     ctx: typer.Context,
     files: Annotated[list[Path] | None, typer.Argument(help="Two images.", metavar="A B")] = None,
     against: Annotated[str | None, typer.Option(help="Another simulator.", metavar="EXECUTABLE")] = None,
+    c_bin: Annotated[str | None, typer.Option("--c-bin", help="The same.", metavar="EXECUTABLE")] = None,
     shape: Annotated[tuple[int, int] | None, typer.Option(help="Size of bare floats.", metavar="SLOW FAST")] = None,
     roi: Annotated[
         tuple[int, int, int, int] | None,
@@ -154,7 +156,17 @@ def _compare(
         float, typer.Option(help="Largest difference, as a fraction of the maximum.", metavar="X")
     ] = 0.01,
     out: Annotated[Path, typer.Option(help="Where metrics.json and comparison.png go.", metavar="FOLDER")] = Path(),
+    max_peak_distance: Annotated[
+        float, typer.Option(help="Largest mean distance of matched peaks, in pixels.", metavar="X")
+    ] = 1.0,
+    accept_explained: Annotated[
+        bool,
+        typer.Option("--accept-explained", metavar="", help="Exit code 0 if a known cause explains the difference."),
+    ] = False,
     picture: Annotated[bool, typer.Option(help="Draw comparison.png.", metavar="")] = True,
+    pictures: Annotated[
+        bool, typer.Option("--pictures", metavar="", help="Also draw a.png, b.png and difference.png.")
+    ] = False,
     keep: Annotated[
         bool, typer.Option("--keep", metavar="", help="With --against: keep images and logs of both.")
     ] = False,
@@ -176,17 +188,21 @@ def _compare(
         max_rel=max_rel,
         out=out,
         picture=picture,
+        pictures=pictures,
         keep=keep,
+        accept_explained=accept_explained,
+        max_peak_distance=max_peak_distance,
     )
+    against = against or c_bin
     flags, given = ctx.meta.get(FLAGS_KEY), files or []
     if against is not None or (flags is not None and not given):
         if given:
             raise UsageError(f"--against compares programs, not files; flags come after '--', got {given[0]}")
         same = compare_against(against, flags or [], options)
     else:
-        if len(given) != 2 or flags:
+        if len(given) != 2:
             raise UsageError(f"compare needs two images, got {len(given)}")
-        same = compare_files(given[0], given[1], options)
+        same = compare_files(given[0], given[1], options, flags or [])
     raise typer.Exit(0 if same else 1)
 
 

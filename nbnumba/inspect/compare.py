@@ -1,8 +1,7 @@
-"""Comparison of two images: metrics of their difference, limits on it, and a guess at its cause."""
+"""Comparison of two images: metrics of their difference, limits on it, and its cause."""
 
 from __future__ import annotations
 
-import math
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from nbnumba.errors import ConfigError, FileError
-from nbnumba.inspect.metrics import Metrics, correlation, fit_scale, measure, valid_pixels
+from nbnumba.inspect.causes import Cause, find_cause
+from nbnumba.inspect.metrics import Metrics, fit_scale, measure, valid_pixels
 from nbnumba.io.cbf import read_cbf
 from nbnumba.io.files import read_bytes
 from nbnumba.io.foreign import read_foreign
@@ -20,10 +20,6 @@ from nbnumba.io.pgm import read_pgm
 from nbnumba.io.raw import read_float_image
 from nbnumba.io.smv import read_smv
 
-#: Largest remaining difference, relative to B, for a change of A to count as the explanation of the difference.
-EXPLAINED = 1e-3
-#: Largest shift that is tried, in pixels each way, and side (pixels) of the square around the brightest pixel.
-MAX_SHIFT, SHIFT_WINDOW = 5, 256
 #: Endings of files that hold float32 pixels and nothing else.
 BARE_SUFFIXES = (".bin", ".raw", ".float")
 
@@ -35,6 +31,7 @@ class Limits:
     min_correlation: float | None = 0.999
     sum_ratio: tuple[float, float] | None = (0.99, 1.01)
     max_rel: float | None = 0.01
+    max_peak_distance: float | None = None
 
     def failures(self, metrics: Metrics) -> list[str]:
         """One sentence for each limit that is exceeded."""
@@ -46,6 +43,9 @@ class Limits:
             failed.append(f"sum(B) / sum(A) is {metrics.sum_ratio:.6g}, not between {low:g} and {high:g}")
         if self.max_rel is not None and not metrics.max_rel <= self.max_rel:
             failed.append(f"the largest difference is {metrics.max_rel:.3g} of the maximum, above {self.max_rel:g}")
+        distance = metrics.peaks.mean_distance
+        if self.max_peak_distance is not None and distance > self.max_peak_distance:
+            failed.append(f"matched peaks are {distance:.3g} pixels apart, above {self.max_peak_distance:g}")
         return failed
 
 
@@ -59,8 +59,8 @@ class Comparison:
         The images; B divided by ``metrics.scale``.
     valid : (slow, fast) bool
         Pixels that count.
-    explanation : str
-        Probable cause of the difference: a shift, a factor, single pixels, ...
+    cause : Cause
+        Known cause of the difference (:mod:`nbnumba.inspect.causes`), or how large it is.
     failures : tuple of str
         Limits that are exceeded; empty: the images are the same.
     """
@@ -69,7 +69,7 @@ class Comparison:
     b: np.ndarray
     valid: np.ndarray
     metrics: Metrics
-    explanation: str
+    cause: Cause
     failures: tuple[str, ...]
 
     @property
@@ -77,11 +77,23 @@ class Comparison:
         """Whether all limits hold."""
         return not self.failures
 
+    @property
+    def explanation(self) -> str:
+        """Sentence about the cause."""
+        return self.cause.text
+
+    @property
+    def explained(self) -> bool:
+        """Whether a known cause turns one image into the other."""
+        return self.cause.explains
+
     def data(self) -> dict[str, Any]:
         """All fields except the images, for JSON."""
         return {
             "passed": self.passed,
             "failures": list(self.failures),
+            "cause": self.cause.name,
+            "explained": self.explained,
             "explanation": self.explanation,
             "shape": list(self.a.shape),
             "metrics": asdict(self.metrics),
@@ -120,96 +132,14 @@ def compare_images(
         Shapes differ, or a value is not allowed.
     """
     valid = valid_pixels(a, b, mask, roi)
-    x, y = a[valid].astype(np.float64), b[valid].astype(np.float64)
-    scale = fit_scale(x, y) if fit else 1.0
+    with np.errstate(invalid="ignore"):  # bytes in the wrong order can be anything, as a number
+        a, b = a.astype(np.float64), b.astype(np.float64)
+    scale = fit_scale(a[valid], b[valid]) if fit else 1.0
     metrics = measure(a, b, valid, rtol=rtol, atol=atol, radius=radius, scale=scale)
-    scaled = b.astype(np.float64) / scale
-    a = a.astype(np.float64)
+    scaled = b / scale
     return Comparison(
-        a, scaled, valid, metrics, explain(a, scaled, valid), tuple((limits or Limits()).failures(metrics))
+        a, scaled, valid, metrics, find_cause(a, scaled, valid), tuple((limits or Limits()).failures(metrics))
     )
-
-
-def explain(a: np.ndarray, b: np.ndarray, valid: np.ndarray) -> str:
-    """Sentence about the simple change that turns A into B, or about the difference where there is none."""
-    x, y = a[valid], b[valid]
-    if np.array_equal(x, y):
-        return "the images are identical"
-    if not x.any() or not y.any():
-        return f"{'A' if not x.any() else 'B'} is zero everywhere"
-    size = float(np.linalg.norm(y))
-    off = np.abs(y - x)
-    largest = float(np.abs(x).max(initial=0.0))
-    few = np.flatnonzero(off > 1e-6 * largest)
-    if float(np.linalg.norm(off)) <= 1e-5 * size and len(few) == 0:
-        return f"the images agree to {float(off.max()) / (largest or 1.0):.2g} of the maximum: rounding"
-    if 0 < len(few) <= max(1, min(20, x.size // 1000)):
-        slow, fast = np.nonzero(valid)
-        named = [f"slow {slow[i]}, fast {fast[i]} ({x[i]:.6g} in A, {y[i]:.6g} in B)" for i in few[:5]]
-        what = "a single pixel differs" if len(few) == 1 else f"{len(few)} single pixels differ"
-        return f"{what}: {'; '.join(named)}{' ...' if len(few) > 5 else ''}"
-    return _changed_whole(a, b, valid, x, y, size) or _best_guess(x, y, size)
-
-
-def _changed_whole(
-    a: np.ndarray, b: np.ndarray, valid: np.ndarray, x: np.ndarray, y: np.ndarray, size: float
-) -> str | None:
-    """Sentence about a factor, a pedestal, a shift or a mirror image that turns A into B; None if none does."""
-    factor = fit_scale(x, y)
-    if float(np.linalg.norm(y - factor * x)) <= EXPLAINED * size:
-        return f"B is A times {factor:.6g}"
-    pedestal = float(np.median(y - x))
-    if float(np.linalg.norm(y - x - pedestal)) <= EXPLAINED * size:
-        return f"B is A plus {pedestal:.6g} in every pixel (a pedestal, ADC_OFFSET?)"
-    for what, turned in _mirrored(a).items():
-        if turned.shape == b.shape and float(np.linalg.norm(y - turned[valid])) <= EXPLAINED * size:
-            return f"B is A {what}"
-    ds, df = _likely_shift(a, b, valid)
-    if (ds, df) != (0, 0) and _residual(a, b, valid, ds, df) <= EXPLAINED:
-        return f"B is A shifted by {ds:+d} pixels along slow and {df:+d} along fast"
-    return None
-
-
-def _likely_shift(a: np.ndarray, b: np.ndarray, valid: np.ndarray) -> tuple[int, int]:
-    """Shift (slow, fast) that brings A nearest to B around A's brightest pixel."""
-    middle = np.unravel_index(int(np.where(valid, a, -np.inf).argmax()), a.shape)
-    window = tuple(slice(max(int(m) - SHIFT_WINDOW // 2, 0), int(m) + SHIFT_WINDOW // 2) for m in middle)
-    steps = range(-MAX_SHIFT, MAX_SHIFT + 1)
-    tried = [(_residual(a[window], b[window], valid[window], ds, df), ds, df) for ds in steps for df in steps]
-    _, ds, df = min(tried)
-    return ds, df
-
-
-def _mirrored(a: np.ndarray) -> dict[str, np.ndarray]:
-    return {
-        "mirrored along slow": a[::-1],
-        "mirrored along fast": a[:, ::-1],
-        "turned by 180 degrees": a[::-1, ::-1],
-        "with slow and fast exchanged": a.T,
-    }
-
-
-def _residual(a: np.ndarray, b: np.ndarray, valid: np.ndarray, ds: int, df: int) -> float:
-    """|B - shifted A| / |B| over the pixels that both have; infinite where these are a small part of the image."""
-    n_slow, n_fast = a.shape
-    if abs(ds) >= n_slow or abs(df) >= n_fast:
-        return math.inf
-    to = (slice(max(ds, 0), n_slow + min(ds, 0)), slice(max(df, 0), n_fast + min(df, 0)))
-    source = (slice(max(-ds, 0), n_slow + min(-ds, 0)), slice(max(-df, 0), n_fast + min(-df, 0)))
-    both = valid[to] & valid[source]
-    y = b[to][both]
-    size = float(np.linalg.norm(y))
-    if size == 0 or 2 * both.sum() < valid.sum():
-        return math.inf
-    return float(np.linalg.norm(y - a[source][both])) / size
-
-
-def _best_guess(x: np.ndarray, y: np.ndarray, size: float) -> str:
-    factor = fit_scale(x, y)
-    match = correlation(x, y)
-    if match > 0.99 and abs(factor - 1) > 0.01:
-        return f"B is about A times {factor:.4g}; the rest differs by {np.linalg.norm(y - factor * x) / size:.2g} of B"
-    return f"no single change makes B of A; they differ by {np.linalg.norm(y - x) / size:.2g} of B (root of squares)"
 
 
 def read_image(path: Path, shape: tuple[int, int] | None = None) -> np.ndarray:

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 WIDTH_PX, HEIGHT_PX, _DPI = 1600, 1080, 100
 #: Dots along an image's longest side. A dot takes two pixels of the picture: spots of one dot must be visible.
 _DOTS = 200
+#: The same of a picture of a single image.
+_SINGLE_DOTS = 600
 _POINTS = 20_000
 _INK, _FAINT, _HIDDEN = "#1f2933", "#66727f", "#dfe5ea"
 _A, _B = "#1f77b4", "#d62728"
@@ -67,6 +69,45 @@ def save_comparison(
     save_png(path, figure)
 
 
+def save_single_pictures(folder: Path, comparison: Comparison, unit: str) -> list[Path]:
+    """Draw a.png, b.png and difference.png, each image by itself; returns their paths.
+
+    Raises
+    ------
+    FileError
+        A file cannot be written.
+    """
+    from matplotlib.figure import Figure
+
+    shown, scale, paths = _shrunken(comparison, _SINGLE_DOTS), _common_scale(comparison), []
+    for name, dots in zip(("a", "b", "difference"), shown, strict=True):
+        figure = Figure(figsize=(8, 8), dpi=_DPI, facecolor="white")
+        axes = figure.add_axes((0.1, 0.08, 0.72, 0.84))
+        if name == "difference":
+            _show_difference(figure, axes, dots, comparison, unit)
+        else:
+            _show_grey(figure, axes, dots, scale, comparison.a.shape, unit)
+            axes.set_title(name.upper(), fontsize=12, color=_INK, loc="left")
+        paths.append(folder / f"{name}.png")
+        save_png(paths[-1], figure)
+    return paths
+
+
+def _shrunken(comparison: Comparison, dots: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """A, B and B - A, shrunken to ``dots`` along the longest side; NaN where no pixel counts."""
+    a, b, valid = comparison.a, comparison.b, comparison.valid
+    factor = max(1, math.ceil(max(a.shape) / dots))
+    hidden = ~shrink(valid, factor)
+    one, two = (np.where(hidden, np.nan, shrink(np.where(valid, image, -np.inf), factor)) for image in (a, b))
+    return one, two, np.where(hidden, np.nan, _farthest(np.where(valid, b - a, 0.0), factor))
+
+
+def _common_scale(comparison: Comparison) -> GreyScale:
+    """One scale of grey for both images."""
+    valid, step = comparison.valid, max(1, comparison.valid.sum() // 10**6)
+    return grey_scale(np.concatenate([image[valid][::step] for image in (comparison.a, comparison.b)]))
+
+
 def _shorter(name: str, most: int = 70) -> str:
     shown = one_line(name)
     return shown if len(shown) <= most else "..." + shown[-most:]
@@ -83,20 +124,14 @@ def _farthest(image: np.ndarray, factor: int) -> np.ndarray:
 
 
 def _draw_images(figure: Figure, comparison: Comparison, columns: list[float], width: float, unit: str) -> None:
-    a, b, valid = comparison.a, comparison.b, comparison.valid
-    factor = max(1, math.ceil(max(a.shape) / _DOTS))
-    hidden = ~shrink(valid, factor)
-    values = np.concatenate([np.where(valid, image, 0.0)[valid][:: max(1, valid.sum() // 10**6)] for image in (a, b)])
-    scale = grey_scale(values)
+    *images, difference = _shrunken(comparison, _DOTS)
+    factor, scale = max(1, math.ceil(max(comparison.a.shape) / _DOTS)), _common_scale(comparison)
     note = f" (each dot: the largest of {factor} x {factor} pixels)" if factor > 1 else ""
-    for left, image, title in ((columns[0], a, "A"), (columns[1], b, "B")):
-        shown = np.where(hidden, np.nan, shrink(np.where(valid, image, -np.inf), factor))
+    for left, shown, title in zip(columns, images, ("A", "B"), strict=False):
         axes = figure.add_axes((left, 0.475, width, 0.405))
-        _show_grey(figure, axes, shown, scale, image.shape, unit)
+        _show_grey(figure, axes, shown, scale, comparison.a.shape, unit)
         axes.set_title(f"{title}{note}", fontsize=12, color=_INK, loc="left")
-    difference = np.where(hidden, np.nan, _farthest(np.where(valid, b - a, 0.0), factor))
-    axes = figure.add_axes((columns[2], 0.475, width, 0.405))
-    _show_difference(figure, axes, difference, comparison, unit)
+    _show_difference(figure, figure.add_axes((columns[2], 0.475, width, 0.405)), difference, comparison, unit)
 
 
 def _place_bar(figure: Figure, axes: Axes) -> Axes:

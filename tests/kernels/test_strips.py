@@ -36,7 +36,9 @@ def define(case):
     for s in range(case.spixels):
         interpolating = case.cell.interpolate
         for f in range(case.fpixels):
-            value, interpolating = record_pixel(record, s, f, *blocks, case.sources, case.cells, F, interpolating)
+            value, interpolating = record_pixel(
+                record, s, f, *blocks, case.sources, case.cells, F, interpolating, case.cells
+            )
             image[s, f] = value
         fell_out[s] = interpolating != case.cell.interpolate
     return image, fell_out
@@ -60,8 +62,9 @@ def test_everything_at_once(shape, per_term):
 @pytest.mark.parametrize("flag", FLAGS)
 @pytest.mark.parametrize("nopolar", [0, 1])
 @pytest.mark.parametrize("has_water", [0, 1])
-def test_factors_on_the_running_sum(flag, nopolar, has_water):
-    options = {flag: 1, "nopolar": nopolar, "has_water": has_water, "I_bg": 9.0 * has_water}
+@pytest.mark.parametrize("on_sum", [0, 1])
+def test_factors_on_the_running_sum_or_on_each_term(flag, nopolar, has_water, on_sum):
+    options = {flag: 1, "nopolar": nopolar, "has_water": has_water, "I_bg": 9.0 * has_water, "factors_on_sum": on_sum}
     check(Case(orientations=3, n_sources=2, size=(3, 70), oversample=2, dmin=1.5e-10, **options, **LAYERS))
 
 

@@ -33,7 +33,11 @@ CHANGES: dict[str, list[dict[str, Any]]] = {
 }
 
 
-@pytest.mark.parametrize("name", CHANGES)
+#: In a simulator these take most of a minute.
+_LONG = ("spots", "mixed")
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.slow] * (name in _LONG)) for name in CHANGES])
 def test_updates(name: str) -> None:
     """The image of a renderer that was updated is, bit by bit, that of a new one, in either memory."""
     assert simulate_check(f"simulated_updates({name!r})", __name__) == ""

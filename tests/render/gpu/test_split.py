@@ -62,7 +62,11 @@ def test_few_tiles_give_every_multiprocessor_its_blocks():
     assert portions_of(16, 1, 10, 132) == 1  # not worth a second launch
 
 
-@pytest.mark.parametrize("name", CASES)
+#: In a simulator these take half a minute each.
+_LONG = ("tilted, mosaic, thick, divergent", "layers")
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.slow] * (name in _LONG)) for name in CASES])
 def test_same_bits_as_of_one_block(name):
     assert simulate_check(f"simulated_bits({name!r})", __name__) == ""
 
