@@ -15,6 +15,7 @@ import typer
 from typer.core import TyperCommand
 
 from nbnumba.cli.flags import Flag
+from nbnumba.cli.parse import with_files
 
 Request = TypeVar("Request")
 
@@ -34,7 +35,7 @@ class FlagCommand(TyperCommand):
         if "--help" in args or "-h" in args or (self.needs_words and not args):
             typer.echo(ctx.get_help())
             ctx.exit()
-        ctx.meta[_REQUEST] = self.read(args)
+        ctx.meta[_REQUEST] = self.read(with_files(args))
         return []
 
 

@@ -12,6 +12,7 @@ from nbnumba.cli.flags import Flag, Table, axis, count, file, flag, number, pane
 
 EV_A = 12398.42  # photon energy times wavelength, eV Å, as the reference has it
 
+_NO_DIVERGENCE = "is ignored, as by nanoBragg: -hdivrange and -vdivrange set the divergence"
 _UNUSED = "has no effect: the reference reads it but never uses it"
 _AT_BEAM = ("detector.pivot", "BEAM")
 _AT_SAMPLE = ("detector.pivot", "SAMPLE")
@@ -169,6 +170,8 @@ _BEAM = panel(
     count("-hdivsteps", "beam.hdivsteps", "Source points, horizontal.", default="1"),
     count("-vdivsteps", "beam.vdivsteps", "Source points, vertical.", default="1"),
     count("-divsteps", "beam.hdivsteps beam.vdivsteps", "Source points, both ways."),
+    number("-hdiv", "", "mrad", "Ignored, as by nanoBragg, whose examples have it.", note=_NO_DIVERGENCE),
+    number("-vdiv", "", "mrad", "Ignored, as by nanoBragg, whose examples have it.", note=_NO_DIVERGENCE),
     switch("-round_div", "Elliptical divergence (the default).", ("beam.round_div", True)),
     switch("-square_div", "Rectangular divergence.", ("beam.round_div", False)),
     number(

@@ -138,6 +138,16 @@ def panel(title: str, *rows: Flag) -> tuple[Flag, ...]:
     return tuple(replace(row, panel=title) for row in rows)
 
 
+#: Words of other programs, and of people, whose nearest spelling is another flag -> what is meant.
+MEANT = {
+    "version": "--version",
+    "header": "-img",
+    "thickness": "-detector_thick",
+    "thick": "-detector_thick",
+    "material": "-stol",
+}
+
+
 class Table:
     """Look-up of flags by any of their spellings.
 
@@ -159,21 +169,26 @@ class Table:
         self._stems = sorted(stems.items(), key=lambda item: -len(item[0]))
 
     def find(self, word: str) -> Flag | None:
-        """The flag that ``word`` names, in any spelling, with one dash or two; None if there is none."""
+        """The flag that ``word`` names, in any spelling, with one dash or two; None if there is none.
+
+        Beginnings count with one dash only, as in nanoBragg: ``-mat...`` names ``-mat``, and ``--material`` nothing.
+        """
         if word in self._exact:
             return self._exact[word]
         single = word[1:] if word.startswith("--") else word
         flag = self._exact.get(single)
-        if flag is None:
+        if flag is None and single is word:
             flag = next((f for stem, f in self._stems if single.startswith(stem)), None)
         return None if flag is None or flag.is_extension else flag
 
     def suggest(self, word: str) -> str | None:
         """The known spelling nearest to ``word``; None if none is near.
 
-        A spelling that begins with ``word`` is preferred to one that only resembles it: ``-hdiv`` gives ``-hdivrange``.
+        A spelling that begins with ``word`` is preferred to one that only resembles it: ``-hdivr`` gives ``-hdivrange``.
         """
         bare = word.lstrip("-").lower()
+        if bare in MEANT:
+            return MEANT[bare]
         known: dict[str, str] = {}
         for spelling in self._exact:
             known.setdefault(spelling.lstrip("-").lower(), spelling)

@@ -21,11 +21,11 @@ from nbnumba.cli.bench_flags import BENCH_FLAGS, BenchRequest, parse_bench
 from nbnumba.cli.command import flag_command
 from nbnumba.cli.compare_flags import FLAGS_KEY, CompareCommand, CompareOptions
 from nbnumba.cli.flag_table import FLAGS
-from nbnumba.cli.parse import Invocation, parse
+from nbnumba.cli.parse import Invocation, parse, with_files
 from nbnumba.cli.series_flags import SERIES_FLAGS, SeriesRequest, parse_series
 from nbnumba.cli.trace_flags import TRACE_FLAGS, TraceRequest, parse_trace
 from nbnumba.errors import NbnumbaError, UsageError, first_line, one_line
-from nbnumba.io.files import cause
+from nbnumba.io.files import cause, discard_left
 from nbnumba.render.threads import is_left_running
 
 app = typer.Typer(
@@ -314,7 +314,7 @@ def _call(words: list[str]) -> object:
     takes a fifth of the time of a small image.
     """
     if words[:1] == ["run"] and words[1:] and not {"--help", "-h"} & set(words):
-        _simulate(parse(words[1:]))
+        _simulate(parse(with_files(words[1:])))
         return 0
     return app(args=words, prog_name="nbnumba", standalone_mode=False)
 
@@ -377,6 +377,7 @@ def _say(text: str) -> None:
 
 def _stopped() -> int:
     """Report Ctrl-C or SIGTERM with the files that are complete; returns the exit code."""
+    discard_left()
     written = interrupt.complete_files()
     number = interrupt.received[-1] if interrupt.received else signal.SIGINT
     what = f"complete files: {', '.join(map(str, written))}" if written else "no file was written"

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import math
 import re
+import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from nbnumba.cli.flag_table import TABLE
 from nbnumba.cli.flags import Flag
 from nbnumba.cli.usage import stray_word, unknown_flag
-from nbnumba.errors import UsageError
+from nbnumba.errors import NbnumbaError, UsageError
+from nbnumba.io.files import read_text
 
 _UNITS = {"deg": "degrees"}
 
@@ -93,6 +96,26 @@ def parse(argv: Sequence[str], command_options: Sequence[Flag] = ()) -> Invocati
             values[dest] = what
             spelled[dest] = word
     return Invocation(tuple(argv), values, spelled, tuple(dict.fromkeys(warnings)))
+
+
+def with_files(words: Sequence[str]) -> list[str]:
+    """The words, each ``@FILE`` replaced by those in the file: as in a shell, ``#`` begins a comment, names are as given.
+
+    Raises
+    ------
+    UsageError
+        A file cannot be read, or a quotation in it has no end.
+    """
+    found: list[str] = []
+    for word in words:
+        if not word.startswith("@"):
+            found.append(word)
+            continue
+        try:
+            found += shlex.split(read_text(Path(word[1:]), "file of flags"), comments=True)
+        except (NbnumbaError, ValueError) as error:
+            raise UsageError(f"{word}: {error}; @FILE stands for the flags in a file") from None
+    return found
 
 
 def take_options(argv: Sequence[str], options: Sequence[Flag]) -> tuple[dict[str, str], list[str]]:

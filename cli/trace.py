@@ -13,7 +13,9 @@ from nbnumba.cli.parse import Invocation
 from nbnumba.cli.run import run, write_json
 from nbnumba.cli.trace_flags import TraceRequest
 from nbnumba.inspect.trace import PixelTrace, environment, trace
+from nbnumba.inspect.trace_c import c_lines
 from nbnumba.inspect.trace_text import trace_data, trace_lines, trace_table
+from nbnumba.io.files import atomic_write
 from nbnumba.model.experiment import Experiment, resolve
 from nbnumba.render.dispatch import make_plan
 from nbnumba.render.inputs import build_inputs
@@ -35,9 +37,16 @@ def trace_pixels(request: TraceRequest) -> None:
     traces = _follow(experiment, request.pixels, options)
     if request.table:
         lines = [line for entry in traces for line in [*trace_table(entry, request.per_phi), ""]][:-1]
+    elif request.order == "c":
+        lines = c_lines(traces)
     else:
         lines = trace_lines(traces, request.per_phi)
-    typer.echo("\n".join(lines))
+    text = "\n".join(lines) + "\n"
+    if request.out:
+        with atomic_write(Path(request.out)) as handle:
+            handle.write(text.encode())
+    else:
+        typer.echo(text, nl=False)
     if outputs.json is not None:
         plan = make_plan(build_inputs(experiment), options.device, options.precision)
         command = ["nbnumba", "trace", *request.words]

@@ -19,6 +19,15 @@ TRACE_OPTIONS: tuple[Flag, ...] = panel(
     flag("--pixel", "ints", "", "Pixel to trace, counted from 0; may be repeated.", metavar="S F", count=2),
     switch("--per-phi", "One more line for each phi step."),
     switch("--table", "A readable table instead of TRACE_PY lines."),
+    flag(
+        "--order",
+        "choice",
+        "",
+        "c: lines as an instrumented C program prints them.",
+        metavar="NAME",
+        choices=("cause", "c"),
+    ),
+    flag("--out", "path", "", "Write the lines into this file.", metavar="FILE"),
 )
 #: Flags in the help of ``nbnumba trace``: no output file of a run but the JSON record.
 TRACE_FLAGS: tuple[Flag, ...] = (
@@ -33,11 +42,17 @@ _PIXEL_FLAGS |= {"-printout_pixel": False, "--printout_pixel": False}
 
 @dataclass(frozen=True)
 class TraceRequest:
-    """Parsed command line of ``nbnumba trace``; ``pixels`` are (slow, fast), ``words``: the command line as given."""
+    """Parsed command line of ``nbnumba trace``.
+
+    ``pixels`` are (slow, fast), ``order``: cause or c, ``out``: a file for the lines, or empty, ``words``: the command line as
+    given.
+    """
 
     pixels: tuple[tuple[int, int], ...]
     per_phi: bool
     table: bool
+    order: str
+    out: str
     invocation: Invocation
     words: tuple[str, ...]
 
@@ -55,6 +70,7 @@ def parse_trace(argv: Sequence[str]) -> TraceRequest:
     while words and not is_flag(words[0]):
         pixels.append(_pixel(words, "PIXEL"))
     options = {"--per-phi": False, "--table": False}
+    valued = {"--order": "cause", "--out": ""}
     while words:
         word = words.pop(0)
         name, equals, value = word.partition("=")
@@ -65,12 +81,26 @@ def parse_trace(argv: Sequence[str]) -> TraceRequest:
             pixels.append((first, second) if _PIXEL_FLAGS[name] else (second, first))
         elif word in options:
             options[word] = True
+        elif name in valued:
+            if not equals and not words:
+                raise UsageError(f"{name} needs a value, but the command line ends there")
+            valued[name] = value if equals else words.pop(0)
         else:
             rest.append(word)
     if not pixels:
         raise UsageError("trace needs a pixel: give SLOW FAST first, or --pixel SLOW FAST")
+    if valued["--order"] not in ("cause", "c"):
+        raise UsageError(f"--order must be cause or c, got {valued['--order']!r}")
     invocation = parse(rest, TRACE_OPTIONS)
-    return TraceRequest(tuple(dict.fromkeys(pixels)), options["--per-phi"], options["--table"], invocation, tuple(argv))
+    return TraceRequest(
+        pixels=tuple(dict.fromkeys(pixels)),
+        per_phi=options["--per-phi"],
+        table=options["--table"],
+        order=valued["--order"],
+        out=valued["--out"],
+        invocation=invocation,
+        words=tuple(argv),
+    )
 
 
 def _pixel(words: list[str], name: str) -> tuple[int, int]:

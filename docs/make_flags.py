@@ -23,10 +23,11 @@ values enter, [quirks.md](quirks.md) the odd rules of some flags.
 - The reference's flags take one dash or two: `-distance 100`, `--distance 100`, also with `=` before the value:
   `-distance=100`. Flags shown with two dashes are extensions of nbnumba and cannot have one dash.
 - The reference finds a flag when its name occurs anywhere in a word. In nbnumba each flag has its name, the other spellings
-  of the tables, and some have a beginning, shown with `...`, after which any ending is accepted. Where two beginnings
+  of the tables, and some have a beginning, shown with `...`, after which any ending is accepted, with one dash. Where two beginnings
   fit, the longer one is used.
+- `@FILE` stands for the flags in a file, as a shell would read them; `#` begins a comment.
 - Capital and small letters differ: `-N` is not `-n`.
-- An unknown flag is an error (exit code 2) that names the nearest known one: "unknown option -hdiv; did you mean
+- An unknown flag is an error (exit code 2) that names the nearest known one: "unknown option -hdivr; did you mean
   -hdivrange?". A word that belongs to no flag is an error, too. With `--lenient`, in any position, both are warnings,
   and the words that follow an unknown flag are ignored with it.
 - Numbers are plain (`0.9768`, `1e12`); a negative number is a value, not a flag. Counts must be whole numbers. A flag whose

@@ -38,8 +38,8 @@ The exit code is 0 when the images agree; if they do not, [trace.md](trace.md) f
 - **An unknown flag stops the run.** nanoBragg ignores words that it does not know, so that a mistyped flag gives a
   plausible wrong image. If a script relies on that, add `--lenient`.
 - **Files get their names when they are complete**, all together, or not at all.
-- **Warnings name odd rules.** The default, `--physics reference`, gives nanoBragg's image, odd rules included, and names
-  those that affect your run. `--physics correct` replaces them; the third column below lists the changes.
+- **Warnings name odd rules.** The default, `--physics reference`, gives nanoBragg's image, odd rules included but for the cell at
+  phi = 0 (`--physics released` has that, too), and names those that affect your run. `--physics correct` replaces them; the third column below lists the changes.
 - **Threads:** all cores, as with OpenMP; `--threads N` uses N of them. The image is the same for any number.
 - **The log** goes to standard error, not to standard output. `--json FILE` writes its facts as data, `--quiet` keeps only
   warnings.

@@ -115,9 +115,7 @@ def _half_step(experiment: Experiment, inputs: KernelInputs) -> Iterator[Candida
         return
     for sign, word in ((0.5, "later"), (-0.5, "earlier")):
         cells = orientations(experiment, experiment.scan.cell_phi + sign * step)
-        text = f"phi steps half a step {word}" + (
-            "; --physics correct centres them" if sign > 0 else ""
-        )
+        text = f"phi steps half a step {word}" + ("; --physics correct centres them" if sign > 0 else "")
         yield Candidate("half a phi step", text, replace(inputs, cells=cells))
 
 

@@ -28,7 +28,7 @@ _STEPS = "-oversample -phisteps -mosaic_domains -divsteps -dispsteps -sourcefile
 
 FACTORS: dict[str, Factor] = {
     # what the user sets
-    "physics": Factor("", "reference or correct", "--physics"),
+    "physics": Factor("", "edition: released, reference, upstream or correct", "--physics"),
     "convention": Factor("", "program whose axes and beam centre are used", _AXES),
     "pivot": Factor("", "what stays in place when the detector turns", "-pivot -distance -Xbeam -Xclose"),
     "fdet_vec": Factor("", "direction of the fast axis", "-fdet_vector -detector_rotx -twotheta"),

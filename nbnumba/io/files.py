@@ -42,6 +42,8 @@ _CAUSES = {
 }
 #: The files that this process completed last, under their final names.
 completed: deque[Path] = deque(maxlen=1000)
+#: Temporary files that this process has made and neither renamed nor removed.
+temporaries: set[Path] = set()
 _TEXT = bytes(range(32, 256)) + b"\t\n\v\f\r\x1a"  # 0x1a ends text files of old DOS programs
 
 
@@ -171,13 +173,24 @@ def _rename(temporary: Path, target: Path) -> None:
     except OSError as error:
         raise FileError(f"cannot write {target}: {cause(error)}") from error
     completed.append(target)
+    temporaries.discard(temporary)
 
 
-def _discard(temporaries: Iterable[Path]) -> None:
+def _discard(paths: Iterable[Path]) -> None:
     with _signals_wait():
-        for temporary in temporaries:
+        for path in paths:
             with contextlib.suppress(OSError):
-                temporary.unlink()
+                path.unlink()
+            temporaries.discard(path)
+
+
+def discard_left() -> None:
+    """Remove the temporary files that are left.
+
+    An exception that is raised by a signal between two instructions may leave them: at the beginning of the block that removes
+    them.
+    """
+    _discard(list(temporaries))
 
 
 @contextmanager
@@ -228,6 +241,7 @@ def _replacement(target: Path, old: os.stat_result | None) -> Iterator[BinaryIO]
             descriptor = os.open(temporary, flags, 0o666)
         except PermissionError as error:
             raise FileError(f"cannot write {target}: no permission to create files in {target.parent}") from error
+        temporaries.add(temporary)
         with os.fdopen(descriptor, "wb") as handle:
             if old is not None:
                 with contextlib.suppress(OSError, AttributeError):

@@ -95,8 +95,8 @@ def test_against_a_program_that_fails(clean: Path, capsys, body: str, message: s
 
 def test_against_with_flags_that_ours_refuses(clean: Path, capsys: pytest.CaptureFixture[str]) -> None:
     program = stand_in(clean, "sys.exit('must not run')")
-    assert main(["compare", "--against", str(program), "--", *FLAGS, "-hdiv", "3"]) == 1
-    assert "unknown option -hdiv" in capsys.readouterr().err
+    assert main(["compare", "--against", str(program), "--", *FLAGS, "-hdivr", "3"]) == 1
+    assert "unknown option -hdivr" in capsys.readouterr().err
 
 
 def test_against_a_file_that_is_no_program(clean: Path) -> None:

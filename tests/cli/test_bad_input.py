@@ -93,7 +93,7 @@ LINES = {
     "=-detpixels 10": "-mat",
     "+-detpixels 900000": "GiB",
     # the command itself
-    "+-hdiv 2": "-hdivrange",
+    "+-hdivr 2": "-hdivrange",
     "+-distanc 2": "-distance",
     "+-distance": "-distance",
     "+-distance far": "far",

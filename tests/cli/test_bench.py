@@ -86,7 +86,7 @@ def test_interpolation_is_timed_with_the_general_kernel(capsys) -> None:
         (("--repeat=two",), "--repeat needs a whole number above 0, got 'two'"),
         (("--repeat",), "--repeat needs a value, but the command line ends there"),
         (("-cell", "50", "-trace_pixel", "1", "1"), "pixels are traced in a single run"),
-        (("-hdiv", "1"), "unknown option -hdiv"),
+        (("-hdivr", "1"), "unknown option -hdivr"),
     ],
 )
 def test_refused_words(words: tuple[str, ...], message: str, capsys) -> None:

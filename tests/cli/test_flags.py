@@ -15,7 +15,7 @@ from nbnumba.cli.bench_flags import parse_bench
 from nbnumba.cli.build import RunOptions, build
 from nbnumba.cli.flag_table import FLAGS, TABLE
 from nbnumba.cli.flags import Flag, Table, count
-from nbnumba.cli.parse import parse
+from nbnumba.cli.parse import parse, with_files
 from nbnumba.cli.series_flags import parse_series
 from nbnumba.cli.trace_flags import parse_trace
 from nbnumba.errors import UsageError
@@ -94,6 +94,9 @@ def values(*words: str) -> dict:
 def test_every_spelling_of_the_reference_is_accepted(word: str, dashes: str) -> None:
     flag = TABLE.find(word)
     assert flag is not None
+    if dashes == "--" and word not in flag.spellings:  # a beginning, which counts with one dash
+        assert TABLE.find(f"-{word}") is None
+        return
     given_ = parse([dashes + word[1:], *values_of(flag)])
     assert all(dest in given_.values for dest in flag.dest)
     assert given_.values or flag.note
@@ -130,8 +133,8 @@ def test_golden_command_lines_are_understood(name: str) -> None:
 @pytest.mark.parametrize(
     ("word", "meant"),
     [
-        ("-hdiv", "-hdivrange"),
-        ("-vdiv", "-vdivrange"),
+        ("-hdivr", "-hdivrange"),
+        ("-vdivr", "-vdivrange"),
         ("-dispstep", "-dispsteps"),
         ("-lamda", "-lambda"),
         ("-na", "-Na"),
@@ -313,7 +316,7 @@ def test_mistakes_are_told_in_one_sentence(line: str, message: str) -> None:
         (parse_series, "-images 3 -osc 1", "-images", "--images"),
         (parse_series, "--stills 3 --worker 2", "--worker", "--workers"),
         (parse_series, "--stills 3 --orientation fixed", "--orientation", "--orientations"),
-        (parse_series, "--stills 3 -hdiv 1", "-hdiv", "-hdivrange"),
+        (parse_series, "--stills 3 -hdivr 1", "-hdivr", "-hdivrange"),
         (parse_bench, "-repeat 3", "-repeat", "--repeat"),
         (parse_trace, "3 4 --tabel", "--tabel", "--table"),
     ],
@@ -324,3 +327,41 @@ def test_options_of_a_command_are_suggested_before_flags(
     with pytest.raises(UsageError) as caught:
         read(line.split())
     assert str(caught.value) == f"unknown option {word}; did you mean {meant}?"
+
+
+def test_flags_from_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "my flags.txt").write_text("-cell 50 60 70  # a crystal\n-hkl 'my list.hkl'\n")
+    words = with_files(["-N", "5", "@my flags.txt", "-lambda", "1"])
+    assert words == ["-N", "5", "-cell", "50", "60", "70", "-hkl", "my list.hkl", "-lambda", "1"]
+
+
+@pytest.mark.parametrize("text", [None, "-hkl 'no end"])
+def test_files_of_flags_that_cannot_be_read(text: str | None, tmp_path: Path) -> None:
+    file = tmp_path / "flags.txt"
+    if text is not None:
+        file.write_text(text)
+    with pytest.raises(UsageError, match=r"@FILE stands for the flags in a file"):
+        with_files([f"@{file}"])
+
+
+@pytest.mark.parametrize(
+    ("word", "meant"),
+    [("-version", "--version"), ("-thickness", "-detector_thick"), ("-header", "-img"), ("--material", "-stol")],
+)
+def test_what_is_meant(word: str, meant: str) -> None:
+    with pytest.raises(UsageError, match=rf"unknown option {word}; did you mean {meant}\?"):
+        parse(["-cell", "50", word, "3"])
+
+
+def test_two_dashes_are_no_beginning() -> None:
+    assert TABLE.find("-matters") is TABLE.find("-mat") is TABLE.find("--mat") is not None
+    assert TABLE.find("--matters") is None and TABLE.find("--mosaic_domain") is None
+
+
+def test_the_examples_of_the_reference_run() -> None:
+    """Its README has -hdiv and -vdiv, which its program ignores."""
+    words = "-mat A.mat -hkl P1.hkl -lambda 1 -dispersion 0 -distance 1000 -detsize 100 -pixel 0.1 -hdiv 0 -vdiv 0 -fluence 1e32 -N 1"
+    invocation = parse(words.split())
+    assert len(invocation.warnings) == 2 and all("is ignored, as by nanoBragg" in text for text in invocation.warnings)
+    assert not {key for key in invocation.values if "div" in key}

@@ -58,7 +58,7 @@ def test_help_fits_80_columns_without_cut_text() -> None:
     assert all(panel in result.stdout for panel in {flag.panel for flag in FLAGS})
 
 
-@pytest.mark.parametrize("words", [["--help"], ["run", "--help"], ["--version"], ["run", "-hdiv", "0"], []])
+@pytest.mark.parametrize("words", [["--help"], ["run", "--help"], ["--version"], ["run", "-hdivr", "0"], []])
 def test_nothing_heavy_is_loaded_for_help(words: list[str]) -> None:
     heavy = {"numpy", "numba", "matplotlib", "fabio", "scipy"}
     code = (
@@ -86,7 +86,7 @@ def test_completion_of_flags(shell_name: str) -> None:
 @pytest.mark.parametrize(
     ("words", "code", "message"),
     [
-        (["run", "-hdiv", "0"], 2, "nbnumba: error: unknown option -hdiv; did you mean -hdivrange?\n"),
+        (["run", "-hdivr", "0"], 2, "nbnumba: error: unknown option -hdivr; did you mean -hdivrange?\n"),
         (["run", "-distance", "abc"], 2, "nbnumba: error: -distance needs a number in mm, got 'abc'\n"),
         (["runn"], 2, "nbnumba: error: No such command 'runn'"),
         (["simulate"], 2, "nbnumba: error: No such command 'simulate'. 'nbnumba --help' lists them.\n"),

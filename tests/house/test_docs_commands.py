@@ -277,7 +277,7 @@ def test_pages_with_a_test_of_their_own_exist() -> None:
     ("text", "complaint"),
     [
         ("$ nbnumba --version\nnbnumba 99.9\n", "is not in the output"),
-        ("$ nbnumba run -hdiv 3\n", "did you mean"),
+        ("$ nbnumba run -hdivr 3\n", "did you mean"),
         ("$ nbnumba --version\nnbnumba: error: no such thing\n", "--version"),
         ("$ curl example.org\n", "unknown program"),
         ("$ nbnumba --version | cat\n", "without a pipe"),

@@ -215,3 +215,32 @@ def test_a_name_that_cannot_be_taken_at_the_end(tmp_path, monkeypatch):
         file.write(b"new")
     assert target.read_bytes() == b"old"
     assert names(tmp_path) == ["a.bin"]
+
+
+def test_what_a_signal_has_left_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A signal between two instructions may keep the block's own clean-up from running."""
+
+    def interrupted(paths: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(files, "_discard", interrupted)
+        with pytest.raises(KeyboardInterrupt), files.together():
+            with files.atomic_write(tmp_path / "a") as handle:
+                handle.write(b"1")
+            raise KeyboardInterrupt
+    assert len(list(tmp_path.iterdir())) == 1
+    files.discard_left()
+    assert not list(tmp_path.iterdir()) and not files.temporaries
+
+
+def test_completed_files_are_not_left(tmp_path: Path) -> None:
+    with files.together():
+        for name in "ab":
+            with files.atomic_write(tmp_path / name) as handle:
+                handle.write(b"1")
+    with files.atomic_write(tmp_path / "c") as handle:
+        handle.write(b"1")
+    assert not files.temporaries
+    files.discard_left()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b", "c"]

@@ -312,7 +312,7 @@ def test_extent_of_a_tile_is_the_largest_change_of_the_indices():
 class Inputs:
     def __init__(self, case, steps):
         self.panel, self.crystal, self.cell, self.beam = case.panel, case.crystal, case.cell, case.beam
-        self.sources, self.cells, self.steps_per_pixel = case.sources, case.cells, steps
+        self.sources, self.cells, self.steps_per_pixel, self.first_cells = case.sources, case.cells, steps, ()
 
 
 def chosen(case, steps, precision="auto"):

@@ -283,7 +283,7 @@ def _arguments(folder: Path) -> Seeds:
     values = {"switch": "", "vector": "0 0 1", "ints": "0 9 0 9"}
     pieces = [f"{flag.name} {values.get(flag.kind, '1')}" for flag in TABLE.flags]
     lines += [" ".join(pieces[i : i + 12]) for i in range(0, len(pieces), 12)]
-    return [line.encode() for line in lines] + [b"--lenient -hdiv 3 -cell=40 --device=cuda:1 -misset random"]
+    return [line.encode() for line in lines] + [b"--lenient -hdivr 3 -cell=40 --device=cuda:1 -misset random"]
 
 
 def _manifest(folder: Path) -> Seeds:
