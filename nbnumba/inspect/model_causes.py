@@ -1,7 +1,7 @@
 """Causes of the difference of two images that need the experiment: each is rendered, and compared with the other image.
 
-One of two images is that of an experiment. Each of :data:`CHANGES` makes candidates of what the other one may have done
-instead. The first candidate that is the other image is the cause.
+One of two images is that of an experiment. Each of :data:`CHANGES` makes candidates of what the other program may have done
+instead. The candidate nearest to the other image is the cause, if it is that image.
 """
 
 from __future__ import annotations

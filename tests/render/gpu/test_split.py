@@ -62,8 +62,8 @@ def test_few_tiles_give_every_multiprocessor_its_blocks():
     assert portions_of(16, 1, 10, 132) == 1  # not worth a second launch
 
 
-#: In a simulator these take half a minute each.
-_LONG = ("tilted, mosaic, thick, divergent", "layers")
+#: In a simulator these take up to half a minute each.
+_LONG = ("tilted, mosaic, thick, divergent", "layers", "gauss, correct", "sub-pixels", "round")
 
 
 @pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.slow] * (name in _LONG)) for name in CASES])
