@@ -216,6 +216,7 @@ def test_lists_are_sorted(tmp_path):
         assert rows == sorted(rows)
 
 
+@pytest.mark.slow
 def test_places_of_lists(tmp_path):
     """Parts of the list one behind the other; nothing where they, or the rows of a thread, do not fit."""
     images = render_simulated({}, tmp_path)
