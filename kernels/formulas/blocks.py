@@ -101,6 +101,10 @@ class CellBlock(NamedTuple):
     has_hkl: int
 
 
+#: With oversample_* a factor multiplies the running sum after every term, or each term.
+ON_SUM, ON_TERM = 1, 2
+
+
 class BeamBlock(NamedTuple):
     """Polarization, resolution limit, background and scale."""
 
@@ -113,8 +117,7 @@ class BeamBlock(NamedTuple):
     I_bg: float  # start of every pixel's sum, in F^2 units
     has_water: int
     scale: float  # r_e^2 * fluence / steps
-    oversample_thick: int
+    oversample_thick: int  # 0, ON_SUM or ON_TERM
     oversample_polar: int
     oversample_omega: int
-    factors_on_sum: int  # 1: with oversample_* the running sum is multiplied after every term; 0: each term is
     per_term: int  # 1: every term has its own capture fraction, polarization, solid angle and source weight

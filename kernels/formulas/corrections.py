@@ -7,6 +7,7 @@ are computed. A constant wherever it is asked for.
 from __future__ import annotations
 
 from nbnumba.kernels.formulas.absorption import capture_fraction
+from nbnumba.kernels.formulas.blocks import ON_TERM
 from nbnumba.kernels.formulas.geometry import subpixel_ray
 from nbnumba.kernels.formulas.polarization import beam_frame, polarization_factor
 from nbnumba.kernels.formulas.resolution import is_cut_by_length
@@ -102,9 +103,9 @@ def weight_and_factor(beam, capture, polar, omega, source_weight):
     factor = capture if beam.oversample_thick else 1.0
     factor *= polar if beam.oversample_polar else 1.0
     factor *= omega if beam.oversample_omega else 1.0
-    if beam.factors_on_sum:
-        return 1.0, factor
-    return factor, 1.0
+    if max(beam.oversample_thick, beam.oversample_polar, beam.oversample_omega) == ON_TERM:
+        return factor, 1.0
+    return 1.0, factor
 
 
 @device(fastmath=STRICT, forceinline=True)

@@ -7,7 +7,18 @@ from typing import Any
 
 import numpy as np
 
-from nbnumba.kernels.formulas.blocks import GAUSS, ROUND, SQUARE, TOPHAT, BeamBlock, CellBlock, CrystalBlock, PanelBlock
+from nbnumba.kernels.formulas.blocks import (
+    GAUSS,
+    ON_SUM,
+    ON_TERM,
+    ROUND,
+    SQUARE,
+    TOPHAT,
+    BeamBlock,
+    CellBlock,
+    CrystalBlock,
+    PanelBlock,
+)
 from nbnumba.model.editions import Edition, edition_of
 from nbnumba.model.experiment import R_E_SQR, Experiment
 from nbnumba.model.sources import uses_weights
@@ -193,6 +204,7 @@ def beam_block(experiment: Experiment) -> BeamBlock:
     simulation = experiment.simulation
     correct = not _edition(experiment).last_values or weighted(experiment)
     polar, sampling = experiment.detector.frame.polar, simulation.sampling
+    where = ON_SUM if _edition(experiment).factors_on_sum else ON_TERM
     I_bg = experiment.water_F_sqr
     if correct:
         # the background is added once and not per orientation: undo the division by their number
@@ -210,9 +222,8 @@ def beam_block(experiment: Experiment) -> BeamBlock:
         has_water=int(simulation.background.water_um > 0),
         scale=R_E_SQR * experiment.fluence / experiment.steps,
         # without a sensor the capture fraction is 1, however often it is applied
-        oversample_thick=int(sampling.oversample_thick and experiment.detector.thickness > 0 and not correct),
-        oversample_polar=int(sampling.oversample_polar and not correct),
-        oversample_omega=int(sampling.oversample_omega and not correct),
-        factors_on_sum=int(_edition(experiment).factors_on_sum),
+        oversample_thick=where * int(sampling.oversample_thick and experiment.detector.thickness > 0 and not correct),
+        oversample_polar=where * int(sampling.oversample_polar and not correct),
+        oversample_omega=where * int(sampling.oversample_omega and not correct),
         per_term=int(correct),
     )

@@ -61,7 +61,7 @@ class Case:
         F = rng.uniform(20, 200, count)
         self.F2 = np.concatenate([[9.0], F.ravel() ** 2]).astype(np.float32)
         polar = unit((0.0, 0.2, 1.0))
-        beam_block = BeamBlock(*polar, 0.9, 0, 0.0, 0.0, 0, 1e-3, 0, 0, 0, 1, 0)
+        beam_block = BeamBlock(*polar, 0.9, 0, 0.0, 0.0, 0, 1e-3, 0, 0, 0, 0)
         blocks = [PanelBlock(**fields), crystal, cell, beam_block]
         for i, block in enumerate(blocks):
             chosen = {k: v for k, v in more.items() if k in block._fields}

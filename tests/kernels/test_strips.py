@@ -7,6 +7,7 @@ import pytest
 
 from nbnumba.kernels.cpu.general import render_general
 from nbnumba.kernels.cpu.trace import record_pixel
+from nbnumba.kernels.formulas.blocks import ON_SUM, ON_TERM
 from nbnumba.kernels.formulas.pixel import COLUMNS
 from tests.kernels.test_fast import LAYERS, NO_MASK, SHAPES, Case
 
@@ -62,9 +63,9 @@ def test_everything_at_once(shape, per_term):
 @pytest.mark.parametrize("flag", FLAGS)
 @pytest.mark.parametrize("nopolar", [0, 1])
 @pytest.mark.parametrize("has_water", [0, 1])
-@pytest.mark.parametrize("on_sum", [0, 1])
-def test_factors_on_the_running_sum_or_on_each_term(flag, nopolar, has_water, on_sum):
-    options = {flag: 1, "nopolar": nopolar, "has_water": has_water, "I_bg": 9.0 * has_water, "factors_on_sum": on_sum}
+@pytest.mark.parametrize("where", [ON_SUM, ON_TERM])
+def test_factors_on_the_running_sum_or_on_each_term(flag, nopolar, has_water, where):
+    options = {flag: where, "nopolar": nopolar, "has_water": has_water, "I_bg": 9.0 * has_water}
     check(Case(orientations=3, n_sources=2, size=(3, 70), oversample=2, dmin=1.5e-10, **options, **LAYERS))
 
 
