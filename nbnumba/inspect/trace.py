@@ -26,8 +26,8 @@ from nbnumba.model.crystal import RTD
 from nbnumba.model.experiment import R_E_SQR, Experiment
 from nbnumba.render.backend import Plan
 from nbnumba.render.dispatch import make_plan, renderer_of, set_threads
-from nbnumba.render.first_pixel import first_cells_at
-from nbnumba.render.inputs import KernelInputs, build_inputs, orientations
+from nbnumba.render.first_pixel import is_first
+from nbnumba.render.inputs import KernelInputs, build_inputs, first_phi, orientations
 
 #: Terms of a pixel that are kept, or as many as it has orientations if these are more.
 MAX_TERMS = 1000
@@ -124,11 +124,12 @@ def _trace_on(
 
 def pixel_record(inputs: KernelInputs, slow: int, fast: int, interpolating: int) -> tuple[float, np.ndarray]:
     """The pixel in float64 and its record (terms + 1, COLUMNS); see ``nbnumba.kernels.formulas.pixel.pixel_value``."""
+    first = inputs.first_cells if is_first(inputs, slow, fast) else inputs.cells
     n = min(inputs.steps_per_pixel, max(MAX_TERMS, len(inputs.cells)))
     record = np.zeros((n + 1, record_of.COLUMNS))
     x = inputs
     blocks = (x.panel, x.crystal, x.cell, x.beam, x.sources, x.cells, x.Fhkl)
-    value, _ = record_pixel(record, slow, fast, *blocks, interpolating, first_cells_at(x, slow, fast))
+    value, _ = record_pixel(record, slow, fast, *blocks, interpolating, first)
     return float(value), record
 
 
@@ -141,7 +142,8 @@ def _trace_pixel(
     terms = record[1 : min(n_terms, len(record) - 1) + 1]
     first = terms[0] if len(terms) else record[0]
     factors = _settings(experiment) | _ray(experiment, inputs, first)
-    factors |= _crystal(experiment, inputs, int(first[record_of.ORIENTATION]))
+    begins = is_first(inputs, slow, fast)
+    factors |= _crystal(experiment, inputs, int(first[record_of.ORIENTATION]), begins)
     if len(terms):
         factors |= _term(inputs, first)
     factors |= _pixel(experiment, inputs, record[0], first, at_pixel)
@@ -158,9 +160,11 @@ def _trace_pixel(
     row = replace(inputs, cell=inputs.cell._replace(interpolate=at_row))
     shape = experiment.panel.shape
     plan, mixed = plans
-    factors |= _rendered("floatimage", value, _render_row(row, plan, shape, slow)[slow, fast], plan)
+    # no kernel renders the pixel with which the image begins
+    pixel = np.float32(value) if begins else _render_row(row, plan, shape, slow)[slow, fast]
+    factors |= _rendered("floatimage", value, pixel, plan)
     if mixed.precision == "mixed":  # interpolation and -oversample_* have no float32 path
-        pixel = _render_row(row, mixed, shape, slow)[slow, fast]
+        pixel = np.float32(value) if begins else _render_row(row, mixed, shape, slow)[slow, fast]
         factors |= _rendered("I_pixel_mixed", value, pixel, mixed)
     return PixelTrace(slow, fast, factors, _phi_steps(experiment, inputs, terms), _columns(terms), tuple(notes))
 
@@ -205,14 +209,17 @@ def _ray(experiment: Experiment, inputs: KernelInputs, first: np.ndarray) -> dic
     }
 
 
-def _crystal(experiment: Experiment, inputs: KernelInputs, orientation: int) -> dict[str, Value]:
-    """Cell vectors (Å) after misset, after phi, after the mosaic rotation; the last ones also reciprocal (1/Å)."""
+def _crystal(experiment: Experiment, inputs: KernelInputs, orientation: int, begins: bool) -> dict[str, Value]:
+    """Cell vectors (Å) after misset, after phi, after the mosaic rotation; the last ones also reciprocal (1/Å).
+
+    ``begins``: of the pixel with which the image begins.
+    """
     one_domain = replace(experiment, crystal=replace(experiment.crystal, umats=np.eye(3)[None]))
     phi_tic = orientation // len(experiment.crystal.umats)
     stages = {
         "misset": experiment.crystal.direct,
-        "phi": orientations(one_domain)[phi_tic].reshape(3, 3) * 1e10,
-        "rot": inputs.cells[orientation].reshape(3, 3) * 1e10,
+        "phi": orientations(one_domain, first_phi(experiment.scan) if begins else None)[phi_tic].reshape(3, 3) * 1e10,
+        "rot": (inputs.first_cells if begins else inputs.cells)[orientation].reshape(3, 3) * 1e10,
     }
     factors: dict[str, Value] = {"N_cells": experiment.crystal.N, "xtal_shape": experiment.crystal.shape}
     for stage, cell in stages.items():

@@ -24,12 +24,11 @@ class FirstPixel(NamedTuple):
     value: float
 
 
-def first_cells_at(inputs: KernelInputs, slow: int, fast: int) -> np.ndarray:
-    """Orientations of the first source with terms in a pixel, (M, 9) float64."""
+def is_first(inputs: KernelInputs, slow: int, fast: int) -> bool:
+    """Whether the image begins with this pixel, and with other orientations than the rest."""
     if not len(inputs.first_cells):
-        return inputs.cells
-    begins = find_first(inputs.panel, inputs.beam, inputs.sources, inputs.mask) == (slow, fast)
-    return inputs.first_cells if begins else inputs.cells
+        return False
+    return bool(find_first(inputs.panel, inputs.beam, inputs.sources, inputs.mask) == (slow, fast))
 
 
 def first_pixel(inputs: KernelInputs) -> FirstPixel | None:

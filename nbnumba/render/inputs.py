@@ -21,6 +21,7 @@ from nbnumba.kernels.formulas.blocks import (
 )
 from nbnumba.model.editions import Edition, edition_of
 from nbnumba.model.experiment import R_E_SQR, Experiment
+from nbnumba.model.sampling import ResolvedScan
 from nbnumba.model.sources import uses_weights
 from nbnumba.model.vectors import rotate_axis
 
@@ -117,10 +118,13 @@ def build_inputs(experiment: Experiment, panel_index: int = 0) -> KernelInputs:
 
 def _first_cells(experiment: Experiment) -> np.ndarray:
     """Orientations with which the released program begins: the cell has not been rotated yet."""
-    scan = experiment.scan
-    if scan.cell_phi[0] == scan.phi[0]:
-        return _NO_CELLS
-    return orientations(experiment, np.concatenate([scan.phi[:1], scan.cell_phi[1:]]))
+    phi = first_phi(experiment.scan)
+    return _NO_CELLS if np.array_equal(phi, experiment.scan.cell_phi) else orientations(experiment, phi)
+
+
+def first_phi(scan: ResolvedScan) -> np.ndarray:
+    """Angles (rad) by which the cell is rotated in each step of the first source with terms of an image."""
+    return np.concatenate([scan.phi[:1], scan.cell_phi[1:]])
 
 
 def mask_bytes(experiment: Experiment) -> np.ndarray:

@@ -9,8 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from nbnumba.cli.build import build
+from nbnumba.cli.parse import parse
 from nbnumba.cli.trace_flags import parse_trace
 from nbnumba.errors import UsageError
+from nbnumba.inspect.trace import trace
+from nbnumba.model.experiment import resolve
+from nbnumba.render.simulate import simulate
 from tests.inspect.test_trace import FLAGS, run
 
 
@@ -41,6 +46,22 @@ def test_order_of_the_c_program(capsys: pytest.CaptureFixture[str], tmp_path: Pa
     direct = np.array([factors[f"misset_{v}_angstroms"] for v in "abc"])
     stars = np.array([[float(x) for x in said[f"rot_{v}_star_A_inv"].split()] for v in "abc"])
     np.testing.assert_allclose(direct @ stars.T, np.eye(3), atol=1e-12)
+
+
+@pytest.mark.parametrize("pixel", [(0, 0), (0, 1), (5, 7)])
+def test_the_released_program_begins_with_another_cell(pixel: tuple[int, int], tmp_path: Path, monkeypatch) -> None:
+    """Traces of the first pixel and of others are those of the image's pixels."""
+    monkeypatch.chdir(tmp_path)
+    case = "-cell 30 40 50 -misset 10 20 30 -default_F 100 -N 5 -oversample 1 -distance 60 -pixel 0.5 -detpixels 20"
+    simulation = build(parse([*case.split(), "-osc", "2", "-phisteps", "3", "--physics", "released"]))[0]
+    experiment = resolve(simulation)
+    image = simulate(experiment, device="cpu", precision="double").image
+    factors = trace(experiment, [pixel], device="cpu", precision="double")[0].factors
+    assert factors["floatimage_accumulated"] == image[pixel] == np.float32(factors["I_pixel_final"])
+    direct = np.array([factors[f"rot_{v}_angstroms"] for v in "abc"])
+    assert np.allclose(direct @ np.array(factors["scattering_vec_A_inv"]), factors["hkl_frac"], atol=1e-9)
+    unrotated = np.array([factors[f"misset_{v}_angstroms"] for v in "abc"])
+    assert np.allclose(direct, unrotated, atol=1e-9) == (pixel == (0, 0))
 
 
 @pytest.mark.parametrize("words", [["--order", "d"], ["--order"], ["--out"]])
