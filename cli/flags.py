@@ -138,16 +138,6 @@ def panel(title: str, *rows: Flag) -> tuple[Flag, ...]:
     return tuple(replace(row, panel=title) for row in rows)
 
 
-#: Words of other programs, and of people, whose nearest spelling is another flag -> what is meant.
-MEANT = {
-    "version": "--version",
-    "header": "-img",
-    "thickness": "-detector_thick",
-    "thick": "-detector_thick",
-    "material": "-stol",
-}
-
-
 class Table:
     """Look-up of flags by any of their spellings.
 
@@ -187,8 +177,6 @@ class Table:
         A spelling that begins with ``word`` is preferred to one that only resembles it: ``-hdivr`` gives ``-hdivrange``.
         """
         bare = word.lstrip("-").lower()
-        if bare in MEANT:
-            return MEANT[bare]
         known: dict[str, str] = {}
         for spelling in self._exact:
             known.setdefault(spelling.lstrip("-").lower(), spelling)

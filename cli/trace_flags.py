@@ -11,8 +11,11 @@ from dataclasses import dataclass
 
 from nbnumba.cli.flag_table import FLAGS
 from nbnumba.cli.flags import Flag, flag, panel, switch
-from nbnumba.cli.parse import Invocation, is_flag, parse
+from nbnumba.cli.parse import Invocation, is_flag, parse, take_options
 from nbnumba.errors import UsageError
+
+#: Orders of a trace: that of cause, and that of an instrumented C program.
+ORDERS = ("cause", "c")
 
 TRACE_OPTIONS: tuple[Flag, ...] = panel(
     "Trace",
@@ -25,7 +28,7 @@ TRACE_OPTIONS: tuple[Flag, ...] = panel(
         "",
         "c: lines as an instrumented C program prints them.",
         metavar="NAME",
-        choices=("cause", "c"),
+        choices=ORDERS,
     ),
     flag("--out", "path", "", "Write the lines into this file.", metavar="FILE"),
 )
@@ -69,8 +72,6 @@ def parse_trace(argv: Sequence[str]) -> TraceRequest:
     pixels: list[tuple[int, int]] = []
     while words and not is_flag(words[0]):
         pixels.append(_pixel(words, "PIXEL"))
-    options = {"--per-phi": False, "--table": False}
-    valued = {"--order": "cause", "--out": ""}
     while words:
         word = words.pop(0)
         name, equals, value = word.partition("=")
@@ -79,25 +80,21 @@ def parse_trace(argv: Sequence[str]) -> TraceRequest:
                 words.insert(0, value)
             first, second = _pixel(words, name)
             pixels.append((first, second) if _PIXEL_FLAGS[name] else (second, first))
-        elif word in options:
-            options[word] = True
-        elif name in valued:
-            if not equals and not words:
-                raise UsageError(f"{name} needs a value, but the command line ends there")
-            valued[name] = value if equals else words.pop(0)
         else:
             rest.append(word)
     if not pixels:
         raise UsageError("trace needs a pixel: give SLOW FAST first, or --pixel SLOW FAST")
-    if valued["--order"] not in ("cause", "c"):
-        raise UsageError(f"--order must be cause or c, got {valued['--order']!r}")
+    given, rest = take_options(rest, TRACE_OPTIONS)
+    order = given.get("--order", "cause")
+    if order not in ORDERS:
+        raise UsageError(f"--order must be {' or '.join(ORDERS)}, got {order!r}")
     invocation = parse(rest, TRACE_OPTIONS)
     return TraceRequest(
         pixels=tuple(dict.fromkeys(pixels)),
-        per_phi=options["--per-phi"],
-        table=options["--table"],
-        order=valued["--order"],
-        out=valued["--out"],
+        per_phi="--per-phi" in given,
+        table="--table" in given,
+        order=order,
+        out=given.get("--out", ""),
         invocation=invocation,
         words=tuple(argv),
     )

@@ -11,15 +11,22 @@ from nbnumba.cli.flags import Flag
 _COUNTS = {0: "no value", 1: "one value"}
 #: Commands of other programs -> option of this one.
 _OPTIONS = {"help": "--help", "version": "--version"}
+#: Words of other programs, and of people, whose nearest spelling is another flag -> what is meant.
+_MEANT = _OPTIONS | {
+    "h": "--help",
+    "header": "-img",
+    "thickness": "-detector_thick",
+    "thick": "-detector_thick",
+    "material": "-stol",
+}
 
 
 def unknown_flag(word: str, command_options: Sequence[Flag] = ()) -> str:
     """Message about an unknown flag; ``command_options``: those of the command besides the flags of ``nbnumba run``."""
     name = word.partition("=")[0]
     shown = word if word.isprintable() else repr(word)
-    if name.lstrip("-") in ("h", "help"):
-        near: str | None = "--help"
-    else:
+    near = _MEANT.get(name.lstrip("-"))
+    if near is None:
         near = _nearest(name, command_options) or (None if command_options else _of_series(name)) or TABLE.suggest(name)
     return f"unknown option {shown}" + (f"; did you mean {near}?" if near else "")
 

@@ -293,5 +293,5 @@ def keep_cpu_kernel(compiled: Any) -> None:
     """Keep a CPU kernel on disk; without a folder, or with a Numba that has another cache, it is compiled in every process."""
     if CACHE_DIR is None or not has_cache() or not hasattr(compiled, "enable_caching"):
         return
-    with contextlib.suppress(AttributeError, TypeError, NotImplementedError):
+    with contextlib.suppress(AttributeError, TypeError):
         compiled._cache = KernelCache(compiled.py_func)

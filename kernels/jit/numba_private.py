@@ -1,7 +1,8 @@
 """Numba's private parts that kernels of the CPU use, each with what is done without it.
 
 Problem: Numba's cache, the options that omit wrappers and the reports of compiling are not part of its public interface; any
-version may rename them. Choice: they are named here and in :mod:`nbnumba.kernels.jit.cache` only. Where one is missing,
+version may rename them. Choice: they are named here, in :mod:`nbnumba.kernels.jit.cache` and in
+:mod:`nbnumba.kernels.jit.compiler` only. Where one is missing,
 kernels are compiled by plain ``njit``: without a cache, with the wrappers, or without a line that says so. pyproject.toml allows
 no Numba that is newer than the tested ones.
 """

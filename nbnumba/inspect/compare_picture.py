@@ -96,10 +96,15 @@ def save_single_pictures(folder: Path, comparison: Comparison, unit: str) -> lis
 def _shrunken(comparison: Comparison, dots: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """A, B and B - A, shrunken to ``dots`` along the longest side; NaN where no pixel counts."""
     a, b, valid = comparison.a, comparison.b, comparison.valid
-    factor = max(1, math.ceil(max(a.shape) / dots))
+    factor = _pixels_of_a_dot(comparison, dots)
     hidden = ~shrink(valid, factor)
     one, two = (np.where(hidden, np.nan, shrink(np.where(valid, image, -np.inf), factor)) for image in (a, b))
     return one, two, np.where(hidden, np.nan, _farthest(np.where(valid, b - a, 0.0), factor))
+
+
+def _pixels_of_a_dot(comparison: Comparison, dots: int) -> int:
+    """Pixels along each side of a dot."""
+    return max(1, math.ceil(max(comparison.a.shape) / dots))
 
 
 def _common_scale(comparison: Comparison) -> GreyScale:
@@ -125,7 +130,7 @@ def _farthest(image: np.ndarray, factor: int) -> np.ndarray:
 
 def _draw_images(figure: Figure, comparison: Comparison, columns: list[float], width: float, unit: str) -> None:
     *images, difference = _shrunken(comparison, _DOTS)
-    factor, scale = max(1, math.ceil(max(comparison.a.shape) / _DOTS)), _common_scale(comparison)
+    factor, scale = _pixels_of_a_dot(comparison, _DOTS), _common_scale(comparison)
     note = f" (each dot: the largest of {factor} x {factor} pixels)" if factor > 1 else ""
     for left, shown, title in zip(columns, images, ("A", "B"), strict=False):
         axes = figure.add_axes((left, 0.475, width, 0.405))

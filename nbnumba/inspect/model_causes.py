@@ -19,6 +19,7 @@ from nbnumba.kernels.formulas import pixel as record_of
 from nbnumba.kernels.formulas.blocks import CellBlock
 from nbnumba.model.editions import edition_of
 from nbnumba.model.experiment import Experiment, resolve
+from nbnumba.model.sampling import resolve_scan
 from nbnumba.render.background import background_images
 from nbnumba.render.dispatch import make_renderer
 from nbnumba.render.first_pixel import first_pixel
@@ -88,7 +89,7 @@ def _editions(experiment: Experiment, inputs: KernelInputs) -> Iterator[Candidat
     edition = edition_of(physics)
     if not edition.last_values:
         return
-    stale = resolve(experiment.simulation.changed(physics="released")).scan
+    stale = resolve_scan(experiment.simulation.scan, "released")
     meets_zero = bool((stale.cell_phi != stale.phi).any())
     oversampled = sampling.oversample_thick or sampling.oversample_polar or sampling.oversample_omega
     known = {

@@ -37,10 +37,6 @@ class Edition:
     starts_of_slices: bool = True
     product_of_cells: bool = True
 
-    def rules(self) -> tuple[Rule, ...]:
-        """The rules that hold."""
-        return tuple(rule for rule in RULES if getattr(self, rule.name))
-
 
 @dataclass(frozen=True)
 class Rule:
