@@ -103,7 +103,8 @@ def weight_and_factor(beam, capture, polar, omega, source_weight):
     factor = capture if beam.oversample_thick else 1.0
     factor *= polar if beam.oversample_polar else 1.0
     factor *= omega if beam.oversample_omega else 1.0
-    if max(beam.oversample_thick, beam.oversample_polar, beam.oversample_omega) == ON_TERM:
+    # numba-cuda-mlir knows no max of three numbers.
+    if max(beam.oversample_thick, max(beam.oversample_polar, beam.oversample_omega)) == ON_TERM:
         return factor, 1.0
     return 1.0, factor
 
