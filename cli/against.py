@@ -1,8 +1,9 @@
-"""Run another simulator and nbnumba with the same flags in clean folders, time both, and read their float images."""
+"""Run two simulators, mostly another one and nbnumba, with the same flags in clean folders; times and float images."""
 
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -33,68 +34,89 @@ _OURS = (
 
 @dataclass(frozen=True)
 class BothRuns:
-    """Images and times of the two programs.
+    """Images and times of two programs.
 
     Attributes
     ----------
-    other, ours : (slow, fast) float32
-        Images, photons.
-    other_s, ours_s : float
+    a, b : (slow, fast) float32
+        Images, photons; B is nbnumba's unless a second program is named.
+    a_s, b_s : float
         Seconds of the whole processes.
-    record : dict
-        Record of nbnumba's run, as ``nbnumba run --json`` writes it.
+    record : dict or None
+        Record of nbnumba's run, as ``nbnumba run --json`` writes it; None where it did not render.
     """
 
-    other: np.ndarray
-    ours: np.ndarray
-    other_s: float
-    ours_s: float
-    record: dict[str, Any]
+    a: np.ndarray
+    b: np.ndarray
+    a_s: float
+    b_s: float
+    record: dict[str, Any] | None
 
 
-def run_both(executable: str, flags: Sequence[str], keep: Path | None = None) -> BothRuns:
-    """Run both programs with the same flags.
+def run_both(executable: str, flags: Sequence[str], keep: Path | None = None, second: str | None = None) -> BothRuns:
+    """Run two programs with the same flags.
 
     Parameters
     ----------
     executable : str
-        The other simulator: a path, or a name to be found in PATH.
+        The other simulator: a path, a name to be found in PATH, or either with its first arguments.
     flags : sequence of str
         As for ``nbnumba run``. Names of output files are left out: both write only what is compared.
     keep : Path or None
         Folder for both float images and the output of the programs.
+    second : str or None
+        The program that takes nbnumba's place; None: nbnumba itself.
 
     Raises
     ------
     ConfigError
-        The program does not exist.
+        A program does not exist.
     FileError
         A program fails, or writes no float image of the right size.
     """
-    program = shutil.which(executable)
-    if program is None:
-        raise ConfigError(f"{executable} cannot be run: give --against PATH of a program, or set NB_C_BIN")
-    program = os.path.abspath(program)
-    plain = both_know(flags)
+    plain = [*_OUTPUT, *both_know(flags)]
+    commands = {"other": [*_program(executable, "--against"), *plain]}
+    if second is not None:
+        commands["second"] = [*_program(second, "--py-bin"), *plain]
     with tempfile.TemporaryDirectory(prefix="nbnumba-") as folder:
-        places = {name: Path(folder, name) for name in ("other", "nbnumba")}
+        places = {name: Path(folder, name) for name in ("nbnumba", *commands)}
         for place in places.values():
             place.mkdir()
         # nbnumba first: it checks the flags, and its record has the image's size
-        command = [sys.executable, "-c", _OURS, "run", *_OUTPUT, *for_ours(flags), "--json", _RECORD, "--quiet"]
-        ours_s = _run(command, places["nbnumba"], "nbnumba", os.environ | {"PYTHONPATH": _python_path()})
+        ours = [sys.executable, "-c", _OURS, "run", *_OUTPUT, *for_ours(flags), "--json", _RECORD, "--quiet"]
+        ours += ["--dry-run"] if second is not None else []
+        seconds = {"nbnumba": _run(ours, places["nbnumba"], "nbnumba", os.environ | {"PYTHONPATH": _python_path()})}
         record = loads((places["nbnumba"] / _RECORD).read_text())
         shape = record["facts"]["spixels"], record["facts"]["fpixels"]
-        other_s = _run([program, *_OUTPUT, *plain], places["other"], executable, dict(os.environ))
-        images = {}
-        for name, place in places.items():
-            if not (place / _FLOAT).exists():
-                raise FileError(f"{executable} wrote no float image; it printed last: {_last_words(place)}")
-            images[name] = read_float_image(place / _FLOAT, shape)
-            if keep is not None:
-                shutil.copy(place / _FLOAT, keep / f"{name}.bin")
-                shutil.copy(place / "log.txt", keep / f"{name}.log")
-    return BothRuns(images["other"], images["nbnumba"], other_s, ours_s, record)
+        for name, command in commands.items():
+            seconds[name] = _run(command, places[name], shlex.join(command[: -len(plain)]), dict(os.environ))
+        compared = ("other", "nbnumba" if second is None else "second")
+        called = {"other": executable, "nbnumba": "nbnumba", "second": second or ""}
+        a, b = (_image(places[name], called[name], shape, keep) for name in compared)
+    one, two = compared
+    return BothRuns(a, b, seconds[one], seconds[two], record if second is None else None)
+
+
+def _program(text: str, option: str) -> list[str]:
+    """A program and its first arguments, with its absolute path."""
+    try:
+        words = [text] if shutil.which(text) else shlex.split(text)
+    except ValueError:  # a quotation without an end
+        words = []
+    found = shutil.which(words[0]) if words else None
+    if found is None:
+        variable = ", or set NB_C_BIN" if option == "--against" else ""
+        raise ConfigError(f"{text} cannot be run: give {option} PATH of a program{variable}")
+    return [os.path.abspath(found), *words[1:]]
+
+
+def _image(place: Path, program: str, shape: tuple[int, int], keep: Path | None) -> np.ndarray:
+    if not (place / _FLOAT).exists():
+        raise FileError(f"{program} wrote no float image; it printed last: {_last_words(place)}")
+    if keep is not None:
+        shutil.copy(place / _FLOAT, keep / f"{place.name}.bin")
+        shutil.copy(place / "log.txt", keep / f"{place.name}.log")
+    return read_float_image(place / _FLOAT, shape)
 
 
 def both_know(flags: Sequence[str]) -> list[str]:

@@ -16,8 +16,8 @@ from nbnumba.cli.build import RunOptions, build
 from nbnumba.cli.demo import FLAGS as DEMO_FLAGS
 from nbnumba.cli.info import facts as installation
 from nbnumba.cli.parse import parse
-from nbnumba.cli.run import write_json
 from nbnumba.data import lysozyme_text
+from nbnumba.io.json_file import write_json
 from nbnumba.model.experiment import Experiment, resolve
 from nbnumba.render.backend import Plan
 from nbnumba.render.dispatch import make_renderer, set_threads

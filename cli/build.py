@@ -83,8 +83,10 @@ class RunOptions:
         CPU threads; None: one per core.
     progress : bool
         Show a bar on a terminal.
-    dry_run, lenient, debug, quiet : bool
-        Print the resolved experiment only; warn about unknown flags; show tracebacks; log warnings and errors only.
+    dry_run, show_config : bool
+        Print the resolved experiment only; print the resolved configuration as JSON before simulating.
+    lenient, debug, quiet : bool
+        Warn about unknown flags; show tracebacks; log warnings and errors only.
     """
 
     device: str = "auto"
@@ -92,6 +94,7 @@ class RunOptions:
     threads: int | None = None
     progress: bool = True
     dry_run: bool = False
+    show_config: bool = False
     lenient: bool = False
     debug: bool = False
     quiet: bool = False

@@ -8,20 +8,23 @@ from collections.abc import Sequence
 from contextlib import chdir
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import typer
 
+import nbnumba
 from nbnumba.cli.against import for_ours, run_both
 from nbnumba.cli.build import build
 from nbnumba.cli.compare_flags import CompareOptions
 from nbnumba.cli.parse import parse
-from nbnumba.cli.run import write_json
 from nbnumba.errors import ConfigError, FileError, UsageError
-from nbnumba.inspect.compare import BARE_SUFFIXES, Comparison, Limits, compare_images, read_image
+from nbnumba.inspect.compare import BARE_SUFFIXES, Comparison, Limits, compare_images, read_image, resampled
 from nbnumba.inspect.compare_picture import save_comparison, save_single_pictures, summary_rows
 from nbnumba.inspect.model_causes import explain_by_model
+from nbnumba.inspect.peak_indices import index_shift
 from nbnumba.io.files import cause, together
+from nbnumba.io.json_file import write_json
 from nbnumba.model.experiment import resolve
 
 
@@ -47,8 +50,13 @@ def compare_files(a: Path, b: Path, options: CompareOptions, flags: Sequence[str
     NbnumbaError
         A file cannot be read or written, shapes differ, or an option is not allowed.
     """
-    images = _read_both(a, b, options.shape)
-    return _report(Pair(*images, str(a), str(b), "value as stored"), options, flags=flags)
+    one, two = _read_both(a, b, options.shape)
+    remarks = []
+    if options.resample and one.shape != two.shape:
+        sizes = " to ".join(f"{slow} x {fast}" for slow, fast in (two.shape, one.shape))
+        remarks.append(("B resampled", f"from {sizes} pixels (slow x fast), each the nearest one"))
+        two = resampled(two, one.shape)
+    return _report(Pair(one, two, str(a), str(b), "value as stored", tuple(remarks)), options, flags=flags)
 
 
 def compare_against(executable: str | None, flags: Sequence[str], options: CompareOptions) -> bool:
@@ -65,41 +73,48 @@ def compare_against(executable: str | None, flags: Sequence[str], options: Compa
     if not flags:
         raise UsageError("--against needs flags to run with: nbnumba compare --against EXECUTABLE -- FLAGS")
     _make_folder(options.out)
-    runs = run_both(executable, flags, options.out if options.keep else None)
-    timings = runs.record["timings_s"]
-    of_which = f"{timings['render']:.3g} s rendering ({runs.record['kernel']})"
-    if timings["prepare"] > 1:
-        of_which += f", {timings['prepare']:.3g} s compiling, once after an installation"
+    runs = run_both(executable, flags, options.out if options.keep else None, options.py_bin)
     remarks = [
-        ("time of A", f"{runs.other_s:.3g} s, the whole process"),
-        ("time of B", f"{runs.ours_s:.3g} s, the whole process; of which {of_which}"),
-        ("A takes", f"{runs.other_s / runs.ours_s:.3g} times as long as B"),
+        ("time of A", f"{runs.a_s:.3g} s, the whole process"),
+        ("time of B", f"{runs.b_s:.3g} s, the whole process{_of_which(runs.record)}"),
+        ("A takes", f"{runs.a_s / runs.b_s:.3g} times as long as B"),
     ]
-    pair = Pair(runs.other, runs.ours, executable, "nbnumba run", "photons", tuple(remarks))
+    pair = Pair(runs.a, runs.b, executable, options.py_bin or "nbnumba run", "photons", tuple(remarks))
+    record = runs.record or {}
     extra = {
         "executable": executable,
+        "py_bin": options.py_bin,
         "flags": list(flags),
-        "seconds": {"A": runs.other_s, "B": runs.ours_s, "B_phases": timings},
-        "kernel": runs.record["kernel"],
-        "device": runs.record["device"],
-        "precision": runs.record["precision"],
-        "version": runs.record["version"],
+        "seconds": {"A": runs.a_s, "B": runs.b_s, "B_phases": record.get("timings_s")},
+        "version": nbnumba.__version__,
+        **{key: record.get(key) for key in ("kernel", "device", "precision")},
     }
     return _report(pair, options, extra, flags)
 
 
-def _with_cause(comparison: Comparison, flags: Sequence[str]) -> Comparison:
-    """The comparison with a cause that needs the experiment of the flags, where the images alone show none."""
-    if comparison.explained or not flags:
+def _of_which(record: dict[str, Any] | None) -> str:
+    """Parts of the time of nbnumba's process, if it made the image."""
+    if record is None:
+        return ""
+    timings = record["timings_s"]
+    compiling = f", {timings['prepare']:.3g} s compiling, once after an installation" if timings["prepare"] > 1 else ""
+    return f"; of which {timings['render']:.3g} s rendering ({record['kernel']}){compiling}"
+
+
+def _with_model(comparison: Comparison, flags: Sequence[str], options: CompareOptions, limits: Limits) -> Comparison:
+    """The comparison with what needs the experiment of the flags: hkl of peaks, and a cause that the images do not show."""
+    if not flags:
         return comparison
-    words = for_ours(flags)
+    a, b, valid = comparison.a, comparison.b, comparison.valid
     # dumps of structure factors are read and written in an empty folder
     with tempfile.TemporaryDirectory(prefix="nbnumba-") as folder, chdir(folder):
-        experiment = resolve(build(parse(words))[0])
-        if len(experiment.detector.panels) > 1 or comparison.a.shape != experiment.panel.shape:
+        experiment = resolve(build(parse(for_ours(flags)))[0])
+        if len(experiment.detector.panels) > 1 or a.shape != experiment.panel.shape:
             return comparison
-        cause = explain_by_model(comparison.a, comparison.b, comparison.valid, experiment)
-    return replace(comparison, cause=cause)
+        shift = index_shift(a, b, valid, options.radius, experiment)
+        found = comparison.cause if comparison.explained else explain_by_model(a, b, valid, experiment)
+    failures = limits.failures(comparison.metrics, shift)
+    return replace(comparison, cause=found, index_shift=shift, failures=tuple(failures))
 
 
 def _read_both(a: Path, b: Path, shape: tuple[int, int] | None) -> tuple[np.ndarray, np.ndarray]:
@@ -115,6 +130,13 @@ def _read_both(a: Path, b: Path, shape: tuple[int, int] | None) -> tuple[np.ndar
 
 def _report(pair: Pair, options: CompareOptions, extra: dict | None = None, flags: Sequence[str] = ()) -> bool:
     mask = None if options.mask is None else read_image(options.mask, pair.a.shape)  # type: ignore[arg-type]
+    limits = Limits(
+        options.min_correlation,
+        _bounds(options.sum_ratio),
+        options.max_rel,
+        options.max_peak_distance,
+        options.max_dhkl,
+    )
     comparison = compare_images(
         pair.a,
         pair.b,
@@ -124,9 +146,9 @@ def _report(pair: Pair, options: CompareOptions, extra: dict | None = None, flag
         rtol=options.rtol,
         atol=options.atol,
         radius=options.radius,
-        limits=Limits(options.min_correlation, _bounds(options.sum_ratio), options.max_rel, options.max_peak_distance),
+        limits=limits,
     )
-    comparison = _with_cause(comparison, flags)
+    comparison = _with_model(comparison, flags, options, limits)
     accepted = comparison.passed or (options.accept_explained and comparison.explained)
     _print(pair, comparison, accepted)
     _make_folder(options.out)

@@ -10,7 +10,7 @@ import typer
 from typer.core import TyperCommand
 
 from nbnumba.cli.flag_table import TABLE
-from nbnumba.cli.parse import is_flag
+from nbnumba.cli.parse import is_flag, with_files
 from nbnumba.errors import UsageError
 
 #: Key in ``ctx.meta`` of the words after "--", the flags of both simulators.
@@ -37,6 +37,9 @@ class CompareOptions:
     keep: bool = False
     accept_explained: bool = False
     max_peak_distance: float = 1.0
+    max_dhkl: float = 5e-4
+    py_bin: str | None = None
+    resample: bool = False
 
 
 class CompareCommand(TyperCommand):
@@ -54,7 +57,7 @@ class CompareCommand(TyperCommand):
             args = ["--help"]
         if "--" in args and not ctx.resilient_parsing:
             cut = args.index("--")
-            ctx.meta[FLAGS_KEY] = args[cut + 1 :]
+            ctx.meta[FLAGS_KEY] = with_files(args[cut + 1 :])
             args = args[:cut]
             if args and args[-1] == "--against":
                 args = [*args, os.environ.get("NB_C_BIN", "")]

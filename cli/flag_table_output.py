@@ -5,6 +5,8 @@ from __future__ import annotations
 from nbnumba.cli.flags import count, file, flag, number, panel, switch
 from nbnumba.model.editions import PHYSICS
 
+#: Words of --dtype -> words of --precision.
+_PRECISIONS = {"float32": "mixed", "float64": "double"}
 _PRINTOUT = "has no effect by itself: name the pixel with -printout_pixel"
 
 
@@ -123,6 +125,15 @@ RUN = panel(
         default="auto",
     ),
     flag(
+        "--dtype",
+        "choice",
+        "run.precision",
+        "The same by the type of numbers: float32 is mixed, float64 double.",
+        metavar="NAME",
+        choices=tuple(_PRECISIONS),
+        convert=_PRECISIONS.__getitem__,
+    ),
+    flag(
         "--physics",
         "choice",
         "simulation.physics",
@@ -133,7 +144,8 @@ RUN = panel(
         default="reference",
     ),
     count("--threads", "run.threads", "CPU threads. Default: one per core."),
-    switch("--dry-run", "Print the resolved experiment, write nothing.", ("run.dry_run", True)),
+    switch("--dry-run", "Print the resolved experiment; write it with --json, else nothing.", ("run.dry_run", True)),
+    switch("--show-config", "Print the resolved configuration as JSON first.", ("run.show_config", True)),
     switch("--lenient", "Warn about unknown flags instead of stopping.", ("run.lenient", True)),
     switch("--debug", "Show the traceback of an error.", ("run.debug", True)),
     switch("--quiet", "Only warnings and errors.", ("run.quiet", True), also="-q"),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import platform
-from importlib.metadata import PackageNotFoundError, version
 
 import numba
 import typer
@@ -13,6 +12,7 @@ from llvmlite import binding
 import nbnumba
 from nbnumba.kernels.jit import cache as kernel_cache
 from nbnumba.kernels.jit.cuda_choice import find_package
+from nbnumba.origin import commit, versions
 from nbnumba.render.devices import survey, toolkit_version, try_kernel
 from nbnumba.render.dispatch import set_threads
 
@@ -21,12 +21,9 @@ PACKAGES = ("numba", "llvmlite", "numpy", "fabio", "typer", "rich", "matplotlib"
 
 def facts() -> dict[str, str]:
     """Versions, threads, vector width, kernel cache and devices, as text."""
-    found = {"nbnumba": nbnumba.__version__, "python": platform.python_version(), "system": platform.platform()}
-    for package in PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            found[package] = "not installed"
+    made_from = commit()
+    found = {"nbnumba": nbnumba.__version__ + (f" ({made_from})" if made_from else ""), "system": platform.platform()}
+    found |= versions(*PACKAGES)
     found["processor"] = f"{_processor()}, {os.cpu_count()} cores, {_vector_width()} bit vectors"
     found["threads"] = f"{set_threads(None)} of {numba.config.NUMBA_NUM_THREADS}"  # type: ignore[attr-defined]
     cache = kernel_cache.CACHE_DIR

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
-import errno
 import gc
 import os
-import signal
 import sys
 import traceback
 from collections.abc import Sequence
@@ -16,7 +13,7 @@ from typing import Annotated
 import typer
 
 import nbnumba
-from nbnumba.cli import interrupt, start, usage
+from nbnumba.cli import failures, interrupt, start
 from nbnumba.cli.bench_flags import BENCH_FLAGS, BenchRequest, parse_bench
 from nbnumba.cli.command import flag_command
 from nbnumba.cli.compare_flags import FLAGS_KEY, CompareCommand, CompareOptions
@@ -24,8 +21,7 @@ from nbnumba.cli.flag_table import FLAGS
 from nbnumba.cli.parse import Invocation, parse, with_files
 from nbnumba.cli.series_flags import SERIES_FLAGS, SeriesRequest, parse_series
 from nbnumba.cli.trace_flags import TRACE_FLAGS, TraceRequest, parse_trace
-from nbnumba.errors import NbnumbaError, UsageError, first_line, one_line
-from nbnumba.io.files import cause, discard_left
+from nbnumba.errors import UsageError
 from nbnumba.render.threads import is_left_running
 
 app = typer.Typer(
@@ -59,7 +55,8 @@ _RUN_HELP = (
     "Simulate an image from nanoBragg's flags and write nanoBragg's files.\n\n"
     "A crystal (-mat or -cell) and structure factors (-hkl, -default_F or an earlier Fdump.bin) are needed, all else has "
     "a default. Flags take one dash or two (-distance 100, --distance 100); options shown with two dashes are extensions "
-    "of nbnumba. Of flags that contradict one another the last one counts."
+    "of nbnumba. Of flags that contradict one another the last one counts. @FILE stands for the flags in a file, "
+    "--config supervisor for those of that preset."
 )
 
 
@@ -77,7 +74,7 @@ def _simulate(invocation: Invocation) -> None:
 
 _TRACE_HELP = (
     "Print every factor of the value of pixels, from the functions that render them.\n\n"
-    "nbnumba trace SLOW FAST FLAGS, with the flags of 'nbnumba run'. The lines (TRACE_PY: key value) can be compared "
+    "nbnumba trace SLOW FAST FLAGS, with the flags of 'nbnumba run', or with @FILE or --config supervisor. The lines (TRACE_PY: key value) can be compared "
     "with those of another program by 'nbnumba compare-traces'."
 )
 
@@ -134,7 +131,13 @@ def _compare(
     files: Annotated[list[Path] | None, typer.Argument(help="Two images.", metavar="A B")] = None,
     against: Annotated[str | None, typer.Option(help="Another simulator.", metavar="EXECUTABLE")] = None,
     c_bin: Annotated[str | None, typer.Option("--c-bin", help="The same.", metavar="EXECUTABLE")] = None,
+    py_bin: Annotated[
+        str | None, typer.Option("--py-bin", help="With --against: this program instead of nbnumba.", metavar="COMMAND")
+    ] = None,
     shape: Annotated[tuple[int, int] | None, typer.Option(help="Size of bare floats.", metavar="SLOW FAST")] = None,
+    resample: Annotated[
+        bool, typer.Option("--resample", metavar="", help="Bring B to the shape of A: nearest pixels.")
+    ] = False,
     roi: Annotated[
         tuple[int, int, int, int] | None,
         typer.Option(
@@ -159,6 +162,10 @@ def _compare(
     max_peak_distance: Annotated[
         float, typer.Option(help="Largest mean distance of matched peaks, in pixels.", metavar="X")
     ] = 1.0,
+    max_dhkl: Annotated[
+        float,
+        typer.Option(help="Largest mean difference of h, k, l of matched peaks, where flags are given.", metavar="X"),
+    ] = 5e-4,
     accept_explained: Annotated[
         bool,
         typer.Option("--accept-explained", metavar="", help="Exit code 0 if a known cause explains the difference."),
@@ -192,10 +199,13 @@ def _compare(
         keep=keep,
         accept_explained=accept_explained,
         max_peak_distance=max_peak_distance,
+        max_dhkl=max_dhkl,
+        py_bin=py_bin,
+        resample=resample,
     )
     against = against or c_bin
     flags, given = ctx.meta.get(FLAGS_KEY), files or []
-    if against is not None or (flags is not None and not given):
+    if against is not None or py_bin is not None or (flags is not None and not given):
         if given:
             raise UsageError(f"--against compares programs, not files; flags come after '--', got {given[0]}")
         same = compare_against(against, flags or [], options)
@@ -213,13 +223,22 @@ def _compare_traces(
     ],
     b: Annotated[Path, typer.Argument(metavar="B", help="Another one.")],
     rtol: Annotated[float, typer.Option(help="Largest relative difference.", metavar="X")] = 1e-6,
+    max_dhkl: Annotated[float, typer.Option(help="Largest difference of a fractional index.", metavar="X")] = 5e-4,
     json: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write the comparison as data.")] = None,
     csv: Annotated[Path | None, typer.Option("--csv", metavar="FILE", help="Write it as a table.")] = None,
+    markdown: Annotated[
+        Path | None, typer.Option("--markdown", metavar="FILE", help="Write it as a table in Markdown.")
+    ] = None,
+    bundle: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Put traces, comparison, commands and versions into a new folder in DIR."),
+    ] = None,
 ) -> None:
     """Compare two traces of a pixel, and name the first factor that differs; exit code 1 if one does."""
-    from nbnumba.cli.compare_traces import compare_trace_files
+    from nbnumba.cli.compare_traces import TraceOptions, compare_trace_files
 
-    raise typer.Exit(0 if compare_trace_files(a, b, rtol, json, csv) else 1)
+    options = TraceOptions(rtol=rtol, max_dhkl=max_dhkl, json=json, csv=csv, markdown=markdown, bundle=bundle)
+    raise typer.Exit(0 if compare_trace_files(a, b, options) else 1)
 
 
 @app.command("demo", rich_help_panel="Simulate")
@@ -233,6 +252,16 @@ def _demo(
     from nbnumba.cli.demo import demo
 
     demo(folder, device)
+
+
+@app.command("alias", rich_help_panel="This installation")
+def _alias(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder for the program; created if missing.")],
+) -> None:
+    """Write a program named nanoBragg that is 'nbnumba run', for scripts that call nanoBragg."""
+    from nbnumba.cli.alias import write_alias
+
+    write_alias(folder)
 
 
 _BENCH_HELP = (
@@ -277,9 +306,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             code = _run_app(words, "--debug" in words)
             problem = start.flush_output() if arguments is None else None
             if problem is not None and code == 0:
-                code = _output_failed(problem)
+                code = failures.output_failed(problem)
         except KeyboardInterrupt:  # while an error was being reported
-            code = _stopped()
+            code = failures.stopped()
     if arguments is None:
         gc.freeze()  # the process ends: no garbage has to be collected any more
         if is_left_running():
@@ -292,19 +321,20 @@ def _run_app(words: list[str], debug: bool) -> int:
     try:
         code = _call(words)
         # Typer turns an interrupt into its exit code
-        return _stopped() if interrupt.received or code == 130 else (code if isinstance(code, int) else 0)
+        return failures.stopped() if interrupt.received or code == 130 else (code if isinstance(code, int) else 0)
     except KeyboardInterrupt:
-        return _stopped()
+        return failures.stopped()
     except typer.Abort:
-        return _stopped() if interrupt.received else _fail("aborted")
+        return failures.stopped() if interrupt.received else failures.fail("aborted")
     except SystemExit as leave:
         return leave.code if isinstance(leave.code, int) else 1
     except Exception as error:
         if interrupt.received:  # libraries turn an interrupt in a callback into other errors
-            return _stopped()
+            return failures.stopped()
         if debug:
-            _say(traceback.format_exc().rstrip())
-        return _explain(error, debug, words)
+            failures.say(traceback.format_exc().rstrip())
+        commands = [command.name or "" for command in app.registered_commands]
+        return failures.explain(error, debug, words, commands)
 
 
 def _call(words: list[str]) -> object:
@@ -317,69 +347,3 @@ def _call(words: list[str]) -> object:
         _simulate(parse(with_files(words[1:])))
         return 0
     return app(args=words, prog_name="nbnumba", standalone_mode=False)
-
-
-def _explain(error: Exception, debug: bool, words: Sequence[str]) -> int:
-    """Print one sentence about the error in which the command ended; returns the exit code."""
-    if isinstance(error, NbnumbaError):
-        return _fail(str(error), 2 if isinstance(error, UsageError) else 1)
-    if hasattr(error, "format_message") and hasattr(error, "exit_code"):  # of Typer: unknown command, wrong option
-        commands = [command.name or "" for command in app.registered_commands]
-        return _fail(usage.wrong_call(error.format_message(), words, commands), error.exit_code)
-    if isinstance(error, MemoryError):
-        return _fail(f"not enough memory for this image: {error}".rstrip(": ") + "; fewer pixels need less of it")
-    if _is_shortage(error):
-        return _fail(f"not enough memory, or too many processes: {first_line(error)} (ulimit -a shows the limits)")
-    if isinstance(error, OSError) and error.filename is not None:
-        return _fail(f"{error.strerror}: {error.filename}")
-    if isinstance(error, FileNotFoundError) and not _has_place():
-        return _fail("the folder in which the command was started has been removed")
-    if isinstance(error, OSError) and error.errno in (errno.EPIPE, errno.ENOSPC, errno.EIO, errno.EBADF):
-        return _output_failed(error)  # files are named, streams are not
-    hint = "" if debug else "; run again with --debug to see where, and please report it"
-    return _fail(f"unexpected {type(error).__name__}: {first_line(error)}{hint}")
-
-
-def _output_failed(error: OSError) -> int:
-    """Report that standard output cannot be written, unless its reader has closed it; returns the exit code."""
-    return 1 if error.errno == errno.EPIPE else _fail(f"cannot write to the standard output: {cause(error)}")
-
-
-def _has_place() -> bool:
-    """Whether the working folder still exists."""
-    try:
-        return bool(os.getcwd())
-    except OSError:
-        return False
-
-
-def _is_shortage(error: Exception) -> bool:
-    """Whether an error of a library means that the system refused memory or a thread."""
-    chain: list[BaseException | None] = [error]
-    while chain[-1] is not None and len(chain) < 10:
-        chain.append(chain[-1].__cause__ or chain[-1].__context__)
-    text = "\n".join(map(str, chain))
-    signs = ("annot allocate memory", "failed to map segment", "can't start new thread", "out of memory")
-    return getattr(error, "errno", None) in (errno.ENOMEM, errno.EAGAIN) or any(sign in text for sign in signs)
-
-
-def _fail(message: str, code: int = 1) -> int:
-    _say(f"nbnumba: error: {one_line(message)}")
-    return code
-
-
-def _say(text: str) -> None:
-    """Print on stderr; a closed or full stderr is ignored."""
-    with contextlib.suppress(OSError, ValueError):
-        if sys.stderr is not None:
-            print(text, file=sys.stderr, flush=True)
-
-
-def _stopped() -> int:
-    """Report Ctrl-C or SIGTERM with the files that are complete; returns the exit code."""
-    discard_left()
-    written = interrupt.complete_files()
-    number = interrupt.received[-1] if interrupt.received else signal.SIGINT
-    what = f"complete files: {', '.join(map(str, written))}" if written else "no file was written"
-    _say("\n" + one_line(f"interrupted; {what}"))
-    return 128 + number

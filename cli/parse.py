@@ -12,6 +12,7 @@ from typing import Any
 
 from nbnumba.cli.flag_table import TABLE
 from nbnumba.cli.flags import Flag
+from nbnumba.cli.presets import PRESETS
 from nbnumba.cli.usage import stray_word, unknown_flag
 from nbnumba.errors import NbnumbaError, UsageError
 from nbnumba.io.files import read_text
@@ -99,22 +100,34 @@ def parse(argv: Sequence[str], command_options: Sequence[Flag] = ()) -> Invocati
 
 
 def with_files(words: Sequence[str]) -> list[str]:
-    """The words, each ``@FILE`` replaced by those in the file: as in a shell, ``#`` begins a comment, names are as given.
+    """The words, ``@FILE`` replaced by the words in the file, and ``--config NAME`` by those of a preset.
+
+    A file is read as by a shell: ``#`` begins a comment. Names of files in it are as given, not relative to it.
 
     Raises
     ------
     UsageError
-        A file cannot be read, or a quotation in it has no end.
+        A file cannot be read, or a quotation in it has no end; there is no such preset.
     """
-    found: list[str] = []
-    for word in words:
-        if not word.startswith("@"):
+    left, found = list(words), list[str]()
+    while left:
+        word = left.pop(0)
+        name, equals, value = word.partition("=")
+        if word.startswith("@"):
+            try:
+                found += shlex.split(read_text(Path(word[1:]), "file of flags"), comments=True)
+            except (NbnumbaError, ValueError) as error:
+                raise UsageError(f"{word}: {error}; @FILE stands for the flags in a file") from None
+        elif name == "--config":
+            preset = value if equals else "".join(left[:1])
+            del left[: not equals]
+            if preset not in PRESETS:
+                raise UsageError(
+                    f"--config needs the name of a preset ({', '.join(PRESETS)}), got {preset or 'nothing'!r}"
+                )
+            found += PRESETS[preset].split()
+        else:
             found.append(word)
-            continue
-        try:
-            found += shlex.split(read_text(Path(word[1:]), "file of flags"), comments=True)
-        except (NbnumbaError, ValueError) as error:
-            raise UsageError(f"{word}: {error}; @FILE stands for the flags in a file") from None
     return found
 
 

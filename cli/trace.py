@@ -8,15 +8,15 @@ from pathlib import Path
 import typer
 
 from nbnumba.cli import report
-from nbnumba.cli.build import RunOptions, build
+from nbnumba.cli.job import Job, read_job
 from nbnumba.cli.parse import Invocation
-from nbnumba.cli.run import run, write_json
+from nbnumba.cli.run import run
 from nbnumba.cli.trace_flags import TraceRequest
 from nbnumba.inspect.trace import PixelTrace, environment, trace
 from nbnumba.inspect.trace_c import c_lines
 from nbnumba.inspect.trace_text import trace_data, trace_lines, trace_table
 from nbnumba.io.files import atomic_write
-from nbnumba.model.experiment import Experiment, resolve
+from nbnumba.io.json_file import write_json
 from nbnumba.render.dispatch import make_plan
 from nbnumba.render.inputs import build_inputs
 
@@ -29,12 +29,11 @@ def trace_pixels(request: TraceRequest) -> None:
     NbnumbaError
         See :mod:`nbnumba.errors`.
     """
-    invocation = request.invocation
-    report.begin(invocation)
-    simulation, outputs, options = build(invocation)
-    experiment = resolve(simulation)
-    report.warn(experiment.warnings)
-    traces = _follow(experiment, request.pixels, options)
+    job = read_job(["nbnumba", "trace", *request.words], request.invocation)
+    if job.options.dry_run:
+        job.end_dry()
+        return
+    traces = _follow(job, request.pixels)
     if request.table:
         lines = [line for entry in traces for line in [*trace_table(entry, request.per_phi), ""]][:-1]
     elif request.order == "c":
@@ -47,26 +46,24 @@ def trace_pixels(request: TraceRequest) -> None:
             handle.write(text.encode())
     else:
         typer.echo(text, nl=False)
-    if outputs.json is not None:
-        plan = make_plan(build_inputs(experiment), options.device, options.precision)
-        command = ["nbnumba", "trace", *request.words]
-        if "crystal.misset_seed" not in invocation.values and experiment.crystal.misset_seed is not None:
-            command += ["-misset_seed", str(experiment.crystal.misset_seed)]
-        write_json(Path(outputs.json), trace_data(traces, environment(plan, command)))
+    if job.outputs.json is not None:
+        plan = make_plan(build_inputs(job.experiment), job.options.device, job.options.precision)
+        content = trace_data(traces, environment(plan, job.command), job.configuration())
+        write_json(job.outputs.json, content)
 
 
 def run_and_trace(invocation: Invocation) -> None:
     """Simulate what a command line describes, then print the trace of its ``-trace_pixel``."""
-    experiment, options = run(invocation)
-    if not options.dry_run:
-        traces = _follow(experiment, [invocation.values["trace.pixel"]], options)
-        typer.echo("\n".join(trace_lines(traces)))
+    job = run(invocation)
+    if not job.options.dry_run:
+        typer.echo("\n".join(trace_lines(_follow(job, [invocation.values["trace.pixel"]]))))
 
 
-def _follow(experiment: Experiment, pixels: Sequence[tuple[int, int]], options: RunOptions) -> list[PixelTrace]:
+def _follow(job: Job, pixels: Sequence[tuple[int, int]]) -> list[PixelTrace]:
     """Traces of pixels; their notes are logged as warnings."""
+    options = job.options
     how = {"device": options.device, "precision": options.precision}
-    traces = trace(experiment, pixels, threads=options.threads, **how)
+    traces = trace(job.experiment, pixels, threads=options.threads, **how)
     for entry in traces:
         report.warn(f"pixel {entry.slow} {entry.fast}: {note}" for note in entry.notes)
     return traces

@@ -25,7 +25,9 @@ values enter, [quirks.md](quirks.md) the odd rules of some flags.
 - The reference finds a flag when its name occurs anywhere in a word. In nbnumba each flag has its name, the other spellings
   of the tables, and some have a beginning, shown with `...`, after which any ending is accepted, with one dash. Where two beginnings
   fit, the longer one is used.
-- `@FILE` stands for the flags in a file, as a shell would read them; `#` begins a comment.
+- `@FILE` stands for the flags in a file, as a shell would read them; `#` begins a comment. `--config NAME` stands for
+  those of a preset: `supervisor` is the command of the published parity traces, for which `A.mat` and `scaled.hkl` have to
+  lie in the working folder. What follows overrides the flags of either.
 - Capital and small letters differ: `-N` is not `-n`.
 - An unknown flag is an error (exit code 2) that names the nearest known one: "unknown option -hdivr; did you mean
   -hdivrange?". A word that belongs to no flag is an error, too. With `--lenient`, in any position, both are warnings,

@@ -20,6 +20,8 @@ from nbnumba.io.pgm import read_pgm
 from nbnumba.io.raw import read_float_image
 from nbnumba.io.smv import read_smv
 
+#: Mean |dh|, |dk|, |dl| between matched peaks.
+IndexShift = tuple[float, float, float]
 #: Endings of files that hold float32 pixels and nothing else.
 BARE_SUFFIXES = (".bin", ".raw", ".float")
 
@@ -32,8 +34,9 @@ class Limits:
     sum_ratio: tuple[float, float] | None = (0.99, 1.01)
     max_rel: float | None = 0.01
     max_peak_distance: float | None = None
+    max_dhkl: float | None = None
 
-    def failures(self, metrics: Metrics) -> list[str]:
+    def failures(self, metrics: Metrics, index_shift: IndexShift | None = None) -> list[str]:
         """One sentence for each limit that is exceeded."""
         failed = []
         if self.min_correlation is not None and not metrics.correlation >= self.min_correlation:
@@ -46,6 +49,9 @@ class Limits:
         distance = metrics.peaks.mean_distance
         if self.max_peak_distance is not None and distance > self.max_peak_distance:
             failed.append(f"matched peaks are {distance:.3g} pixels apart, above {self.max_peak_distance:g}")
+        if self.max_dhkl is not None and index_shift is not None and not max(index_shift) <= self.max_dhkl:
+            said = " ".join(f"{x:.3g}" for x in index_shift)
+            failed.append(f"hkl of matched peaks differ by {said}, above {self.max_dhkl:g}")
         return failed
 
 
@@ -63,6 +69,8 @@ class Comparison:
         Known cause of the difference (:mod:`nbnumba.inspect.causes`), or how large it is.
     failures : tuple of str
         Limits that are exceeded; empty: the images are the same.
+    index_shift : (3,) float or None
+        :func:`nbnumba.inspect.peak_indices.index_shift`, where the experiment is known.
     """
 
     a: np.ndarray
@@ -71,6 +79,7 @@ class Comparison:
     metrics: Metrics
     cause: Cause
     failures: tuple[str, ...]
+    index_shift: IndexShift | None = None
 
     @property
     def passed(self) -> bool:
@@ -97,6 +106,7 @@ class Comparison:
             "explanation": self.explanation,
             "shape": list(self.a.shape),
             "metrics": asdict(self.metrics),
+            "index_shift": self.index_shift,
         }
 
 
@@ -140,6 +150,15 @@ def compare_images(
     return Comparison(
         a, scaled, valid, metrics, find_cause(a, scaled, valid), tuple((limits or Limits()).failures(metrics))
     )
+
+
+def resampled(image: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """The image in another shape (slow, fast): each pixel has the value of the nearest one of the original."""
+    rows, columns = (
+        np.minimum(((np.arange(new) + 0.5) * old / new).astype(int), old - 1)
+        for new, old in zip(shape, image.shape, strict=True)
+    )
+    return image[rows[:, None], columns]
 
 
 def read_image(path: Path, shape: tuple[int, int] | None = None) -> np.ndarray:

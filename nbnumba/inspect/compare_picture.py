@@ -282,6 +282,8 @@ def summary_rows(comparison: Comparison) -> list[tuple[str, str]]:
         rows.insert(-2, ("B / A: mean, median", f"{m.mean_ratio:.6g}, {m.median_ratio:.6g}"))
     if m.peaks.n_matched:
         rows.append(("  distance: mean, largest", f"{m.peaks.mean_distance:.4g}, {m.peaks.max_distance:.4g} pixels"))
+    if comparison.index_shift is not None:
+        rows.append(("  |dh|, |dk|, |dl|: mean", ", ".join(f"{x:.3g}" for x in comparison.index_shift)))
     if m.scale != 1:
         rows.insert(1, ("B was divided by", f"{m.scale:.9g}"))
     return rows

@@ -7,8 +7,12 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from nbnumba.errors import ConfigError, FileError
+from nbnumba.inspect.trace_causes import known_cause
 from nbnumba.inspect.trace_schema import FACTORS, PHASES, REMARKS
 from nbnumba.inspect.trace_text import TraceLog, Values, format_value
+
+#: Largest difference of fractional indices between programs that mean the same: |dh|, |dk|, |dl|.
+MAX_DHKL = 5e-4
 
 
 @dataclass(frozen=True)
@@ -45,17 +49,48 @@ class Row:
 
 @dataclass(frozen=True)
 class TraceComparison:
-    """Rows in the order of the first trace; ``first`` is the first divergence in the order of cause."""
+    """Two traces of a pixel.
+
+    Attributes
+    ----------
+    rows : tuple of Row
+        In the order of the first trace.
+    first, first_phi : Row or None
+        The first divergence in the order of cause, and the first one of a phi step.
+    cause : str
+        Sentence about the known cause of the difference; empty: none is known.
+    max_dhkl : float or None
+        Largest difference of a fractional index; None where no index is in both traces.
+    dhkl_limit : float
+        What ``max_dhkl`` may be.
+    """
 
     rows: tuple[Row, ...]
     first: Row | None
     first_phi: Row | None
     pixel: tuple[int, int] | None
     notes: tuple[str, ...]
+    cause: str = ""
+    max_dhkl: float | None = None
+    dhkl_limit: float = MAX_DHKL
+
+    @property
+    def passed(self) -> bool:
+        """Whether no factor differs, and no index by more than its limit."""
+        return self.first is None and not (self.max_dhkl or 0.0) > self.dhkl_limit
 
 
-def compare_traces(a: list[TraceLog], b: list[TraceLog], rtol: float = 1e-6) -> list[TraceComparison]:
+def compare_traces(
+    a: list[TraceLog], b: list[TraceLog], rtol: float = 1e-6, max_dhkl: float = MAX_DHKL
+) -> list[TraceComparison]:
     """Compare traces pixel by pixel; in the order of the logs where a log does not name its pixel.
+
+    Parameters
+    ----------
+    rtol : float
+        Largest relative difference of a factor.
+    max_dhkl : float
+        Largest difference of a fractional index, which matters where ``rtol`` is larger.
 
     Raises
     ------
@@ -64,8 +99,9 @@ def compare_traces(a: list[TraceLog], b: list[TraceLog], rtol: float = 1e-6) -> 
     FileError
         The traces follow different pixels, or share no factor.
     """
-    if not rtol >= 0:
-        raise ConfigError(f"--rtol must be >= 0, got {rtol}")
+    for name, value in (("--rtol", rtol), ("--max-dhkl", max_dhkl)):
+        if not value >= 0:
+            raise ConfigError(f"{name} must be >= 0, got {value}")
     named_b = {log.pixel: log for log in b if log.pixel is not None}
     if all(log.pixel for log in a) and len(named_b) == len(b):
         pairs = [(log, named_b[log.pixel]) for log in a if log.pixel in named_b]
@@ -74,14 +110,14 @@ def compare_traces(a: list[TraceLog], b: list[TraceLog], rtol: float = 1e-6) -> 
             raise FileError(f"the traces follow different pixels (slow, fast): {listed}")
     else:
         pairs = list(zip(a, b, strict=False))
-    return [_compare(one, other, rtol) for one, other in pairs]
+    return [_compare(one, other, rtol, max_dhkl) for one, other in pairs]
 
 
 def _pixels(logs: list[TraceLog]) -> str:
     return ", ".join(f"({log.pixel[0]}, {log.pixel[1]})" for log in logs if log.pixel)
 
 
-def _compare(a: TraceLog, b: TraceLog, rtol: float) -> TraceComparison:
+def _compare(a: TraceLog, b: TraceLog, rtol: float, max_dhkl: float) -> TraceComparison:
     rows = _rows(a.factors, b.factors, "", rtol)
     for tic in sorted(a.phi.keys() | b.phi.keys()):
         rows += _rows(a.phi.get(tic, {}), b.phi.get(tic, {}), f"phi {tic}: ", rtol)
@@ -99,7 +135,22 @@ def _compare(a: TraceLog, b: TraceLog, rtol: float) -> TraceComparison:
         first_phi=of_phi[0] if of_phi else None,
         pixel=a.pixel or b.pixel,
         notes=tuple(notes),
+        cause=known_cause(a, b) if diverged else "",
+        max_dhkl=_largest_dhkl(shared),
+        dhkl_limit=max_dhkl,
     )
+
+
+def _largest_dhkl(rows: list[Row]) -> float | None:
+    """Largest difference of a fractional index, NaN left out; None if no row has one in both traces."""
+    pairs = [(row.a, row.b) for row in rows if row.name in PHASES]
+    off = [
+        abs(x - y)
+        for a, b in pairs
+        if isinstance(a, tuple) and isinstance(b, tuple)
+        for x, y in zip(a, b, strict=False)
+    ]
+    return max((x for x in off if not math.isnan(x)), default=None)
 
 
 def _by_cause(rows: list[Row]) -> list[Row]:
@@ -161,7 +212,16 @@ def comparison_lines(comparison: TraceComparison) -> list[str]:
     lines = ["  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in cells]
     if comparison.pixel:
         lines.insert(0, f"pixel slow {comparison.pixel[0]}, fast {comparison.pixel[1]}")
-    return [*lines, *(f"note: {note}" for note in comparison.notes), verdict(comparison)]
+    return [*lines, *(f"note: {note}" for note in comparison.notes), *_index_lines(comparison), verdict(comparison)]
+
+
+def _index_lines(comparison: TraceComparison) -> list[str]:
+    off, limit = comparison.max_dhkl, comparison.dhkl_limit
+    if off is None:
+        return []
+    return [
+        f"fractional indices differ by {off:.3g} at most: {'above' if off > limit else 'within'} the limit of {limit:g}"
+    ]
 
 
 def verdict(comparison: TraceComparison) -> str:
@@ -171,7 +231,8 @@ def verdict(comparison: TraceComparison) -> str:
         n = sum(row.a is not None and row.b is not None for row in comparison.rows)
         return f"no divergence: {n} factors agree"
     relative = f"relative difference {first.relative:.3g}" if math.isfinite(first.relative) else "not the same"
-    text = f"first divergence: {first.key}: {_text(first.a)} in A, {_text(first.b)} in B ({relative})"
+    text = f"{comparison.cause}\n" if comparison.cause else ""
+    text += f"first divergence: {first.key}: {_text(first.a)} in A, {_text(first.b)} in B ({relative})"
     known = FACTORS.get(first.name)
     if known is not None:
         text += f"\n  {first.name} is: {known.meaning}"
@@ -196,6 +257,10 @@ def comparison_data(comparisons: list[TraceComparison]) -> list[dict[str, Any]]:
             "pixel": comparison.pixel,
             "first_divergence": None if comparison.first is None else asdict(comparison.first),
             "first_phi_divergence": None if comparison.first_phi is None else asdict(comparison.first_phi),
+            "passed": comparison.passed,
+            "cause": comparison.cause,
+            "max_dhkl": comparison.max_dhkl,
+            "dhkl_limit": comparison.dhkl_limit,
             "rows": [asdict(row) for row in comparison.rows],
             "notes": comparison.notes,
         }
@@ -212,4 +277,20 @@ def comparison_csv(comparisons: list[TraceComparison]) -> str:
             relative = "" if math.isnan(row.relative) else repr(row.relative)
             cells = (*pixel, row.key, _text(row.a), _text(row.b), relative, int(row.differs), row.note)
             lines.append(",".join(f'"{cell}"' if "," in str(cell) else str(cell) for cell in cells))
+    return "\n".join(lines) + "\n"
+
+
+def comparison_markdown(comparisons: list[TraceComparison], name_a: str, name_b: str) -> str:
+    """The comparisons as tables in Markdown, each with its verdict."""
+    lines = [f"A: `{name_a}`  ", f"B: `{name_b}`"]
+    for comparison in comparisons:
+        if comparison.pixel:
+            lines += ["", f"## Pixel slow {comparison.pixel[0]}, fast {comparison.pixel[1]}"]
+        lines += ["", "| | factor | A | B | relative difference | |", "|---|---|---|---|---|---|"]
+        for row in comparison.rows:
+            relative = "" if math.isnan(row.relative) else f"{row.relative:.3g}"
+            cells = ("**differs**" if row.differs else "", row.key, _text(row.a), _text(row.b), relative, row.note)
+            lines.append(f"| {' | '.join(cell.replace('|', '&#124;') for cell in cells)} |")
+        said = [*(f"note: {note}" for note in comparison.notes), *_index_lines(comparison), verdict(comparison)]
+        lines += ["", *("\n".join(said).replace("\n", "  \n").split("\n"))]
     return "\n".join(lines) + "\n"

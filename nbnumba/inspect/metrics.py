@@ -253,23 +253,29 @@ def find_peaks(image: np.ndarray, valid: np.ndarray, most: int = MAX_PEAKS) -> n
     return (around * weights[..., None]).sum(axis=1) / weights.sum(axis=1)[:, None]
 
 
-def match_peaks(a: np.ndarray, b: np.ndarray, radius: float) -> PeakMatch:
-    """Match peaks (n, 2) one to one within ``radius``: as many pairs as possible, with the least sum of distances."""
+def matched_pairs(a: np.ndarray, b: np.ndarray, radius: float) -> tuple[np.ndarray, np.ndarray]:
+    """Positions in A and in B of peaks (n, 2) matched one to one within ``radius``: most pairs, least sum of distances."""
     from scipy.optimize import linear_sum_assignment
     from scipy.spatial.distance import cdist
 
-    nothing = PeakMatch(len(a), len(b), 0, math.nan, math.nan, math.nan, math.nan, radius)
     if len(a) == 0 or len(b) == 0:
-        return nothing
+        return np.zeros(0, int), np.zeros(0, int)
     distances = cdist(a, b)
     # a pair beyond the radius costs more than all pairs within it, so that their number is maximized first
     forbidden = (radius + 1.0) * (min(len(a), len(b)) + 1)
     rows, columns = linear_sum_assignment(np.where(distances <= radius, distances, forbidden))
     near = distances[rows, columns] <= radius
-    if not near.any():
-        return nothing
-    found = distances[rows, columns][near]
-    offset = (b[columns[near]] - a[rows[near]]).mean(axis=0)
+    return rows[near], columns[near]
+
+
+def match_peaks(a: np.ndarray, b: np.ndarray, radius: float) -> PeakMatch:
+    """Match peaks (n, 2) one to one: :func:`matched_pairs` in numbers."""
+    rows, columns = matched_pairs(a, b, radius)
+    if len(rows) == 0:
+        return PeakMatch(len(a), len(b), 0, math.nan, math.nan, math.nan, math.nan, radius)
+    steps = b[columns] - a[rows]
+    found = np.linalg.norm(steps, axis=1)
+    offset = steps.mean(axis=0)
     return PeakMatch(
         n_a=len(a),
         n_b=len(b),

@@ -3,20 +3,12 @@
 from __future__ import annotations
 
 import math
-import os
-import platform
-import subprocess
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-import nbnumba
 from nbnumba.errors import ConfigError, DeviceError
 from nbnumba.inspect.trace_schema import Value
 from nbnumba.kernels.cpu.trace import lattice_factors, record_pixel
@@ -24,6 +16,7 @@ from nbnumba.kernels.formulas import pixel as record_of
 from nbnumba.kernels.formulas.blocks import SQUARE
 from nbnumba.model.crystal import RTD
 from nbnumba.model.experiment import R_E_SQR, Experiment
+from nbnumba.origin import surroundings
 from nbnumba.render.backend import Plan
 from nbnumba.render.dispatch import make_plan, renderer_of, set_threads
 from nbnumba.render.first_pixel import is_first
@@ -355,35 +348,11 @@ def interpolation_state(inputs: KernelInputs, slow: int, fast: int) -> tuple[int
 
 def environment(plan: Plan, command: Sequence[str]) -> dict[str, Any]:
     """Versions, device, kernel and command, for the record of a trace."""
-    versions = {"nbnumba": nbnumba.__version__, "python": platform.python_version()}
-    for package in ("numba", "numpy"):
-        try:
-            versions[package] = version(package)
-        except PackageNotFoundError:
-            versions[package] = "unknown"
     return {
-        "versions": versions,
-        "system": platform.platform(),
+        **surroundings(),
+        "command": list(command),
         "device": plan.device,
         "precision": plan.precision,
+        "dtype": "float32" if plan.precision == "mixed" else "float64",
         "kernel": plan.kernel,
-        "commit": _commit(),
-        "time": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": list(command),
-        "directory": os.getcwd(),
-        "executable": sys.executable,
     }
-
-
-def _commit() -> str | None:
-    """Commit of the checkout that this package runs from; None where it is installed or git is missing."""
-    root = Path(nbnumba.__file__).resolve().parent.parent
-    if not (root / ".git").exists():
-        return None
-    try:
-        answer = subprocess.run(
-            ["git", "-C", str(root), "rev-parse", "HEAD"], capture_output=True, text=True, timeout=10, check=True
-        )
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return answer.stdout.strip() or None

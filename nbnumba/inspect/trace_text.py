@@ -107,11 +107,20 @@ def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
     return [lines[0], "-" * min(max(map(len, lines)), 120), *lines[1:]]
 
 
-def trace_data(traces: Iterable[PixelTrace], environment: dict[str, Any]) -> dict[str, Any]:
-    """Traces as data for JSON, with the record of versions, device and command."""
+def trace_data(
+    traces: Sequence[PixelTrace], environment: dict[str, Any], configuration: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    """Traces as data for JSON, with the record of versions, device and command, and the resolved configuration.
+
+    The phi steps of the first pixel stand at the top level too, where tools of the PyTorch port look for them.
+    """
+    first = traces[0]
     return {
+        "pixel": {"slow": first.slow, "fast": first.fast},
+        "per_phi_entries": list(first.phi),
         "environment": environment,
-        "traces": [
+        "configuration": configuration,
+        "pixels": [
             {
                 "pixel": [trace.slow, trace.fast],
                 "factors": trace.factors,
@@ -134,7 +143,7 @@ def read_traces(path: Path | str) -> list[TraceLog]:
     """
     path = Path(path)
     text = read_text(path, "trace")
-    logs = _from_json(text, path) if text.lstrip().startswith("{") else _from_log(text, path)
+    logs = _from_json(text, path) if text.lstrip().startswith(("{", "[")) else _from_log(text, path)
     if not any(log.factors or log.phi for log in logs):
         if re.search(r"(?m)^[ \t]{0,9}\d{1,9}[ \t]{1,9}\d{1,9} : stol = ", text):
             raise FileError(
@@ -143,6 +152,24 @@ def read_traces(path: Path | str) -> list[TraceLog]:
             )
         raise FileError(f"{path} holds no trace: no line begins with TRACE_C: or TRACE_PY:, and it is no JSON of one")
     return logs
+
+
+def read_record(path: Path) -> dict[str, Any]:
+    """What a trace as JSON says about its making: ``environment``, ``configuration``; empty for other traces.
+
+    Raises
+    ------
+    FileError
+        The file cannot be read.
+    """
+    text = read_text(path, "trace")
+    if not text.lstrip().startswith("{"):
+        return {}
+    try:
+        content = json.loads(text)
+    except (ValueError, RecursionError):
+        return {}
+    return {key: content[key] for key in ("environment", "configuration") if isinstance(content.get(key), dict)}
 
 
 def _from_log(text: str, path: Path) -> list[TraceLog]:
@@ -189,25 +216,47 @@ def _add_phi_step(log: TraceLog, text: str, where: str) -> None:
 
 
 def _from_json(text: str, path: Path) -> list[TraceLog]:
+    """Traces of :func:`trace_data`, or the phi steps of one pixel that another program wrote."""
     try:
         content = json.loads(text)
-        logs = []
-        for entry in content["traces"]:
-            slow, fast = map(int, entry["pixel"])
-            log = TraceLog(path, (slow, fast))
-            for key, value in entry["factors"].items():
-                log.add(key, _json_values(value))
-            for step in entry.get("phi", ()):
-                rest = {key: _json_values(value) for key, value in step.items() if key != "phi_tic"}
-                log.phi[int(step["phi_tic"])] = rest
-            logs.append(log)
+        entries = content.get("pixels") or content.get("traces") or [] if isinstance(content, dict) else content
+        if entries and "factors" in entries[0]:
+            return [_json_trace(entry, path) for entry in entries]
+        return [_json_steps(content, entries, path)]
     except json.JSONDecodeError as error:
         raise FileError(f"{path} is not complete JSON: line {error.lineno}: {error.msg}") from None
     except RecursionError:
         raise FileError(f"{path} is nested too deeply to be a trace") from None
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
-        raise FileError(f"{path} is JSON, but not of 'nbnumba trace --json'") from None
-    return logs
+        raise FileError(f"{path} is JSON, but neither of 'nbnumba trace --json' nor a list of phi steps") from None
+
+
+def _json_trace(entry: dict[str, Any], path: Path) -> TraceLog:
+    slow, fast = map(int, entry["pixel"])
+    log = TraceLog(path, (slow, fast))
+    for key, value in entry["factors"].items():
+        log.add(key, _json_values(value))
+    _add_json_steps(log, entry.get("phi", ()))
+    return log
+
+
+def _json_steps(content: Any, entries: list[Any], path: Path) -> TraceLog:
+    """A list of phi steps, by itself or under a name of its own, with the pixel beside it."""
+    log = TraceLog(path)
+    if isinstance(content, dict):
+        entries = entries or content.get("per_phi_entries") or content["phi"]
+        pixel = content.get("pixel")
+        if pixel is not None:
+            slow, fast = (pixel["slow"], pixel["fast"]) if isinstance(pixel, dict) else pixel
+            log.pixel = int(slow), int(fast)
+    _add_json_steps(log, entries)
+    return log
+
+
+def _add_json_steps(log: TraceLog, steps: Iterable[dict[str, Any]]) -> None:
+    for step in steps:
+        rest = {key: _json_values(value) for key, value in step.items() if key != "phi_tic"}
+        log.phi[int(step["phi_tic"])] = rest
 
 
 def _json_values(value: Any) -> Values:

@@ -146,3 +146,38 @@ def test_against_the_reference_program(clean: Path) -> None:
         "64",
     ]
     assert main(["compare", "--against", REFERENCE, "--max-rel", "2e-6", "--no-picture", "--", *words]) == 0
+
+
+def test_a_second_program_takes_our_place(clean: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Named as a command with arguments of its own; flags that only nbnumba has go to neither."""
+    one = stand_in(clean, "MORE = []\n" + OURS, "one")
+    two = stand_in(
+        clean, "assert args.pop(0) == 'render' and '--device' not in args\nMORE = ['-fluence', '1e28']\n" + OURS, "two"
+    )
+    words = ["compare", "--c-bin", str(one), "--py-bin", f"{two} render", "--keep", "--out", "out", "--no-picture"]
+    assert main([*words, "--", *FLAGS, "-fluence", "2e28", "--device", "cpu"]) == 1
+    out = capsys.readouterr().out
+    assert "B is A times 0.5" in out and f"{two} render" in out and "rendering" not in out
+    content = json.loads((clean / "out" / "metrics.json").read_text())
+    assert content["py_bin"] == f"{two} render" and content["seconds"]["B_phases"] is None and content["kernel"] is None
+    assert {path.name for path in (clean / "out").iterdir()} >= {"other.bin", "second.bin", "second.log"}
+
+
+def test_flags_of_a_preset_go_to_both(clean: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    program = stand_in(clean, "MORE = []\n" + OURS)
+    (clean / "flags.txt").write_text(" ".join(FLAGS))
+    assert main(["compare", "--against", str(program), "--no-picture", "--", "@flags.txt"]) == 0
+    assert "identical" in capsys.readouterr().out
+
+
+def test_hkl_of_peaks_are_limited(clean: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Of a program whose spots lie half a pixel away; the limits on pixels would let it pass."""
+    spots = [*FLAGS[:-2], "-gauss_xtal", "-N", "3", "-oversample", "3", "-detpixels", "32"]
+    program = stand_in(clean, "MORE = ['-Xbeam', '4.95']\n" + OURS)
+    words = ["compare", "--against", str(program), "--out", "out", "--no-picture"]
+    loose = ["--min-correlation", "-1", "--sum-ratio", "0.1:10", "--max-rel", "1", "--max-peak-distance", "3"]
+    assert main([*words, *loose, "--", *spots, "-Xbeam", "4.8"]) == 1
+    assert "fails: hkl of matched peaks differ by " in capsys.readouterr().out
+    content = json.loads((clean / "out" / "metrics.json").read_text())
+    assert len(content["failures"]) == 1 and len(content["index_shift"]) == 3
+    assert main([*words, *loose, "--max-dhkl", "10", "--", *spots, "-Xbeam", "4.8"]) == 0

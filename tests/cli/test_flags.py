@@ -336,6 +336,28 @@ def test_flags_from_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert words == ["-N", "5", "-cell", "50", "60", "70", "-hkl", "my list.hkl", "-lambda", "1"]
 
 
+@pytest.mark.parametrize("words", [["--config", "supervisor"], ["--config=supervisor"]])
+def test_flags_of_a_preset(words: list[str]) -> None:
+    """All of them are known, and what follows overrides them."""
+    invocation = parse(with_files(["-N", "5", *words, "-phisteps", "2"]))
+    assert invocation.warnings == () and not any(word.startswith("--config") for word in invocation.argv)
+    values = {"crystal.Na": 36, "scan.phisteps": 2, "detector.spixels": 2527, "input.matrix": "A.mat"}
+    assert {key: invocation.values[key] for key in values} == values
+
+
+@pytest.mark.parametrize("words", [["--config"], ["--config", "nothing of the kind"], ["--config="]])
+def test_a_preset_that_is_not_there(words: list[str]) -> None:
+    with pytest.raises(UsageError, match=r"^--config needs the name of a preset \(supervisor\), got "):
+        with_files(words)
+
+
+def test_the_type_of_numbers_is_a_precision() -> None:
+    assert parse(["--dtype", "float64"]).values == {"run.precision": "double"}
+    assert parse(["--precision", "double", "--dtype=float32"]).values == {"run.precision": "mixed"}
+    with pytest.raises(UsageError, match="--dtype needs float32 or float64, got 'float16'"):
+        parse(["--dtype", "float16"])
+
+
 @pytest.mark.parametrize("text", [None, "-hkl 'no end"])
 def test_files_of_flags_that_cannot_be_read(text: str | None, tmp_path: Path) -> None:
     file = tmp_path / "flags.txt"

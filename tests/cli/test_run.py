@@ -13,7 +13,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 import nbnumba
@@ -63,15 +62,6 @@ def test_signals(number: int, code: int, monkeypatch: pytest.MonkeyPatch, capsys
     assert cli_main.main(["run", *CELL]) == code
     assert "interrupted; no file was written" in capsys.readouterr().err
     assert signal.getsignal(number) is handler
-
-
-def test_json_holds_plain_finite_values(tmp_path: Path) -> None:
-    from nbnumba.cli.run import write_json
-
-    content = {"a": np.float32(0.5), "b": np.array([1, 2]), "c": (math.nan, math.inf), "d": Path("x"), "e": True}
-    write_json(tmp_path / "a.json", content)
-    read = json.loads((tmp_path / "a.json").read_text())
-    assert read == {"a": 0.5, "b": [1, 2], "c": [None, None], "d": "x", "e": True}
 
 
 def test_an_interrupt_after_the_files_names_them(
@@ -223,3 +213,51 @@ def test_what_gets_lost_is_told_unless_it_is_the_interrupt(capsys: pytest.Captur
     finally:
         sys.unraisablehook = hook
     assert [str(error) for error in told] == ["of a callback"]
+
+
+def test_a_dry_run_records_the_configuration(tmp_path: Path, monkeypatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Every field, defaults included, and the facts; no other file is written."""
+    monkeypatch.chdir(tmp_path)
+    words = [
+        *CELL,
+        "-default_F",
+        "1",
+        "-detpixels",
+        "8",
+        "-osc",
+        "1",
+        "-misset",
+        "random",
+        "--physics",
+        "released",
+        "--json",
+        "run.json",
+    ]
+    assert cli_main.main(["run", *words, "--dry-run"]) == 0
+    assert "nothing was simulated" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["run.json"]
+    found = json.loads(Path("run.json").read_text())
+    assert found["version"] == nbnumba.__version__ and "commit" in found
+    parts = found["configuration"]
+    assert parts["detector"]["fpixels"] == 8 and parts["beam"]["fluence"] == nbnumba.Beam().fluence
+    assert parts["outputs"]["floatfile"] == "floatimage.bin" and parts["run"]["device"] == "auto"
+    assert found["facts"]["phisteps"] == 2 and found["facts"]["odd_rules"][0] == "stale_cell"
+    # the command gives the same crystal again
+    first = found["facts"]["a_vector_A"]
+    assert cli_main.main(found["command"][1:]) == 0
+    assert json.loads(Path("run.json").read_text())["facts"]["a_vector_A"] == first
+
+
+def test_a_mask_is_recorded_by_its_shape(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    header = b"{\nHEADER_BYTES=512;\nDIM=2;\nBYTE_ORDER=little_endian;\nTYPE=unsigned_short;\nSIZE1=8;\nSIZE2=6;\n}\n"
+    Path("mask.img").write_bytes(header.ljust(512) + b"\1\0" * 48)
+    assert cli_main.main(["run", *CELL, "-default_F", "1", "-mask", "mask.img", "--json", "run.json", "--dry-run"]) == 0
+    assert json.loads(Path("run.json").read_text())["configuration"]["mask"] == "uint16 array of 6 x 8"
+
+
+def test_show_config_prints_the_configuration_and_simulates(tmp_path: Path, monkeypatch, capsys) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert cli_main.main(["run", *CELL, "-default_F", "1", "-detpixels", "8", "--show-config", "-q"]) == 0
+    assert json.loads(capsys.readouterr().out)["configuration"]["detector"]["spixels"] == 8
+    assert Path("floatimage.bin").stat().st_size == 4 * 64

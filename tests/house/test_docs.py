@@ -18,6 +18,7 @@ import pytest
 import nbnumba
 from nbnumba.cli.flag_table import TABLE
 from nbnumba.cli.main import main
+from nbnumba.cli.nanobragg import PORT
 from nbnumba.cli.series_flags import SERIES_OPTIONS
 from nbnumba.model.conventions import CONVENTIONS
 from tests.conftest import CASES
@@ -30,7 +31,7 @@ PAGES += ["gallery.md", "troubleshooting.md", "inputs.md", "outputs.md"]
 #: Files that the programs write or that are not part of this repository.
 FOREIGN = {"nanoBragg.c", "Fdump.bin", "floatimage.bin", "demo/", "vary.toml"}
 #: Options of other commands than ``nbnumba run``, or of other programs.
-OTHER_OPTIONS = {row.name for row in SERIES_OPTIONS} | {"--help", "--against"}
+OTHER_OPTIONS = {row.name for row in SERIES_OPTIONS} | PORT.keys() | {"--help", "--against", "--config"}
 
 
 def read(page: str) -> str:

@@ -21,8 +21,8 @@ FLOORS = (
     {"kernels.formulas"},
     {"kernels.jit"},
 )
-#: Below all of them, and free to be imported: errors, the check of memory, the version.
-GROUND = {"", "errors", "memory", "data"}
+#: Below all of them, and free to be imported: errors, the check of memory, the version, the commit.
+GROUND = {"", "errors", "memory", "origin", "data"}
 #: Imports within a room that go one way: a GPU is never needed.
 NEVER = (("kernels.cpu", "kernels.gpu"), ("kernels.gpu", "kernels.cpu"), ("readout", "output"))
 

@@ -11,10 +11,15 @@ import fabio.cbfimage
 import numpy as np
 import pytest
 
+from nbnumba.cli.build import build
 from nbnumba.cli.main import main
+from nbnumba.cli.parse import parse
 from nbnumba.errors import FileError
 from nbnumba.inspect.compare import Limits, compare_images, read_image
 from nbnumba.inspect.compare_picture import WIDTH_PX, save_comparison
+from nbnumba.inspect.peak_indices import index_shift
+from nbnumba.inspect.trace import trace
+from nbnumba.model.experiment import resolve
 from tests.compare_inputs import FLAGS
 from tests.terminal import shell
 
@@ -201,6 +206,9 @@ def test_arrays_that_are_no_image(tmp_path: Path, image: np.ndarray) -> None:
         (["--against", "--", "-N", "3"], 2, "set NB_C_BIN"),
         (["--", "-N", "3"], 2, "set NB_C_BIN"),
         (["--against", "no-such-program", "--", "-N", "3"], 1, "cannot be run"),
+        (["--against", "'no end", "--", "-N", "3"], 1, "'no end cannot be run: give --against PATH"),
+        (["--against", "true", "--py-bin", "no-such-program", "--", "-N", "3"], 1, "give --py-bin PATH of a program"),
+        (["a.npy", "a.npy", "--py-bin", "true"], 2, "compares programs, not files"),
     ],
 )
 def test_wrong_usage(tmp_path, image, capsys, monkeypatch, words, code, message) -> None:
@@ -213,6 +221,38 @@ def test_wrong_usage(tmp_path, image, capsys, monkeypatch, words, code, message)
     assert main(["compare", *words]) == code
     assert re.fullmatch(rf"nbnumba: error: .*{re.escape(message)}.*\n", capsys.readouterr().err)
     assert not Path("metrics.json").exists()
+
+
+@pytest.mark.parametrize("factor", [2, 3])
+def test_an_image_of_another_shape_is_resampled(factor: int, tmp_path, image, capsys, monkeypatch) -> None:
+    """A binned image against its source, in which each pixel is repeated; without the option it is an error."""
+    monkeypatch.chdir(tmp_path)
+    np.save("a.npy", image)
+    np.save("b.npy", np.kron(image, np.ones((factor, factor))))
+    assert main(["compare", "a.npy", "b.npy", "--no-picture"]) == 1
+    assert "different shapes" in capsys.readouterr().err
+    for words in (["a.npy", "b.npy"], ["b.npy", "a.npy"]):
+        assert main(["compare", *words, "--resample", "--no-picture"]) == 0
+        out = capsys.readouterr().out
+        assert "B resampled" in out and "the images are identical" in out
+
+
+def test_peaks_apart_in_reciprocal_space() -> None:
+    """Against the fractional indices that the trace gives for the pixels of the peaks."""
+    flags = (
+        "-cell 40 50 60 -misset 10 20 30 -default_F 100 -N 5 -distance 80 -pixel 0.3 -detpixels_f 40 -detpixels_s 30"
+    )
+    experiment = resolve(build(parse([*flags.split(), "-oversample", "1"]))[0])
+    a, b = np.zeros((2, 30, 40))
+    a[5, 7], a[20, 30], b[5, 8], b[21, 30] = 1, 0.9, 1, 0.9
+    h = {
+        (s, f): trace(experiment, [(s, f)], device="cpu")[0].factors["hkl_frac"]
+        for s, f in ((5, 7), (5, 8), (20, 30), (21, 30))
+    }
+    steps = [np.abs(np.subtract(h[5, 8], h[5, 7])), np.abs(np.subtract(h[21, 30], h[20, 30]))]
+    shift = index_shift(a, b, np.ones(a.shape, bool), 3.0, experiment)
+    np.testing.assert_allclose(shift, np.mean(steps, axis=0), rtol=1e-9)
+    assert index_shift(a, 0 * b, np.ones(a.shape, bool), 3.0, experiment) is None
 
 
 # --- picture -----------------------------------------------------------------------------------------------------

@@ -13,13 +13,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import nbnumba
 from nbnumba.cli.build import build
 from nbnumba.cli.main import main
 from nbnumba.cli.parse import parse
 from nbnumba.cli.trace_flags import parse_trace
 from nbnumba.errors import ConfigError, UsageError
-from nbnumba.inspect.trace import MAX_TERMS, _commit, interpolation_state, pixel_record, trace
+from nbnumba.inspect.trace import MAX_TERMS, interpolation_state, pixel_record, trace
 from nbnumba.inspect.trace_schema import ALIASES, FACTORS
 from nbnumba.inspect.trace_text import format_value, trace_lines
 from nbnumba.io.raw import read_float_image
@@ -256,15 +255,33 @@ def test_json(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     file = tmp_path / "trace.json"
     assert run("5", "7", "2", "3", *FLAGS, "--json", str(file), "--table", "--per-phi") == 0
     content = json.loads(file.read_text())
-    assert [entry["pixel"] for entry in content["traces"]] == [[5, 7], [2, 3]]
+    assert [entry["pixel"] for entry in content["pixels"]] == [[5, 7], [2, 3]]
     record = content["environment"]
     assert {"versions", "device", "precision", "kernel", "commit", "time", "command"} <= record.keys()
     assert record["command"][:4] == ["nbnumba", "trace", "5", "7"]
     assert record["versions"].keys() >= {"nbnumba", "python", "numba", "numpy"}
-    assert len(content["traces"][0]["phi"]) == 3
-    assert len(content["traces"][0]["terms"]["h"]) == 3 * 2 * 4
+    assert content["per_phi_entries"] == content["pixels"][0]["phi"] and content["pixel"] == {"slow": 5, "fast": 7}
+    assert content["configuration"]["configuration"]["crystal"]["Na"] == 5
+    assert content["configuration"]["facts"]["phisteps"] == 3
+    assert len(content["pixels"][0]["phi"]) == 3
+    assert len(content["pixels"][0]["terms"]["h"]) == 3 * 2 * 4
     table = capsys.readouterr().out
     assert "TRACE_PY" not in table and "photons through the sample" in table and "phi_tic" in table
+
+
+@pytest.mark.parametrize(("dtype", "precision"), [("float32", "mixed"), ("float64", "double")])
+def test_dtype_is_a_name_for_the_precision(dtype: str, precision: str, tmp_path: Path) -> None:
+    file = tmp_path / "trace.json"
+    assert run("5", "7", *FLAGS, "--json", str(file), "--dtype", dtype, "-q") == 0
+    record = json.loads(file.read_text())["environment"]
+    assert (record["dtype"], record["precision"]) == (dtype, precision)
+
+
+def test_a_dry_run_writes_the_configuration_alone(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    file = tmp_path / "a.json"
+    assert run("5", "7", *FLAGS, "--json", str(file), "--dry-run") == 0
+    assert json.loads(file.read_text())["configuration"]["crystal"]["Na"] == 5
+    assert "TRACE_PY" not in capsys.readouterr().out
 
 
 def test_json_of_a_random_orientation_says_its_seed(tmp_path: Path) -> None:
@@ -275,7 +292,7 @@ def test_json_of_a_random_orientation_says_its_seed(tmp_path: Path) -> None:
     command = first["environment"]["command"]
     assert "-misset_seed" in command
     assert main(command[1:]) == 0
-    assert json.loads(file.read_text())["traces"] == first["traces"]
+    assert json.loads(file.read_text())["pixels"] == first["pixels"]
 
 
 @pytest.mark.parametrize("flag", [["-trace_pixel", "5", "7"], ["-printout_pixel", "7", "5"]])
@@ -372,13 +389,3 @@ def test_real_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert ours == pytest.approx(float(factors["I_before_scaling"]), rel=1e-12)
     assert sum(terms) == pytest.approx(943654.80923755, rel=1e-9)
     assert float(factors["I_pixel_final"]) * sum(terms) / ours == pytest.approx(2.88139542684698e-07, rel=1e-9)
-
-
-def test_the_commit_of_a_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """None where the package is installed, or git is missing or fails."""
-    monkeypatch.setattr(nbnumba, "__file__", str(tmp_path / "nbnumba" / "__init__.py"))
-    assert _commit() is None
-    (tmp_path / ".git").mkdir()
-    assert _commit() is None  # no repository
-    monkeypatch.setenv("PATH", "")
-    assert _commit() is None

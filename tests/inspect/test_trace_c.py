@@ -39,7 +39,7 @@ def test_order_of_the_c_program(capsys: pytest.CaptureFixture[str], tmp_path: Pa
     )
     phi = next(line for line in lines if "phi_tic=1" in line)
     assert re.findall(r"(\w+)=", phi) == ["phi_tic", "phi_deg", "k_frac", "F_latt_b", "F_latt"]
-    factors = json.loads(record.read_text())["traces"][0]["factors"]
+    factors = json.loads(record.read_text())["pixels"][0]["factors"]
     said = dict(line.removeprefix("TRACE_C: ").split(" ", 1) for line in lines if line.startswith("TRACE_C: "))
     assert [float(x) for x in said["scattering_vec_A_inv"].split()] == pytest.approx(factors["scattering_vec_m_inv"])
     assert float(said["I_pixel_final"]) == pytest.approx(factors["I_pixel_final"], rel=1e-14)

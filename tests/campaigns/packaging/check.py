@@ -41,6 +41,8 @@ MISSING = {
     ),
     "slurm": ("series -cell 50 -default_F 1 -detpixels 8 --stills 1 --slurm", "nbnumba[cluster]"),
 }
+#: The commit that a wheel is built from.
+RECORD = "nbnumba/COMMIT"
 #: What each extra is for.
 MODULES = {
     "cuda": "numba.cuda",
@@ -70,13 +72,16 @@ def say(what: str, start: float) -> None:
 
 
 def export(folder: Path) -> Path:
-    """A copy of the files that git knows, so that building leaves nothing in the checkout."""
+    """A repository of the files that git knows, so that building leaves nothing in the checkout."""
     names = run("git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", cwd=ROOT).split("\0")
     source = folder / "source"
     for name in filter(None, names):
         if (ROOT / name).is_file():
             (source / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, source / name)
+    who = ("-c", "user.name=A", "-c", "user.email=a@example.org", "-c", "commit.gpgsign=false")
+    for words in (("init", "--quiet"), ("add", "."), (*who, "commit", "--quiet", "-m", "Export")):
+        run("git", *words, cwd=source)
     return source
 
 
@@ -102,13 +107,18 @@ def build(source: Path, folder: Path) -> Path:
     names = set(zipfile.ZipFile(wheel).namelist())
     if names != set(zipfile.ZipFile(again).namelist()):
         sys.exit(f"the sdist gives another wheel: {names ^ set(zipfile.ZipFile(again).namelist())}")
+    head = run("git", "rev-parse", "HEAD", cwd=source).strip()
+    for each in (wheel, again):
+        recorded = zipfile.ZipFile(each).read(RECORD).decode().strip()
+        if recorded != head:
+            sys.exit(f"{each} says that it was built from {recorded!r}, not from {head}")
     check_content(names, source)
     return wheel
 
 
 def check_content(names: set[str], source: Path) -> None:
     """Every module and table is in the wheel, and nothing else but its metadata."""
-    found = {name for name in names if ".dist-info/" not in name}
+    found = {name for name in names if ".dist-info/" not in name} - {RECORD}
     wanted = set()
     for folder, package in PACKAGES.items():
         for path in (source / folder).rglob("*"):

@@ -61,15 +61,15 @@ def simulated_together(name: str) -> None:
     from nbnumba.render.gpu import spots as gpu_spots
     from nbnumba.render.gpu.stills import StillsRenderer
 
-    stills = make_stills(name)
+    stills = make_stills(name, 2)
     alone = render_alone(stills, DEVICE)
     assert all(image.max() > 0 for image in alone)
     assert not np.array_equal(alone[0], alone[1])
     usual = gpu_spots.SLOTS, gpu_spots.SPARE
     # all pairs at once; a few of them in a batch; too little room at first
-    for gpu_spots.SLOTS, gpu_spots.SPARE in (usual, (100, usual[1]), (usual[0], 1e-3)):
+    for (gpu_spots.SLOTS, gpu_spots.SPARE), times in ((usual, 1), ((100, usual[1]), 1), ((usual[0], 1e-3), 2)):
         together = StillsRenderer(stills, DEVICE)
-        for _ in range(2):
+        for _ in range(times):
             np.testing.assert_array_equal(together.render(), alone)
 
 
