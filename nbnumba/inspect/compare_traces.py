@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from nbnumba.errors import ConfigError, FileError
+from nbnumba.inspect.trace_c import STARS, unrotated_stars
 from nbnumba.inspect.trace_causes import known_cause
 from nbnumba.inspect.trace_schema import FACTORS, PHASES, REMARKS
 from nbnumba.inspect.trace_text import TraceLog, Values, format_value
@@ -118,7 +119,7 @@ def _pixels(logs: list[TraceLog]) -> str:
 
 
 def _compare(a: TraceLog, b: TraceLog, rtol: float, max_dhkl: float) -> TraceComparison:
-    rows = _rows(a.factors, b.factors, "", rtol)
+    rows = _with_stars(_rows(a.factors, b.factors, "", rtol), a, b, rtol)
     for tic in sorted(a.phi.keys() | b.phi.keys()):
         rows += _rows(a.phi.get(tic, {}), b.phi.get(tic, {}), f"phi {tic}: ", rtol)
     shared = [row for row in rows if row.a is not None and row.b is not None]
@@ -139,6 +140,28 @@ def _compare(a: TraceLog, b: TraceLog, rtol: float, max_dhkl: float) -> TraceCom
         max_dhkl=_largest_dhkl(shared),
         dhkl_limit=max_dhkl,
     )
+
+
+def _with_stars(rows: list[Row], a: TraceLog, b: TraceLog, rtol: float) -> list[Row]:
+    """The rows; logs of the C program have a*, b*, c* before the phi rotation under the names of those after it."""
+    stars = {row.key: row for row in rows if row.name in STARS}
+    if not any(row.differs for row in stars.values()):
+        return rows
+    for which, other in (("A", b), ("B", a)):
+        unrotated = unrotated_stars(other.factors)
+        if not unrotated.keys() >= stars.keys():
+            continue
+        pairs = {
+            key: (row.a, unrotated[key]) if which == "A" else (unrotated[key], row.b) for key, row in stars.items()
+        }
+        again = {key: _row(key, one, two, rtol) for key, (one, two) in pairs.items()}
+        if not any(row.differs for row in again.values()):
+            note = f"before the phi rotation in {which}"
+            return [
+                replace(row, relative=again[row.key].relative, differs=False, note=note) if row.key in again else row
+                for row in rows
+            ]
+    return rows
 
 
 def _largest_dhkl(rows: list[Row]) -> float | None:

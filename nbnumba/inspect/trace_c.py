@@ -5,7 +5,7 @@ Its reciprocal vectors are those of the crystal before the phi rotation: the pro
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -56,6 +56,8 @@ C_LINES: dict[str, str] = {
     "I_pixel_final": "I_pixel_final",
     "floatimage_accumulated": "floatimage_accumulated",
 }
+#: Reciprocal vectors, which the program does not rotate by phi.
+STARS = tuple(f"rot_{v}_star_A_inv" for v in "abc")
 #: Factors of a phi step's line.
 C_PHI = ("phi_tic", "phi_deg", "k_frac", "F_latt_b", "F_latt")
 
@@ -66,7 +68,7 @@ def c_lines(traces: Iterable[PixelTrace]) -> list[str]:
 
 
 def _lines(trace: PixelTrace) -> Iterator[str]:
-    stars = _reciprocal(trace)
+    stars = unrotated_stars(trace.factors)
     steps = [_phi_line(step) for step in trace.phi]
     for key, name in C_LINES.items():
         if key == "first phi step":
@@ -81,8 +83,13 @@ def _phi_line(step: dict[str, Value]) -> str:
     return "TRACE_C_PHI " + " ".join(f"{key}={format_value(step[key])}" for key in C_PHI if key in step)
 
 
-def _reciprocal(trace: PixelTrace) -> dict[str, Value]:
-    """a*, b*, c* (1/Å) before the phi rotation."""
-    direct = np.array([trace.factors[f"misset_{v}_angstroms"] for v in "abc"], float)
-    rows = np.linalg.inv(direct).T
-    return {f"rot_{v}_star_A_inv": tuple(float(x) + 0.0 for x in row) for v, row in zip("abc", rows, strict=True)}
+def unrotated_stars(factors: Mapping[str, object]) -> dict[str, tuple[float, ...]]:
+    """a*, b*, c* (1/Å) before the phi rotation, from the cell after misset; empty where a trace has no such cell."""
+    cell = [factors.get(f"misset_{v}_angstroms") for v in "abc"]
+    if any(not isinstance(row, tuple) or len(row) != 3 for row in cell):
+        return {}
+    try:
+        rows = np.linalg.inv(np.array(cell, float)).T
+    except np.linalg.LinAlgError:
+        return {}
+    return {name: tuple(float(x) + 0.0 for x in row) for name, row in zip(STARS, rows, strict=True)}

@@ -27,13 +27,20 @@ def _stale_step(log: TraceLog, other: TraceLog) -> int | None:
         differs = not _same(log.phi[tic], other.phi[tic])
         if differs and _is_zero(log, other, tic) and _repeats(log, tic) and not _repeats(other, tic):
             return tic
-    # a log without phi steps has the indices of the first one
-    if other.phi and not log.phi and _is_zero(log, other, 0):
-        last = max(other.phi)
-        first = {key: log.factors[key] for key in PHASES & log.factors.keys()}
-        if last > 0 and _same(first, _vector(other, last)) and not _same(first, _vector(other, 0)):
-            return 0
+    # a trace without phi steps has the indices of the first one
+    if bool(log.phi) != bool(other.phi) and _is_zero(log, other, 0):
+        return 0 if _first_is_stale(log, other) else None
     return None
+
+
+def _first_is_stale(log: TraceLog, other: TraceLog) -> bool:
+    """The same where only one of the two has phi steps."""
+    ours, theirs = ({key: each.factors[key] for key in PHASES & each.factors.keys()} for each in (log, other))
+    if other.phi:
+        last = max(other.phi)
+        return last > 0 and _same(ours, _vector(other, last)) and not _same(ours, _vector(other, 0))
+    turns = any(not _same(step, log.phi[0]) for step in log.phi.values())
+    return turns and _repeats(log, 0) and bool(ours) and bool(theirs) and not _same(ours, theirs)
 
 
 def _is_zero(log: TraceLog, other: TraceLog, tic: int) -> bool:

@@ -219,6 +219,33 @@ def test_a_log_without_phi_steps_shows_it_in_its_first_indices(tmp_path: Path) -
     assert comparison.first is not None and comparison.cause == ""
 
 
+def test_phi_steps_of_the_stale_log_alone_show_it(tmp_path: Path) -> None:
+    stale = f"TRACE_C: hkl_frac -6.88 {STALE[0]!r} -13.8\n" + steps(STALE)
+    good = f"TRACE_PY: hkl_frac -6.88 {ROTATED[0]!r} -13.8\n"
+    (comparison,) = compare_traces(*logs(tmp_path, good, stale))
+    assert "B has at phi step 0 the cell of the step before it" in comparison.cause
+    for a, b in ((good, stale.split("TRACE_C_PHI")[0]), (good, stale.replace(steps(STALE), steps(ROTATED)))):
+        (comparison,) = compare_traces(*logs(tmp_path, a, b))
+        assert comparison.first is not None and comparison.cause == ""
+
+
+def test_reciprocal_vectors_before_phi_are_recognized(tmp_path: Path) -> None:
+    """The C program prints those; they count as different where they are not even these."""
+    cell = "".join(
+        f"TRACE_PY: misset_{v}_angstroms {x}\n" for v, x in zip("abc", ("50 0 0", "0 40 0", "0 0 25"), strict=True)
+    )
+    ours = cell + "".join(f"TRACE_PY: rot_{v}_star_A_inv 0.1 0.2 0.3\n" for v in "abc")
+    stars = zip("abc", ("0.02 0 0", "0 0.025 0", "0 0 0.04"), strict=True)
+    theirs = "".join(f"TRACE_C: rot_{v}_star_A_inv {x}\n" for v, x in stars)
+    for texts, which in (((theirs, ours), "A"), ((ours, theirs), "B")):
+        (comparison,) = compare_traces(*logs(tmp_path, *texts))
+        assert comparison.first is None
+        assert [row.note for row in comparison.rows if "star" in row.key] == [f"before the phi rotation in {which}"] * 3
+    for wrong in (theirs.replace("0.04", "0.05"), theirs.replace("0.02 0 0", "0.02 0")):
+        assert first(tmp_path, wrong, ours) is not None
+    assert first(tmp_path, theirs, ours.replace("misset_a_angstroms 50", "misset_a_angstroms 0")) is not None
+
+
 @pytest.mark.parametrize(
     ("a", "b"),
     [
