@@ -106,9 +106,10 @@ def _with_model(comparison: Comparison, flags: Sequence[str], options: CompareOp
     if not flags:
         return comparison
     a, b, valid = comparison.a, comparison.b, comparison.valid
+    words = for_ours(flags)  # names of files become absolute before the folder changes
     # dumps of structure factors are read and written in an empty folder
     with tempfile.TemporaryDirectory(prefix="nbnumba-") as folder, chdir(folder):
-        experiment = resolve(build(parse(for_ours(flags)))[0])
+        experiment = resolve(build(parse(words))[0])
         if len(experiment.detector.panels) > 1 or a.shape != experiment.panel.shape:
             return comparison
         shift = index_shift(a, b, valid, options.radius, experiment)

@@ -174,6 +174,8 @@ def test_hkl_of_peaks_are_limited(clean: Path, capsys: pytest.CaptureFixture[str
     """Of a program whose spots lie half a pixel away; the limits on pixels would let it pass."""
     spots = [*FLAGS[:-2], "-gauss_xtal", "-N", "3", "-oversample", "3", "-detpixels", "32"]
     program = stand_in(clean, "MORE = ['-Xbeam', '4.95']\n" + OURS)
+    (clean / "F.hkl").write_text("1 2 3 100\n")
+    spots += ["-hkl", "F.hkl"]  # a name below the user's folder
     words = ["compare", "--against", str(program), "--out", "out", "--no-picture"]
     loose = ["--min-correlation", "-1", "--sum-ratio", "0.1:10", "--max-rel", "1", "--max-peak-distance", "3"]
     assert main([*words, *loose, "--", *spots, "-Xbeam", "4.8"]) == 1
