@@ -272,7 +272,13 @@ def _trace(folder: Path) -> Seeds:
 
     factors = {"convention": "CUSTOM", "hkl_frac": [1.5, 2.0, None], "steps": 10}
     one = {"pixel": [3, 4], "factors": factors, "phi": [{"phi_tic": 0, "k_frac": 0.5}]}
-    return [C_LOG.encode(), PY_LOG.encode(), json.dumps({"environment": {}, "traces": [one]}).encode()]
+    records = [
+        {"environment": {}, "pixels": [one]},
+        {"traces": [one]},
+        {"pixel": {"slow": 3, "fast": 4}, "per_phi_entries": one["phi"]},
+        one["phi"],
+    ]
+    return [C_LOG.encode(), PY_LOG.encode(), *(json.dumps(record).encode() for record in records)]
 
 
 def _arguments(folder: Path) -> Seeds:
