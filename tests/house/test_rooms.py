@@ -27,7 +27,7 @@ GROUND = {"", "errors", "memory", "origin", "data"}
 NEVER = (("kernels.cpu", "kernels.gpu"), ("kernels.gpu", "kernels.cpu"), ("readout", "output"))
 
 #: Folders of tests that are no rooms of the package.
-OF_TESTS = {"bench", "campaigns", "house"}
+OF_TESTS = {"acceptance", "bench", "campaigns", "house"}
 
 
 def modules() -> Iterator[tuple[str, Path]]:
