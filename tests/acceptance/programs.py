@@ -149,7 +149,7 @@ class Agreement:
             words.append(f"{self.matched:.0%} of peaks within {self.distance:.2g} px")
         if limits.close:
             words.append(f"largest difference {self.off:.1g} of the tolerance")
-        words.append(f"sum ratio - 1 {self.ratio - 1:.0e}" if self.ratio != 1 else "equal sums")
+        words.append(f"sums {abs(self.ratio - 1):.0e} apart")
         return ", ".join(words)
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-#: The text is met as it is written; it is wrong about the C program, which nbnumba follows; its limit is missed, here
-#: and by the C program; it asks for something that nbnumba does not have.
-HOLDS, C_FOLLOWED, MISSED, NOT_FOR_US = "holds", "C program followed", "limit missed", "does not apply"
-VERDICTS = (HOLDS, C_FOLLOWED, MISSED, NOT_FOR_US)
+#: The text is met as it is written; it is wrong about the C program, which nbnumba follows; one of its limits is missed;
+#: a part was not measured; it asks for something that nbnumba does not have.
+HOLDS, C_FOLLOWED, MISSED, PARTLY = "holds", "C program followed", "limit missed", "partly measured"
+NOT_FOR_US = "does not apply"
+VERDICTS = (HOLDS, C_FOLLOWED, MISSED, PARTLY, NOT_FOR_US)
 
 
 @dataclass(frozen=True)

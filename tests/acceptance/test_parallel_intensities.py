@@ -121,16 +121,15 @@ def test_parallel_014_noise(figure):
         for s, f in tops:
             window = np.s_[max(s - 3, 0) : s + 4, max(f - 3, 0) : f + 4]
             shifts.append(np.hypot(*(centroid(noise.counts[window] - 40.0, 0.0) - centroid(image[window], 0.0))))
-    overloads = [noise.overloads for noise in noisy.values()]
-    clipped = np.minimum(image, 65535 - 40).mean() + 40
-    assert all(abs(noise.counts.mean() / clipped - 1) < 0.01 for noise in noisy.values())
+    # a hundred times as bright, since 1000 photons on average saturate no pixel
+    overloads = [noise_image(image * np.float32(100), (0, 256, 0, 256), seed).overloads for seed in noisy]
     figure(
         "AT-PARALLEL-014",
         f"means {max(means):.2%} off, centroids {np.median(shifts):.2f} px (90 %: {np.percentile(shifts, 90):.2f}), "
-        f"overloads {overloads[0]} and {overloads[1]}",
+        f"overloads at 100 times the mean {overloads[0]} and {overloads[1]}",
     )
     assert max(means) <= 0.01 and np.median(shifts) <= 0.5 and np.percentile(shifts, 90) <= 1.0
-    assert max(overloads) <= 1.1 * min(overloads)
+    assert 0 < max(overloads) <= 1.1 * min(overloads)
 
 
 SAME = [
@@ -196,7 +195,8 @@ def test_parallel_029_sub_pixels(figure):
         f"high frequencies {high[2] / high[1]:.2f} {high[4] / high[1]:.2f} {high[8] / high[1]:.2f} of those without; "
         f"widths {width[4]:.3f}, {width[8]:.3f} px; peaks drift {drift:.2f} px",
     )
-    assert abs(width[8] / width[4] - 1) <= 0.05
+    assert high[4] <= 0.5 * high[1] < high[2] < 0.6 * high[1]  # the text wants half for 2 sub-pixels a side, too
+    assert abs(width[8] / width[4] - 1) <= 0.05 and drift <= 0.5
 
 
 def high_frequencies(image: np.ndarray) -> float:
