@@ -11,8 +11,8 @@ PERFORMANCE: dict[str, Row] = {
         (),
         "The factor of 2 between 2048 and 256 pixels a side is missed, as by the C program (1.03): a warm renderer has "
         "nearly no time of its own for each image that large ones could share. The other limits hold.",
-        "2048/256: 1.18 (109 to 128 Mpixel/s); 15.7 to 17.9 times the C program's; 4.0 bytes of memory a pixel at 1024, "
-        "2048 and 4096",
+        "2048/256: 1.18 (109 to 128 Mpixel/s); 15.7 to 17.9 times the C program's; 4.0 to 4.1 bytes of memory a "
+        "pixel from 1024 to 4096",
     ),
     "AT-PERF-002": Row(
         "threads and GPUs",

@@ -6,12 +6,13 @@ They run the program that the environment variable NB_C_BIN names, as released, 
 from __future__ import annotations
 
 import re
+import subprocess
 
 import numpy as np
 import pytest
 
 from nbnumba.io.smv import read_smv
-from tests.acceptance.programs import CUBIC, CProgram, Limits, agreement, facts, render, worst
+from tests.acceptance.programs import CUBIC, CProgram, Limits, agreement, factors, facts, render, worst
 from tests.acceptance.test_precedence import masked
 from tests.cli.test_golden import header_keys
 
@@ -194,8 +195,6 @@ PRINTED = r"at (\S+) (\S+) (\S+)\n.*\n F_cell=(\S+).*\n.*\npolar +(\S+)\nomega +
 )
 def test_c_prints_these_factors(name, flags, c_program: CProgram, folder):
     """Of one pixel, to the digits that are printed."""
-    from tests.acceptance.programs import factors
-
     (folder / "tiny.hkl").write_text("0 0 0 55\n1 0 0 44\n")
     flags = f"{flags} -lambda 1 -oversample 1" if "-oversample" not in flags else f"{flags} -lambda 1"
     printed = re.search(PRINTED, c_program.run(f"{flags} -printout_pixel 33 32 -noprogress"))
@@ -265,7 +264,5 @@ def test_c_rounds_counts(c_program: CProgram):
 
 def test_c_help_is_an_error(c_program: CProgram):
     """AT-CLI-001, AT-CLI-009: the list of options, with exit code 9."""
-    import subprocess
-
     done = subprocess.run([c_program.path, "-h"], capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 9 and "usage: nanoBragg" in done.stdout

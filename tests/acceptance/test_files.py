@@ -47,7 +47,7 @@ def test_noise_001_three_ranges(figure):
     assert first.overloads == 200 and (first.counts[10:] == 65535).all()
     figure(
         "AT-NOISE-001",
-        f"variance/mean at 5, 1000, 5e6: {', '.join(f'{ratio:.3f}' for ratio in ratios)}; chi^2 {chi:.0f} of 12; 200 overloads",
+        f"variance/mean at 5, 1000, 5e6: {', '.join(f'{ratio:.3f}' for ratio in ratios)}; chi^2 {chi:.0f} of 12; {first.overloads} overloads of 200",
     )
 
 
@@ -67,7 +67,7 @@ def test_io_001_smv(figure):
     image = np.fromfile("float.bin", "<f4").reshape(40, 48)
     counts = np.frombuffer(Path("int.img").read_bytes()[-2 * 48 * 40 :], "=u2").reshape(40, 48)
     assert np.abs(counts - np.clip(image + 10.0, 0, 65535)).max() <= 0.5
-    figure("AT-IO-001", f"{len(KEYS)} of {len(KEYS)} keys, {size} bytes; counts[slow, fast]")
+    figure("AT-IO-001", f"{len(KEYS)} keys in order, {size} bytes; counts[slow, fast]")
 
 
 @pytest.mark.parametrize("scale", [None, 0.05])

@@ -80,8 +80,7 @@ def test_geo_004_twotheta_axis(convention, axis, figure):
         for name in ("fdet_vector", "sdet_vector", "odet_vector")
     )
     reported = float(header_keys(read_smv("int.img").header_text)["TWOTHETA"])
-    if convention == "mosflm":
-        figure("AT-GEO-004", f"axes {off:.0e} off, TWOTHETA={reported:g} of 7")
+    figure("AT-GEO-004", f"{convention}: axes {off:.0e} off, TWOTHETA={reported:g}")
     assert off < 1e-12 and reported == 7
 
 

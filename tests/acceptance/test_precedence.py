@@ -112,11 +112,13 @@ def test_cli_004_mask(folder, figure):
     inside[1:15, 2:14] = True
     assert record["facts"]["distance_m"] == pytest.approx(0.12)
     assert not image[mask == 0].any() and image[inside & (mask == 1)].all()
-    for file in ("int.img", "noise.img"):
-        assert (read_smv(file).data[mask == 0] == 40).all()
+    counts = np.unique([read_smv(file).data[mask == 0] for file in ("int.img", "noise.img")])
+    assert counts.tolist() == [40]
     kept = image[inside & (mask == 1)]
     assert record["facts"]["mean"] == pytest.approx(kept.mean(), rel=1e-6)
-    figure("AT-CLI-004", f"{np.count_nonzero(mask == 0)} masked pixels: 0 photons, {40} counts; mean without them")
+    figure(
+        "AT-CLI-004", f"{image[mask == 0].max():g} photons and {counts[0]} counts in masked pixels; mean without them"
+    )
 
 
 @pytest.mark.parametrize("name", ["AT-ROI-001", "AT-CLI-005"])
