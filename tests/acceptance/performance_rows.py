@@ -74,12 +74,13 @@ TOOLS: dict[str, Row] = {
     "AT-TOOLS-001": Row(
         "tool that compares two programs",
         HOLDS,
-        ("test_command_line.test_tools_001_comparison",),
-        "`nbnumba compare --c-bin C -- FLAGS`. The same: `--roi`, `--c-bin`, NB_C_BIN, flags after `--`, correlation, "
-        "root mean square and largest difference, sums and their ratio, both times. Named otherwise: `--outdir` is "
-        "`--out`, `--threshold` is `--min-correlation`, `--save-diff` is `--pictures`, `summary.json` is `metrics.json`; "
-        "logs and float images are kept with `--keep`. Otherwise: the folder is the one that is named, the scale of the "
-        "pictures cannot be chosen, nbnumba runs first, output flags are left out, and the exit code is 1 for images that "
-        "differ and for errors, 2 for wrong usage.",
+        ("test_command_line.test_tools_001_comparison", "test_against_c.test_tools_001_both_programs"),
+        "`nbnumba compare --c-bin C --py-bin P -- FLAGS`; without `--py-bin` the second program is nbnumba. The same: "
+        "`--roi`, `--resample`, `--c-bin`, `--py-bin`, NB_C_BIN, flags after `--`, correlation, root mean square and largest "
+        "difference, sums and their ratio, both times. Named otherwise: `--outdir` is `--out`, `--threshold` is "
+        "`--min-correlation`, `--save-diff` is `--pictures`, `summary.json` is `metrics.json`; logs and float images are "
+        "kept with `--keep`. Otherwise: NB_PY_BIN is not read, the folder is the one that is named, `--png-scale` is missing, "
+        "flags of output files are left out, there are more limits than that of the correlation, and the exit code is 1 for "
+        "images that differ and for errors, 2 for wrong usage.",
     ),
 }

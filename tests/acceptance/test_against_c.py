@@ -5,12 +5,15 @@ They run the program that the environment variable NB_C_BIN names, as released, 
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from nbnumba.cli.main import main
 from nbnumba.io.smv import read_smv
 from tests.acceptance.programs import CUBIC, CProgram, Limits, agreement, factors, facts, render, worst
 from tests.acceptance.test_precedence import masked
@@ -266,3 +269,15 @@ def test_c_help_is_an_error(c_program: CProgram):
     """AT-CLI-001, AT-CLI-009: the list of options, with exit code 9."""
     done = subprocess.run([c_program.path, "-h"], capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 9 and "usage: nanoBragg" in done.stdout
+
+
+def test_tools_001_both_programs(c_program: CProgram, figure):
+    words = ["--c-bin", c_program.path, "--roi", "10", "50", "10", "50", "--out", "out", "--keep", "--pictures"]
+    assert main(["compare", *words, "--", *f"{TRICLINIC} -lambda 1 -detpixels 64 -misset 5 10 15".split()]) == 0
+    written = json.loads(Path("out/metrics.json").read_text())
+    metrics = written["metrics"]
+    figure("AT-TOOLS-001", f"with C: 1 - correlation {1 - metrics['correlation']:.0e} of {metrics['pixels']} pixels")
+    assert metrics["correlation"] > 0.9999 and metrics["pixels"] == 41 * 41
+    assert min(written["seconds"]["A"], written["seconds"]["B"]) > 0
+    names = {path.name for path in Path("out").iterdir()}
+    assert {"other.bin", "nbnumba.bin", "other.log", "nbnumba.log"} <= names and len(names) > 6

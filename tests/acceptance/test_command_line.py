@@ -89,7 +89,7 @@ def test_cli_009_no_structure_factors(capsys, figure):
     assert code != 0 and len(named) == 2 and not Path("floatimage.bin").exists()
 
 
-OF_COMPARE = ("--out", "--roi", "--min-correlation", "--pictures", "--keep", "--c-bin")
+OF_COMPARE = ("--out", "--roi", "--min-correlation", "--resample", "--pictures", "--keep", "--c-bin", "--py-bin")
 
 
 def test_tools_001_comparison(folder, capsys, monkeypatch, figure):
@@ -113,4 +113,9 @@ def test_tools_001_comparison(folder, capsys, monkeypatch, figure):
         "sum_ratio": metrics["sum_ratio"] - two.sum() / one.sum(),
     }
     figure("AT-TOOLS-001", f"{len(found)} options; {', '.join(off)} {max(map(abs, off.values())):.0e} off")
+    run(f"{SMALL} -detpixels 64 -pixel 0.05")
+    assert main(["compare", "a.img", "int.img"]) == 1
+    assert "different shapes" in capsys.readouterr().err
+    assert main(["compare", "a.img", "int.img", "--resample", "--min-correlation", "0", "--sum-ratio", "0:9"]) == 1
+    assert json.loads(Path("metrics.json").read_text())["shape"] == [32, 32]
     assert max(map(abs, off.values())) < 1e-9 and Path("comparison.png").stat().st_size > 1000
