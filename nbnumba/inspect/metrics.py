@@ -14,6 +14,8 @@ from nbnumba.errors import ConfigError
 
 #: Most peaks that are matched, the strongest ones: the time of the assignment grows as their number cubed.
 MAX_PEAKS = 400
+#: Share of its height by which a pixel may be below a neighbour and count as equal: float32 kernels are 2.5e-6 off.
+PLATEAU = 4e-6
 
 
 @dataclass(frozen=True)
@@ -228,8 +230,9 @@ def measure(
 def find_peaks(image: np.ndarray, valid: np.ndarray, most: int = MAX_PEAKS) -> np.ndarray:
     """Positions (n, 2), slow and fast, of the strongest local maxima among the valid pixels, the strongest first.
 
-    A maximum is a pixel that no neighbour of its eight exceeds and that stands above the median by a hundredth of
-    the highest; a plateau counts once. Its position is the centre of gravity of the 3 x 3 pixels around it.
+    A maximum is a pixel that no neighbour of its eight exceeds, and that stands above the median by a hundredth of the
+    highest. Its position is the centre of gravity of the 3 x 3 pixels around it. Maxima side by side, equal to within
+    ``PLATEAU``, are one peak at their mean: which pixel of a symmetric spot is the highest is a matter of rounding.
     """
     from scipy import ndimage
 
@@ -238,19 +241,25 @@ def find_peaks(image: np.ndarray, valid: np.ndarray, most: int = MAX_PEAKS) -> n
     median, highest = float(np.median(known)), float(known.max())
     if highest <= median:
         return np.zeros((0, 2))
-    tops = (values == ndimage.maximum_filter(values, size=3, mode="constant", cval=-np.inf)) & valid
+    around = np.where(valid, ndimage.maximum_filter(values, size=3, mode="constant", cval=-np.inf), 0.0)
+    tops = valid & (values >= around - PLATEAU * np.abs(around - median))
     tops &= values > median + 0.01 * (highest - median)
     labels, n = ndimage.label(tops, structure=np.ones((3, 3)))
     if n == 0:
         return np.zeros((0, 2))
-    places = np.array(ndimage.maximum_position(values, labels, np.arange(1, n + 1)), dtype=int)
-    places = places[np.argsort(-values[tuple(places.T)], kind="stable")][:most]
+    order = np.argsort(-ndimage.maximum(values, labels, np.arange(1, n + 1)), kind="stable")[:most]
+    rank = np.full(n + 1, n)
+    rank[order + 1] = np.arange(len(order))
+    tops &= rank[labels] < n
+    places, peaks = np.argwhere(tops), rank[labels[tops]]
     # weights are heights above the median; outside the image and where invalid there is none
     heights = np.pad(np.where(valid, np.maximum(values - median, 0.0), 0.0), 1)
     steps = np.array([[i, j] for i in (-1, 0, 1) for j in (-1, 0, 1)])
-    around = places[:, None, :] + steps
-    weights = heights[around[..., 0] + 1, around[..., 1] + 1]
-    return (around * weights[..., None]).sum(axis=1) / weights.sum(axis=1)[:, None]
+    boxes = places[:, None, :] + steps
+    weights = heights[boxes[..., 0] + 1, boxes[..., 1] + 1]
+    centres = (boxes * weights[..., None]).sum(axis=1) / weights.sum(axis=1)[:, None]
+    sums = np.stack([np.bincount(peaks, centre) for centre in centres.T], axis=1)
+    return sums / np.bincount(peaks)[:, None]
 
 
 def matched_pairs(a: np.ndarray, b: np.ndarray, radius: float) -> tuple[np.ndarray, np.ndarray]:

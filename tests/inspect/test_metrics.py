@@ -120,6 +120,17 @@ def test_plateau_counts_once() -> None:
     assert len(find_peaks(image, np.ones(image.shape, bool))) == 1
 
 
+def test_rounding_does_not_move_a_symmetric_peak() -> None:
+    """Four pixels are the highest: whichever is by its last bit, the peak is in the middle."""
+    s, f = np.indices((9, 9))
+    image = np.exp(-((s - 3.5) ** 2 + (f - 4.5) ** 2) / 4)
+    for highest in np.argwhere(image == image.max()):
+        rounded = image.copy()
+        rounded[tuple(highest)] *= 1 + 1e-7
+        (place,) = find_peaks(rounded, np.ones(image.shape, bool))
+        assert place == pytest.approx([3.5, 4.5], abs=1e-6)
+
+
 # hundredths of a pixel: distances whose squares underflow are not what this is about
 coordinate = st.integers(0, 2000).map(lambda x: x / 100)
 point = st.tuples(coordinate, coordinate)
