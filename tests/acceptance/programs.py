@@ -46,6 +46,17 @@ def factors(flags: str, *pixels: tuple[int, int]) -> list[dict[str, Any]]:
     return [{k: np.array(v) if isinstance(v, tuple) else v for k, v in pixel.factors.items()} for pixel in found]
 
 
+def directions(flags: str) -> tuple[np.ndarray, np.ndarray]:
+    """Incident unit vector, and diffracted ones of every pixel (s, f, 3)."""
+    found = facts(flags)
+    s, f = np.indices((found["spixels"], found["fpixels"]))
+    pixel = found["pixel_m"]
+    place = np.array(found["pix0_m"]) + pixel * (
+        (f + 0.5)[..., None] * np.array(found["fdet_vector"]) + (s + 0.5)[..., None] * np.array(found["sdet_vector"])
+    )
+    return np.array(found["beam_vector"]), place / np.linalg.norm(place, axis=-1)[..., None]
+
+
 def run(flags: str) -> dict[str, Any]:
     """Record of ``nbnumba run`` in this folder; the images are ``float.bin`` and ``int.img``."""
     words = ["run", "-floatfile", "float.bin", "-intfile", "int.img", "--json", "run.json", "--quiet"]

@@ -7,7 +7,7 @@ import pytest
 
 from nbnumba.inspect.metrics import find_peaks, match_peaks
 from nbnumba.readout.noise import noise_image
-from tests.acceptance.programs import CUBIC, centroid, experiment, factors, facts, render
+from tests.acceptance.programs import CUBIC, centroid, directions, experiment, factors, render
 
 STILL = f"{CUBIC} -N 5 -oversample 1"
 
@@ -71,17 +71,6 @@ def test_parallel_010_solid_angle(figure):
     )
     assert off < 1e-12
     assert max(abs(np.array(a) - 1)) > 0.05 and max(abs(np.array(b) - 1)) > 0.1
-
-
-def directions(flags: str) -> tuple[np.ndarray, np.ndarray]:
-    """Incident unit vector, and diffracted ones of every pixel (s, f, 3)."""
-    found = facts(flags)
-    s, f = np.indices((found["spixels"], found["fpixels"]))
-    pixel = found["pixel_m"]
-    place = np.array(found["pix0_m"]) + pixel * (
-        (f + 0.5)[..., None] * np.array(found["fdet_vector"]) + (s + 0.5)[..., None] * np.array(found["sdet_vector"])
-    )
-    return np.array(found["beam_vector"]), place / np.linalg.norm(place, axis=-1)[..., None]
 
 
 @pytest.mark.parametrize(("K", "limit"), [(0.0, 0.01), (0.95, 0.02)])
