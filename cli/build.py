@@ -32,6 +32,7 @@ from nbnumba.model.config import (
     StructureFactors,
 )
 from nbnumba.model.outputs import FILES, Outputs
+from nbnumba.model.plausible_flags import SWAPPED, flag_doubts, swapped
 from nbnumba.model.structure_factors import content_kind
 
 log = logging.getLogger("nbnumba")
@@ -137,6 +138,8 @@ def build(invocation: Invocation) -> tuple[Simulation, Outputs, RunOptions]:
         log.warning(
             f"{values.source['background.stol']} is used with --background MM only; the reference never uses it"
         )
+    for doubt in flag_doubts(values.known, values.source):
+        log.warning(doubt)
     simulation = Simulation(
         crystal=values.make(Crystal, "crystal"),
         beam=values.make(Beam, "beam"),
@@ -203,6 +206,8 @@ def _headers(invocation: Invocation, values: _Values) -> SmvImage | None:
             continue
         image = read_smv(Path(name), header_only=key == "img")
         _apply_header(image, values, mirrored=key == "mask", source=f"the header of {name}")
+        if key == "img":
+            _warn_if_swapped(image.data.shape, name, invocation)
         if key == "mask":
             mask = image
     return mask
@@ -220,7 +225,9 @@ def _geometry(invocation: Invocation, values: _Values) -> FileGeometry | None:
 
     path = Path(name)
     if geometry_files.geometry_kind(path) == "smv":
-        _apply_header(read_smv(path, header_only=True), values, mirrored=False, source=f"the header of {name}")
+        header = read_smv(path, header_only=True)
+        _apply_header(header, values, mirrored=False, source=f"the header of {name}")
+        _warn_if_swapped(header.data.shape, name, invocation)
         return None
     if given.get("detector.convention", "CUSTOM") != "CUSTOM":
         flag = invocation.spelled["detector.convention"]
@@ -230,6 +237,8 @@ def _geometry(invocation: Invocation, values: _Values) -> FileGeometry | None:
     )
     for note in found.notes:
         log.warning(note)
+    if len(found.panels) == 1:
+        _warn_if_swapped((found.panels[0].spixels, found.panels[0].fpixels), name, invocation)
     try:
         wanted = geometry_files.settings(found, given)
     except ConfigError as error:
@@ -239,6 +248,13 @@ def _geometry(invocation: Invocation, values: _Values) -> FileGeometry | None:
     for dest, value in wanted.items():
         values.put(dest, value, f"--geometry {name}")
     return found
+
+
+def _warn_if_swapped(shape: tuple[int, ...], name: str, invocation: Invocation) -> None:
+    """Warn if the flags give a detector the pixels of a file with fast and slow swapped; shape: (slow, fast)."""
+    spixels, fpixels = (invocation.values.get(f"detector.{key}") for key in ("spixels", "fpixels"))
+    if spixels is not None and fpixels is not None and swapped(shape, (spixels, fpixels)):
+        log.warning(f"{name} has {shape[1]} x {shape[0]} pixels, the flags give {fpixels} x {spixels}{SWAPPED}")
 
 
 def _file_crystal(found: FileGeometry, values: _Values) -> None:
@@ -317,6 +333,7 @@ def _check_mask(mask: np.ndarray, values: _Values) -> None:
         raise ConfigError(
             f"the mask has {mask.shape[1]} x {mask.shape[0]} pixels (fast x slow), "
             f"but the detector has {fpixels} x {spixels} (from {source})"
+            f"{SWAPPED if swapped(mask.shape, (spixels, fpixels)) else ''}"
         )
 
 

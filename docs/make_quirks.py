@@ -21,6 +21,8 @@ WIDTH = 132
 
 def said_about(folder: Path) -> dict[str, list[str]]:
     """Warnings of an experiment that every rule affects, by the rules' names, in any edition."""
+    import numpy as np
+
     from nbnumba.model.config import Beam, Crystal, Detector, Sampling, Scan, Simulation, StructureFactors
     from nbnumba.model.editions import PHYSICS
     from nbnumba.model.experiment import resolve
@@ -47,6 +49,8 @@ def said_about(folder: Path) -> dict[str, list[str]]:
     found["layers_at_fronts"] = sorted(
         {*found["layers_at_fronts"], *bites(resolve(simple)).get("layers_at_fronts", [])}
     )
+    sized = simulation.changed(Na=1, Nb=1, Nc=1, size_mm=(3e-5,) * 3, hkl=(np.eye(3), np.ones(3)), write_dump=False)
+    found["forgets_size"] = bites(resolve(sized))["forgets_size"]
     return found
 
 

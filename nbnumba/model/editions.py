@@ -36,6 +36,7 @@ class Edition:
     ends_interpolation: bool = True
     starts_of_slices: bool = True
     product_of_cells: bool = True
+    forgets_size: bool = True
 
 
 @dataclass(frozen=True)
@@ -149,6 +150,14 @@ RULES = (
         "r^2 = (Na dh)^2 + (Nb dk)^2 + (Nc dl)^2",
         "In the C program the width of a spot depends on the product of the three numbers of cells and on the unit of length. Cases: "
         "`shape_gauss_fudge`, `shape_tophat`, `shape_gauss_phi_mosaic`.",
+    ),
+    Rule(
+        "forgets_size",
+        "Interpolation of a crystal with a size",
+        "F is interpolated if -N, -Na, -Nb or -Nc is 1 or 2, 1 being the default, although -xtalsize replaces them",
+        "F is interpolated if the crystal has 1 or 2 cells along an axis",
+        "The C program decides before it counts the cells of a size in mm. A large crystal with interpolated F has nearly the "
+        "same spots, and takes some hundred times longer, as no fast kernel can render it. Case: `quirk_xtalsize_auto_interpolation`.",
     ),
 )
 

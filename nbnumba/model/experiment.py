@@ -13,7 +13,10 @@ from nbnumba.io.values import FTable
 from nbnumba.model.config import Simulation
 from nbnumba.model.crystal import RTD, ResolvedCrystal, resolve_crystal
 from nbnumba.model.detector import ResolvedDetector, ResolvedPanel, resolve_detector
+from nbnumba.model.editions import edition_of
 from nbnumba.model.odd_rules import bites
+from nbnumba.model.plausible import doubts
+from nbnumba.model.plausible_flags import SWAPPED, swapped
 from nbnumba.model.sampling import ResolvedSampling, ResolvedScan, resolve_sampling, resolve_scan
 from nbnumba.model.sources import ResolvedSources, resolve_sources
 from nbnumba.model.structure_factors import resolve_structure_factors
@@ -209,16 +212,17 @@ def resolve(simulation: Simulation, like: Experiment | None = None) -> Experimen
     grid, grid_notes = parts.of(
         "table", lambda: resolve_structure_factors(simulation.structure_factors), "structure_factors"
     )
-    interpolate, choice = _interpolation(simulation, grid)
+    interpolate, choice = _interpolation(simulation, crystal, grid)
     if simulation.mask is not None and simulation.mask.shape != detector.panels[0].shape:
         shape = detector.panels[0].shape
         raise ConfigError(
             f"the mask has {simulation.mask.shape[1]} x {simulation.mask.shape[0]} pixels, "
             f"the detector {shape[1]} x {shape[0]} (fast x slow): give a mask of the detector's size"
+            f"{SWAPPED if swapped(simulation.mask.shape, shape) else ''}"
         )
     if simulation.mask is not None and len(detector.panels) > 1:
         raise ConfigError("a mask can be used with one panel only")
-    notes = [*detector.notes, *crystal.notes, *sources.notes, *sampling.notes, *grid_notes]
+    notes = [*detector.notes, *crystal.notes, *sources.notes, *grid_notes]
     experiment = Experiment(
         simulation=simulation,
         detector=detector,
@@ -235,7 +239,7 @@ def resolve(simulation: Simulation, like: Experiment | None = None) -> Experimen
     )
     _check_steps(experiment)
     rules = [sentence for sentences in bites(experiment).values() for sentence in sentences]
-    warnings = (*notes, *_endless(experiment), *rules)
+    warnings = (*notes, *doubts(experiment), *_endless(experiment), *rules)
     return replace(experiment, warnings=warnings)
 
 
@@ -271,9 +275,8 @@ def _check_steps(experiment: Experiment) -> None:
     """Raise ConfigError if a pixel has more steps than an integer of a kernel can count."""
     if experiment.steps * experiment.detector.layers >= 2**62:
         n = experiment.sampling.oversample
-        raise ConfigError(
-            f"{n:.2g} x {n:.2g} sub-pixels are more than can be counted: give -oversample 1, or fewer cells"
-        )
+        cause = next(iter(doubts(experiment)), "give -oversample 1, or fewer cells")
+        raise ConfigError(f"{n:.2g} x {n:.2g} sub-pixels are more than can be counted: {cause}")
 
 
 def _endless(experiment: Experiment) -> list[str]:
@@ -298,11 +301,14 @@ def _fluence(simulation: Simulation) -> float:
     return beam.fluence
 
 
-def _interpolation(simulation: Simulation, grid: FTable | None) -> tuple[bool, str]:
-    """Whether to interpolate and who chose; the automatic choice uses N as given, even if a size in mm replaces it."""
+def _interpolation(simulation: Simulation, crystal: ResolvedCrystal, grid: FTable | None) -> tuple[bool, str]:
+    """Whether to interpolate and who chose; an odd rule uses N as given where a size in mm has replaced it."""
     wanted = simulation.structure_factors.interpolate
     if wanted is not None:
         return wanted and grid is not None, "user"
-    crystal = simulation.crystal
-    small = min(max(crystal.Na, 1), max(crystal.Nb, 1), max(crystal.Nc, 1)) <= 2
+    given = simulation.crystal
+    counts = crystal.N
+    if edition_of(simulation.physics).forgets_size:
+        counts = max(given.Na, 1), max(given.Nb, 1), max(given.Nc, 1)
+    small = min(counts) <= 2
     return small and grid is not None, "tricubic" if small else "none"

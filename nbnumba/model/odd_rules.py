@@ -130,6 +130,17 @@ def _starts_of_slices(experiment: Experiment) -> Iterator[str]:
         )
 
 
+def _forgets_size(experiment: Experiment) -> Iterator[str]:
+    given, crystal = experiment.simulation.crystal, experiment.crystal
+    chosen = experiment.interpolate and experiment.interpolation_choice == "tricubic"
+    if chosen and any(given.size_mm) and min(crystal.N) > 2:
+        yield (
+            f"the reference interpolates F, as -N is {min(given.Na, given.Nb, given.Nc)}, although the size in mm makes "
+            f"{crystal.Na} x {crystal.Nb} x {crystal.Nc} cells: this takes some 100 times longer; -nointerpolate or "
+            "--physics correct avoids it"
+        )
+
+
 _SENTENCES: dict[str, Callable[[Experiment], Iterator[str]]] = {
     "stale_cell": _stale_cell,
     "oblique_angles": _oblique_angles,
@@ -139,4 +150,5 @@ _SENTENCES: dict[str, Callable[[Experiment], Iterator[str]]] = {
     "water_twice": _water_twice,
     "product_of_cells": _product_of_cells,
     "factors_on_sum": _factors_on_sum,
+    "forgets_size": _forgets_size,
 }

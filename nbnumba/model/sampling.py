@@ -139,22 +139,15 @@ class ResolvedSampling:
     automatic: bool
     roi: tuple[int, int, int, int]
     slices: tuple[tuple[int, int, int, int], ...]
-    notes: tuple[str, ...]
 
 
 def resolve_sampling(
     sampling: Sampling, detector: ResolvedDetector, crystal: ResolvedCrystal, wavelength: float
 ) -> ResolvedSampling:
     """Choose the oversampling from the size of a pixel in reciprocal space, and check the region of interest."""
-    notes: list[str] = []
     pixels = [wavelength * panel.distance / panel.pixel_size for panel in detector.panels]
     recommended = max(1, *(math.ceil(3 * crystal.largest_size / abs(pixel)) for pixel in pixels))
     oversample = sampling.oversample or recommended
-    if oversample < recommended:
-        notes.append(
-            f"the intensity may vary across a pixel: -oversample {recommended} would follow it "
-            f"(the crystal is {crystal.largest_size * 1e10:.4g} A wide, a pixel spans 1/{min(map(abs, pixels)) * 1e10:.4g} A)"
-        )
     fpixels = max(panel.fpixels for panel in detector.panels)
     spixels = max(panel.spixels for panel in detector.panels)
     roi = sampling.roi or (-1, -1, -1, -1)
@@ -175,5 +168,4 @@ def resolve_sampling(
         automatic=not sampling.oversample,
         roi=(xmin, xmax, ymin, ymax),
         slices=slices,
-        notes=tuple(notes),
     )

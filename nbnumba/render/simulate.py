@@ -13,6 +13,7 @@ from nbnumba.model.config import Simulation
 from nbnumba.model.editions import edition_of
 from nbnumba.model.experiment import Experiment, resolve
 from nbnumba.model.odd_rules import INTERPOLATION_ENDED
+from nbnumba.model.plausible import image_doubts
 from nbnumba.render.backend import Plan, Progress
 from nbnumba.render.inputs import beam_block, mask_bytes, panel_block
 from nbnumba.render.renderer import Renderer
@@ -187,4 +188,4 @@ def _late_warnings(experiment: Experiment, images: list[np.ndarray], ended: bool
         late.append(INTERPOLATION_ENDED)
     if not all(np.isfinite(image.max(initial=0.0)) for image in images):
         late.append("some pixels are too bright for float32: give a smaller -fluence or structure factors")
-    return late
+    return late + image_doubts(experiment, images)

@@ -1,0 +1,381 @@
+"""Numbers of an experiment that cannot be meant: the rules of :data:`NUMBERS`.
+
+Wavelengths, lengths and angles in a wrong unit, F that are intensities, values that are given nowhere. Each rule returns one
+sentence, with the number, the likely intention and the flag, or None.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from nbnumba.io.spectrum import EV_A
+from nbnumba.io.values import FTable
+from nbnumba.model.config import Beam
+from nbnumba.model.estimates import brightest, largest_F, sharpest_spacing, spread_of
+from nbnumba.model.sources import uses_weights
+
+if TYPE_CHECKING:
+    from nbnumba.model.experiment import Experiment
+
+Rule = Callable[["Experiment"], str | None]
+
+#: Wavelengths (Å) of diffraction by crystals, 2 to 78 keV; below the last one only electrons are usual.
+SHORTEST, LONGEST, ELECTRONS = 0.16, 6.5, 0.04
+#: Distances and pixels (mm), edges of cells (Å).
+DISTANCES, PIXELS, EDGES = (2.0, 9000.0), (0.002, 3.0), (2.2, 2500.0)
+#: Widest detector (mm), thinnest sensor (µm).
+LARGEST_DETECTOR, THINNEST = 700.0, 3.0
+#: Smallest d (Å) of any list of F, and most electrons in a cubic Å: osmium has 5.4.
+SHARPEST, DENSEST = 0.25, 6.0
+#: <F^2>/<F>^2 in a shell: above, intensities; below, square roots of amplitudes, if they are not equally likely.
+INTENSITIES, ROOTS, EQUALLY_LIKELY = 1.75, 1.105, -0.7
+#: Photons of a spot from which on the default fluence cannot be meant.
+TOO_BRIGHT = 1e8
+#: Values of two decimals that are nearly always radians.
+FAMOUS = (1.57, 3.14, 6.28)
+
+
+def _wavelength(experiment: Experiment) -> str | None:
+    beam = experiment.simulation.beam
+    A = beam.wavelength_A
+    if SHORTEST <= A <= LONGEST:
+        return None
+    eV = EV_A / A
+    readings = []
+    if beam.spectrum is not None and A > LONGEST:
+        readings.append(_of_spectrum(A))
+    elif 2 <= eV <= 150:
+        readings.append(f"-energy takes eV: {eV:.4g} keV are {1000 * eV:.6g}")
+    elif LONGEST < A <= 150:
+        readings.append(f"-lambda takes A: {A:.4g} keV are -energy {1000 * A:.6g}")
+    if 0.002 <= eV <= 0.15:
+        readings.append(f"-energy takes eV: {eV:.4g} MeV are {1e6 * eV:.6g}")
+    if 2000 <= A <= 150_000:
+        readings.append(f"-lambda takes A: for {A:g} eV give -energy {A:g}")
+    for unit, factor in (("m", 1e10), ("nm", 10.0), ("pm", 0.01)):
+        if SHORTEST <= A * factor <= LONGEST and not (readings and unit == "pm" and A < 50):
+            readings.append(f"-lambda takes A: {A:.4g} {unit} are {A * factor:.4g}")
+    if 0.015 < A < ELECTRONS:
+        readings.append("electrons, which have such wavelengths, are scattered otherwise than X-rays")
+    return f"a wavelength of {A:.4g} A ({eV:.4g} eV) is not one of X-ray diffraction: {_or(readings, 'check -lambda or -energy')}"
+
+
+def _of_spectrum(A: float) -> str:
+    return f"--spectrum takes numbers below 100 as A, others as eV: {A:.4g} keV are {1000 * A:.4g} eV"
+
+
+def _sources(experiment: Experiment) -> str | None:
+    beam, sources = experiment.simulation.beam, experiment.sources
+    if beam.sourcefile is None and beam.spectrum is None:
+        return None
+    A = sources.wavelengths * 1e10
+    weights = sources.weights if uses_weights(beam, experiment.simulation.physics) else None
+    mean, low, high = float(np.average(A, weights=weights)), float(A.min()), float(A.max())
+    if beam.sourcefile is not None and not SHORTEST <= mean <= LONGEST:
+        metres = mean / 1e10
+        units = (("A", 1e-10), ("nm", 1e-9))
+        meant = [
+            f", {metres:.4g} {unit} are {metres * x:.4g}" for unit, x in units if 0.5 <= metres * x * 1e10 <= LONGEST
+        ]
+        return (
+            f"the sources of -sourcefile have wavelengths of {metres:.4g} m on average: its last column takes metres"
+            f"{meant[0] if meant else ' (1e-10 is 1 A)'}"
+        )
+    nominal = beam.wavelength_A
+    if beam.spectrum is not None and mean > LONGEST >= nominal:
+        return f"the spectrum has a mean wavelength of {mean:.4g} A: {_of_spectrum(mean)}"
+    if low * 0.9995 <= nominal <= high * 1.0005 and abs(mean / nominal - 1) <= 0.03:
+        return None
+    what = "--spectrum" if beam.spectrum is not None else "-sourcefile"
+    return (
+        f"the mean wavelength of {what} is {mean:.5g} A, the nominal one {nominal:.5g} A: leave -lambda out, or give "
+        f"-lambda {mean:.5g}"
+    )
+
+
+def _distance(experiment: Experiment) -> str | None:
+    mm = abs(experiment.panel.distance) * 1000
+    shortest, longest = DISTANCES
+    if shortest <= mm <= longest:
+        return None
+    readings = [
+        f"{mm:.4g} {unit} are {mm * factor:.4g}"
+        for unit, factor in (("m", 1000.0), ("um", 0.001), ("A", 1e-7))
+        if 20 <= mm * factor <= 2000
+    ]
+    file = " (clen and coffset of a .geom file take metres)" if experiment.simulation.detector.panels else ""
+    return f"the detector is {mm:.4g} mm from the crystal: -distance takes mm{file}{_appended(readings)}"
+
+
+def _pixel(experiment: Experiment) -> str | None:
+    mm = experiment.panel.pixel_size * 1000
+    smallest, largest = PIXELS
+    if smallest <= mm <= largest:
+        return None
+    readings = [
+        f"{mm:.4g} {unit} are {mm * factor:.4g}"
+        for unit, factor in (("m", 1000.0), ("um", 0.001))
+        if 0.005 <= mm * factor <= largest
+    ]
+    file = " (res of a .geom file takes pixels per metre)" if experiment.simulation.detector.panels else ""
+    return f"the pixels are {mm:.4g} mm wide: -pixel takes mm{file}{_appended(readings)}"
+
+
+def _size_of_detector(experiment: Experiment) -> str | None:
+    detector = experiment.simulation.detector
+    if detector.panels or detector.fpixels is not None or detector.detsize_f_mm <= LARGEST_DETECTOR:
+        return None
+    return f"the detector is {detector.detsize_f_mm:g} mm wide: -detsize takes mm; -detpixels {detector.detsize_f_mm:g} gives pixels"
+
+
+def _sensor(experiment: Experiment) -> str | None:
+    thickness = experiment.simulation.detector.thickness_um
+    if not 0 < thickness < THINNEST:
+        return None
+    return f"a sensor of {thickness:g} um absorbs nothing: -detector_thick takes um, {thickness:g} mm are {1000 * thickness:g}"
+
+
+def _cell(experiment: Experiment) -> str | None:
+    edges, given = experiment.crystal.unit_cell[:3], experiment.simulation.crystal.cell
+    text = " ".join(f"{edge:.4g}" for edge in edges)
+    if given is not None and len(given) > 3 and max(given[3:]) <= 2.5:
+        angles = " ".join(f"{math.degrees(angle):.4g}" for angle in given[3:])
+        return f"the angles of the cell are below 3 degrees: -cell takes degrees, not radians: {angles}"
+    if max(edges) < EDGES[0]:
+        nm = " ".join(f"{10 * edge:.4g}" for edge in edges)
+        return f"a cell of {text} A is smaller than an atom: -cell takes A, {text} nm are {nm}"
+    if max(edges) > EDGES[1]:
+        pm = " ".join(f"{edge / 100:.4g}" for edge in edges)
+        return f"a cell of {text} A is larger than that of any crystal: -cell takes A, {text} pm are {pm}"
+    sharpest = sharpest_spacing(experiment)
+    if sharpest < SHARPEST:
+        nm = " ".join(f"{10 * edge:.4g}" for edge in edges)
+        return (
+            f"with a cell of {text} A the list of F ends at {sharpest:.2g} A, which no crystal reaches: -cell takes A "
+            f"({text} nm are {nm}), or the list is another crystal's"
+        )
+    return None
+
+
+def _centre(experiment: Experiment) -> str | None:
+    """Beam centre (mm) in pixels or metres; XDS' origin (pixels) in mm."""
+    detector, panel = experiment.simulation.detector, experiment.panel
+    if detector.panels:
+        return None
+    pixel, sizes = panel.pixel_size * 1000, (panel.detsize_f * 1000, panel.detsize_s * 1000)
+    for names, pair, used in (
+        ("-Xbeam and -Ybeam", (detector.Xbeam_mm, detector.Ybeam_mm), experiment.detector.pivot == "BEAM"),
+        ("-Xclose and -Yclose", (detector.Xclose_mm, detector.Yclose_mm), experiment.detector.pivot == "SAMPLE"),
+    ):
+        given = [value for value in pair if value is not None]
+        if not given or not used:
+            continue
+        said = " ".join(f"{value:g}" for value in given)
+        if max(given) > min(sizes) and _in_the_middle([value * pixel for value in given], sizes):
+            meant = " ".join(f"{value * pixel:.5g}" for value in given)
+            return f"{names} take mm, and {said} is off the detector: pixels {said} are {meant}"
+        if max(given) < 1 and _in_the_middle([value * 1000 for value in given], sizes):
+            meant = " ".join(f"{value * 1000:.5g}" for value in given)
+            return f"{names} take mm, and {said} is at the detector's corner: {said} m are {meant}"
+    given = [value for value in (detector.ORGX, detector.ORGY) if value is not None]
+    middle = [value / pixel / n for value, n in zip(given, (panel.fpixels, panel.spixels), strict=False)]
+    if len(given) == 2 and experiment.detector.pivot == "SAMPLE" and all(abs(place - 0.5) < 0.1 for place in middle):
+        said, meant = (" ".join(f"{value / by:.5g}" for value in given) for by in (1.0, pixel))
+        if max(given) < 0.4 * min(panel.fpixels, panel.spixels):
+            return f"-ORGX and -ORGY take pixels, and {said} is far from the detector's middle: {said} mm are {meant} pixels"
+    return None
+
+
+def _in_the_middle(values: Iterable[float], sizes: tuple[float, float]) -> bool:
+    return all(0.15 * min(sizes) <= value <= 0.85 * max(sizes) for value in values)
+
+
+def _angles(experiment: Experiment) -> str | None:
+    """Angles in radians: too exact multiples of a degree."""
+    simulation = experiment.simulation
+    crystal, scan, detector = simulation.crystal, simulation.scan, simulation.detector
+    misset = crystal.misset_deg if isinstance(crystal.misset_deg, tuple) else ()
+    for flag, values, least in (
+        ("-misset", misset, 1.0),
+        ("-phi", (scan.phi_deg,), 1.0),
+        ("-osc", (scan.osc_deg or 0.0,), 0.05),
+        ("-mosaic", (crystal.mosaic_spread_deg or 0.0,), 0.05),
+        ("-twotheta", (detector.twotheta_deg,), 1.0),
+        ("-detector_rotx, -roty, -rotz", (detector.rotx_deg, detector.roty_deg, detector.rotz_deg), 1.0),
+    ):
+        if looks_like_radians(values, least):
+            return f"{flag} {listed(values)} looks like {listed(map(math.degrees, values))} degrees in radians: it takes degrees"
+    if 0 < (scan.osc_deg or 0) < 0.02 and not scan.phistep_deg:
+        return f"-osc {scan.osc_deg:g} is a very narrow image: it takes degrees ({scan.osc_deg:g} rad are {math.degrees(scan.osc_deg or 0):.4g})"
+    return None
+
+
+def _mosaic(experiment: Experiment) -> str | None:
+    spread, domains = experiment.crystal.mosaic_spread_deg, len(experiment.crystal.umats)
+    if 5 <= spread < 60 and domains < 1000:
+        return (
+            f"a mosaic spread of {spread:g} degrees in {domains} domains is not one of a single crystal: -mosaic takes degrees, "
+            f"{spread:g} mrad are {math.degrees(spread / 1000):.3g}"
+        )
+    if 0 < spread < 0.01 and not looks_like_radians((spread,), 0.05):
+        return (
+            f"a mosaic spread of {spread:g} degrees is hardly one: -mosaic takes degrees, {spread:g} rad are "
+            f"{math.degrees(spread):.3g}"
+        )
+    return None
+
+
+def _spectrum(experiment: Experiment) -> str | None:
+    beam = experiment.simulation.beam
+    if 0 < beam.dispersion_percent < 0.006:
+        percent = beam.dispersion_percent
+        return f"a dispersion of {percent:g} % is narrower than any monochromator's: -dispersion takes percent ({percent:g} is {100 * percent:g} %)"
+    for flag, full, number in (
+        ("-hdivrange", beam.hdivrange_mrad, beam.hdivsteps),
+        ("-vdivrange", beam.vdivrange_mrad, beam.vdivsteps),
+    ):
+        if (
+            full is None
+            and (number or 0) > 1
+            and max(experiment.sources.hdiv.range, experiment.sources.vdiv.range) >= 1
+        ):
+            return (
+                f"{number} steps of divergence without {flag} are spread over 1 rad (57 degrees): give {flag} in mrad"
+            )
+        if full and not 0.003 <= full <= 150:
+            meant = f"{full:g} rad are {1000 * full:g}" if full < 1 else f"{full:g} urad are {full / 1000:g}"
+            return f"a divergence of {full:g} mrad is not one of an X-ray beam: {flag} takes mrad, {meant}"
+    return None
+
+
+def _size(experiment: Experiment) -> str | None:
+    crystal = experiment.simulation.crystal
+    largest = max(crystal.size_mm)
+    edge = max(experiment.crystal.unit_cell[:3]) * 1e-7
+    if largest > 2:
+        return f"the crystal is {largest:g} mm wide: -xtalsize takes mm, {largest:g} um are {largest / 1000:g}"
+    if 0 < largest < edge:
+        return f"the crystal is {largest:g} mm wide, less than a cell: -xtalsize takes mm, {largest:g} m are {1000 * largest:g}"
+    return None
+
+
+def _cells(experiment: Experiment) -> str | None:
+    given = experiment.simulation.crystal
+    if (
+        max(experiment.crystal.N) > 1
+        or any(given.size_mm)
+        or experiment.simulation.structure_factors.interpolate is not None
+    ):
+        return None
+    return "a crystal of one cell has no spots, and -N is 1 unless it is given: give -N 20, or -interpolate if one cell is meant"
+
+
+def _factors(experiment: Experiment) -> str | None:
+    if _cell(experiment) is not None:
+        return None
+    volume, largest = experiment.crystal.volume, largest_F(experiment)
+    table, default_F = experiment.structure_factors, experiment.simulation.structure_factors.default_F
+    if largest > DENSEST * volume:
+        what = "-default_F" if default_F >= largest else f"the list of F{_from(table)}"
+        return (
+            f"{what} has an F of {largest:.4g} electrons, more than a cell of {volume:.4g} A3 can hold: intensities are F squared, "
+            f"F would be {math.sqrt(largest):.4g}"
+        )
+    spread = None if table is None else spread_of(table)
+    if spread is None or table is None:
+        return None
+    if spread.moment > INTENSITIES:
+        return (
+            f"the F{_from(table)} are distributed like intensities (<F^2>/<F>^2 is {spread.moment:.2f}, of amplitudes 1.27 to "
+            "1.57): -hkl takes amplitudes, the square roots of intensities"
+        )
+    # only where square roots were taken: other lists may have any distribution
+    rooted = any("intensities" in note for note in experiment.table_notes)
+    if rooted and 1.02 < spread.moment < ROOTS and spread.peak > EQUALLY_LIKELY:
+        return (
+            f"the F{_from(table)} are distributed like square roots of amplitudes (<F^2>/<F>^2 is {spread.moment:.2f}, of "
+            "amplitudes 1.27 to 1.57): amplitudes have been taken for intensities; choose the column with --label"
+        )
+    return None
+
+
+def _fluence(experiment: Experiment) -> str | None:
+    beam = experiment.simulation.beam
+    if experiment.fluence == 0 or experiment.fluence != Beam.fluence or beam.flux > 0:
+        return None
+    if experiment.detector.point_pixel or brightest(experiment) < TOO_BRIGHT:
+        return None
+    return (
+        f"no -fluence or -flux is given: with the default of {Beam.fluence:.3g} photons/m2 spots have up to "
+        f"{brightest(experiment):.0e} photons a pixel; give -flux (photons/s), -exposure (s) and -beamsize (mm)"
+    )
+
+
+def looks_like_radians(values: Sequence[float], least: float) -> bool:
+    """Whether all values that are not 0 are whole multiples of ``least`` degrees in radians, to their last decimal.
+
+    Values of few decimals are not: 0.5 is a round number of degrees. The fewer the values and their decimals, the rounder the
+    angles have to be, so that less than one in a hundred of all numbers looks like radians by chance.
+    """
+    angles = [abs(value) for value in values if value]
+    if not angles or max(angles) > 2 * math.pi + 0.01:
+        return False
+    if all(any(abs(angle - known) < 1e-9 for known in FAMOUS) for angle in angles):
+        return True
+    decimals = min(_decimals(angle) for angle in angles)
+    if decimals < 2 or (decimals == 2 and len(angles) < 3):
+        return False
+    least *= 1 if decimals > 2 and len(angles) > 1 else 5
+    return all(_is_multiple(angle, least) for angle in angles)
+
+
+def _decimals(value: float) -> int:
+    return next((n for n in range(12) if abs(round(value, n) - value) < 1e-12), 12)
+
+
+def _is_multiple(angle: float, least: float) -> bool:
+    """Whether an angle (rad) is a multiple of ``least`` (degrees) to its own last decimal."""
+    degrees = math.degrees(angle)
+    nearest = round(degrees / least) * least
+    rounding = math.degrees(0.5 * 10.0 ** -_decimals(angle))
+    return nearest > 0 and abs(degrees - nearest) <= max(1.05 * rounding, 1e-6) and rounding < 0.1 * least
+
+
+def listed(values: Iterable[float]) -> str:
+    """Numbers, one after another."""
+    return " ".join(f"{value:.4g}" for value in values)
+
+
+def _or(readings: list[str], otherwise: str) -> str:
+    return "; or ".join(readings) or otherwise
+
+
+def _appended(readings: list[str]) -> str:
+    return f", {' or '.join(readings)}" if readings else ""
+
+
+def _from(table: FTable | None) -> str:
+    return f" of {table.source}" if table is not None and table.source else ""
+
+
+NUMBERS: dict[str, Rule] = {
+    "wavelength": _wavelength,
+    "sources": _sources,
+    "distance": _distance,
+    "pixel": _pixel,
+    "size_of_detector": _size_of_detector,
+    "sensor": _sensor,
+    "cell": _cell,
+    "centre": _centre,
+    "angles": _angles,
+    "mosaic": _mosaic,
+    "spectrum": _spectrum,
+    "size": _size,
+    "cells": _cells,
+    "factors": _factors,
+    "fluence": _fluence,
+}
