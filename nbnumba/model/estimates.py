@@ -27,6 +27,8 @@ SAMPLE, SHELLS, FEWEST = 40_000, 8, 60
 HOLES = 0.05
 #: Most Fourier terms of a spot along an axis; a spot that needs more is far too narrow anyway.
 MOST_TERMS = 12
+#: Share of a pixel below which the width of a spot no longer matters.
+NARROWEST = 1e-9
 #: Directions (rad) in which a radius crosses the grid of pixels.
 AZIMUTHS = (np.arange(8) + 0.5) * np.pi / 16
 #: 2 pi^2 times the variance of a Gaussian spot, in squared reciprocals of the crystal's size: exp(-2 x^2 / 0.63).
@@ -58,8 +60,7 @@ def _reach(experiment: Experiment) -> Reach:
         places = [(f, s) for f in fast[:2] for s in slow[:2]] + [(fast[2], slow[2])]
         for f, s in places:
             point = panel.pix0 + f * panel.fdet + s * panel.sdet
-            cosine = float(point @ beam) / math.sqrt(float(point @ point))
-            angle = math.acos(min(max(cosine, -1.0), 1.0))
+            angle = math.atan2(float(np.linalg.norm(np.cross(beam, point))), float(beam @ point))
             low, high = min(low, angle), max(high, angle)
     return Reach(low, high)
 
@@ -72,7 +73,7 @@ def spacing(angle: float, wavelength: float) -> float:
 def lattice_size(experiment: Experiment) -> float:
     """Size (m) whose reciprocal is the width of a spot in reciprocal space, by the rules of the edition."""
     crystal = experiment.crystal
-    size = crystal.largest_size
+    size = max(edge * n for edge, n in zip(crystal.unit_cell[:3], crystal.N, strict=True)) * 1e-10
     if crystal.shape in ("gauss", "tophat") and edition_of(experiment.simulation.physics).product_of_cells:
         size = math.prod(crystal.N) * 1e-10
     return size if crystal.shape == "square" else size * math.sqrt(crystal.fudge)
@@ -96,9 +97,9 @@ def contributing(experiment: Experiment) -> float:
     wavelength = experiment.simulation.beam.wavelength_A
     spread = _mosaic_width(experiment) + scan.osc + sources.hdiv.range + sources.vdiv.range
     # a lattice point of the width 1/size is turned through the Ewald sphere, at the distance 1/d from the origin
-    turned = spread / spacing(_ring(experiment), wavelength)
-    share = 1.0 if turned <= 0 else min(1.0, 1 / (lattice_size(experiment) * 1e10) / turned)
-    return max(1.0, terms * share)
+    turned = spread * 2 * math.sin(_ring(experiment) / 2) / wavelength
+    size = lattice_size(experiment) * 1e10
+    return terms / max(1.0, size * turned) if size * turned < terms else 1.0
 
 
 def _mosaic_width(experiment: Experiment) -> float:
@@ -129,6 +130,8 @@ def sampling_error(experiment: Experiment) -> float:
     width = abs(spot_width(experiment))
     if grid <= width:
         return 0.0
+    if width <= grid * NARROWEST:
+        return math.inf
     sources, scan, distance = experiment.sources, experiment.scan, abs(panel.distance)
     radius = distance * math.tan(_ring(experiment))
     turned = min(radius * scan.osc, width) if scan.phisteps > 1 else 0.0
@@ -142,7 +145,7 @@ def sampling_error(experiment: Experiment) -> float:
 @lru_cache(maxsize=64)
 def _sampling_error(ratio: float, along: float, across: float, terms: float, square: bool) -> float:
     """Error of :func:`sampling_error`; ``ratio``: grid over width of a spot, ``along``, ``across``: spread over grid."""
-    number = min(math.ceil(ratio), MOST_TERMS)
+    number = math.ceil(min(ratio, MOST_TERMS))
     orders = np.arange(-number, number + 1.0)
     if square:
         transform = np.maximum(0.0, 1 - np.abs(orders) / ratio) ** 2
@@ -160,9 +163,9 @@ def brightest(experiment: Experiment) -> float:
     """Upper bound of the photons of a pixel: all terms at the brightest reflection, in the pixel nearest to the crystal."""
     panel = min(experiment.detector.panels, key=lambda panel: abs(panel.close_distance))
     cells = math.prod(float(n) for n in experiment.crystal.N)
-    solid_angle = (panel.pixel_size / panel.close_distance) ** 2
-    # the default fluence is 1 / r_e^2
-    return experiment.fluence / Beam.fluence * (largest_F(experiment) * cells) ** 2 * solid_angle
+    # the default fluence is 1 / r_e^2; a power would raise an error where a product is infinite
+    amplitude = largest_F(experiment) * cells * (panel.pixel_size / panel.close_distance)
+    return experiment.fluence / Beam.fluence * amplitude * amplitude
 
 
 def largest_F(experiment: Experiment) -> float:

@@ -15,7 +15,7 @@ from nbnumba.model.crystal import RTD, ResolvedCrystal, resolve_crystal
 from nbnumba.model.detector import ResolvedDetector, ResolvedPanel, resolve_detector
 from nbnumba.model.editions import edition_of
 from nbnumba.model.odd_rules import bites
-from nbnumba.model.plausible import doubts
+from nbnumba.model.plausible import doubts, too_many_subpixels
 from nbnumba.model.plausible_flags import SWAPPED, swapped
 from nbnumba.model.sampling import ResolvedSampling, ResolvedScan, resolve_sampling, resolve_scan
 from nbnumba.model.sources import ResolvedSources, resolve_sources
@@ -275,7 +275,7 @@ def _check_steps(experiment: Experiment) -> None:
     """Raise ConfigError if a pixel has more steps than an integer of a kernel can count."""
     if experiment.steps * experiment.detector.layers >= 2**62:
         n = experiment.sampling.oversample
-        cause = next(iter(doubts(experiment)), "give -oversample 1, or fewer cells")
+        cause = too_many_subpixels(experiment) or "give -oversample 1, or fewer cells"
         raise ConfigError(f"{n:.2g} x {n:.2g} sub-pixels are more than can be counted: {cause}")
 
 

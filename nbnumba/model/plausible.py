@@ -18,6 +18,7 @@ import numpy as np
 from nbnumba.model.config import Beam
 from nbnumba.model.detector import ResolvedPanel
 from nbnumba.model.estimates import (
+    NARROWEST,
     SAMPLE,
     brightest,
     contributing,
@@ -52,6 +53,11 @@ def image_doubts(experiment: Experiment, images: Sequence[np.ndarray]) -> list[s
     return [sentence for rule in IMAGES.values() if (sentence := rule(experiment, images)) is not None]
 
 
+def too_many_subpixels(experiment: Experiment) -> str | None:
+    """Which number of an experiment has asked for more sub-pixels than can be counted, if one cannot be meant."""
+    return next(iter(_said(NUMBERS, experiment, ("wavelength", "distance", "pixel", "cell", "size"))), None)
+
+
 def _said(rules: dict[str, Rule], experiment: Experiment, names: Collection[str] | None = None) -> list[str]:
     """What all rules say, or those of these names."""
     wanted = [rule for name, rule in rules.items() if names is None or name in names]
@@ -66,7 +72,7 @@ def _dim(experiment: Experiment) -> str | None:
     if experiment.detector.point_pixel or background.water_um > 0 or background.is_amorphous:
         return None
     photons = brightest(experiment)
-    if photons >= 0.5 or experiment.fluence == 0 or largest_F(experiment) == 0:
+    if not photons < 0.5 or experiment.fluence == 0 or largest_F(experiment) == 0:
         return None
     beam = experiment.simulation.beam
     if beam.flux > 0:
@@ -127,7 +133,7 @@ def _wide_spots(experiment: Experiment) -> str | None:
     width, panel = abs(spot_width(experiment)), experiment.panel
     size = max(panel.detsize_f, panel.detsize_s)
     if (
-        width <= size
+        not size < width < math.inf
         or max(experiment.crystal.N) < 2
         or experiment.simulation.structure_factors.interpolate is not None
     ):
@@ -142,7 +148,7 @@ def _oversample(experiment: Experiment) -> str | None:
     limit = SAMPLED_BADLY if contributing(experiment) <= FEW else AVERAGED_BADLY
     if sampling_error(experiment) <= limit:
         return None
-    width = abs(spot_width(experiment)) / experiment.panel.pixel_size
+    width = max(abs(spot_width(experiment)) / experiment.panel.pixel_size, NARROWEST)
     return (
         f"spots are {width:.2g} pixels wide and fall between the points where pixels are sampled: -oversample "
         f"{math.ceil(1 / width)} would follow it"

@@ -141,24 +141,21 @@ def _sensor(experiment: Experiment) -> str | None:
 
 def _cell(experiment: Experiment) -> str | None:
     edges, given = experiment.crystal.unit_cell[:3], experiment.simulation.crystal.cell
-    text = " ".join(f"{edge:.4g}" for edge in edges)
     if given is not None and len(given) > 3 and max(given[3:]) <= 2.5:
         angles = " ".join(f"{math.degrees(angle):.4g}" for angle in given[3:])
         return f"the angles of the cell are below 3 degrees: -cell takes degrees, not radians: {angles}"
-    if max(edges) < EDGES[0]:
-        nm = " ".join(f"{10 * edge:.4g}" for edge in edges)
-        return f"a cell of {text} A is smaller than an atom: -cell takes A, {text} nm are {nm}"
-    if max(edges) > EDGES[1]:
-        pm = " ".join(f"{edge / 100:.4g}" for edge in edges)
-        return f"a cell of {text} A is larger than that of any crystal: -cell takes A, {text} pm are {pm}"
     sharpest = sharpest_spacing(experiment)
-    if sharpest < SHARPEST:
-        nm = " ".join(f"{10 * edge:.4g}" for edge in edges)
-        return (
-            f"with a cell of {text} A the list of F ends at {sharpest:.2g} A, which no crystal reaches: -cell takes A "
-            f"({text} nm are {nm}), or the list is another crystal's"
-        )
-    return None
+    if EDGES[0] <= max(edges) <= EDGES[1] and sharpest >= SHARPEST:
+        return None
+    said, nm, pm = (listed(edge * factor for edge in edges) for factor in (1.0, 10.0, 0.01))
+    if max(edges) < EDGES[0]:
+        return f"a cell of {said} A is smaller than an atom: -cell takes A, {said} nm are {nm}"
+    if max(edges) > EDGES[1]:
+        return f"a cell of {said} A is larger than that of any crystal: -cell takes A, {said} pm are {pm}"
+    return (
+        f"with a cell of {said} A the list of F ends at {sharpest:.2g} A, which no crystal reaches: -cell takes A "
+        f"({said} nm are {nm}), or the list is another crystal's"
+    )
 
 
 def _centre(experiment: Experiment) -> str | None:
@@ -307,7 +304,7 @@ def _fluence(experiment: Experiment) -> str | None:
     beam = experiment.simulation.beam
     if experiment.fluence == 0 or experiment.fluence != Beam.fluence or beam.flux > 0:
         return None
-    if experiment.detector.point_pixel or brightest(experiment) < TOO_BRIGHT:
+    if experiment.detector.point_pixel or not brightest(experiment) >= TOO_BRIGHT:
         return None
     return (
         f"no -fluence or -flux is given: with the default of {Beam.fluence:.3g} photons/m2 spots have up to "
@@ -322,7 +319,7 @@ def looks_like_radians(values: Sequence[float], least: float) -> bool:
     angles have to be, so that less than one in a hundred of all numbers looks like radians by chance.
     """
     angles = [abs(value) for value in values if value]
-    if not angles or max(angles) > 2 * math.pi + 0.01:
+    if not angles or max(angles) > 2 * math.pi + 0.01 or any(round(angle, 1) == angle for angle in angles):
         return False
     if all(any(abs(angle - known) < 1e-9 for known in FAMOUS) for angle in angles):
         return True
