@@ -195,7 +195,7 @@ class Spread:
 
     ``moment`` is <F^2>/<F>^2: 1.27 for acentric and 1.57 for centric amplitudes, 2 and 3 for intensities, 1.08 and 1.18 for
     square roots of amplitudes (Wilson, Acta Cryst. 2, 318, 1949). ``peak``: excess of the fourth moment, -1.2 for equally
-    likely values.
+    likely values, up to 0.9 for amplitudes, from 6 on for intensities.
     """
 
     moment: float

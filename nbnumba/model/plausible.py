@@ -29,7 +29,8 @@ from nbnumba.model.estimates import (
     spacing,
     spot_width,
 )
-from nbnumba.model.plausible_numbers import NUMBERS, Rule
+from nbnumba.model.plausible_beam import Rule
+from nbnumba.model.plausible_numbers import NUMBERS
 
 if TYPE_CHECKING:
     from nbnumba.model.experiment import Experiment
@@ -168,7 +169,7 @@ CONSEQUENCES: dict[str, Rule] = {
 
 #: Rules whose numbers make an image dark or bright.
 DARKEN = ("wavelength", "sources", "distance", "pixel", "cell", "centre", "beam_misses", "reaches_nothing")
-BRIGHTEN = ("distance", "pixel", "factors", "fluence")
+BRIGHTEN = ("distance", "pixel", "factors", "beamsize", "fluence")
 
 
 def _dark(experiment: Experiment, images: Sequence[np.ndarray]) -> str | None:

@@ -1,100 +1,33 @@
 """Numbers of an experiment that cannot be meant: the rules of :data:`NUMBERS`.
 
-Wavelengths, lengths and angles in a wrong unit, F that are intensities, values that are given nowhere. Each rule returns one
-sentence, with the number, the likely intention and the flag, or None.
+Lengths and angles in a wrong unit, F that are intensities, numbers of cells that are not given, and the rules about the beam
+(:mod:`nbnumba.model.plausible_beam`). Each rule returns one sentence, with the number, the likely intention and the flag, or None.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from nbnumba.io.spectrum import EV_A
 from nbnumba.io.values import FTable
-from nbnumba.model.config import Beam
-from nbnumba.model.estimates import brightest, largest_F, sharpest_spacing, spread_of
-from nbnumba.model.sources import uses_weights
+from nbnumba.model.estimates import largest_F, sharpest_spacing, spread_of
+from nbnumba.model.plausible_beam import BEAM, Rule
 
 if TYPE_CHECKING:
     from nbnumba.model.experiment import Experiment
 
-Rule = Callable[["Experiment"], str | None]
-
-#: Wavelengths (Å) of diffraction by crystals, 2 to 78 keV; below the last one only electrons are usual.
-SHORTEST, LONGEST, ELECTRONS = 0.16, 6.5, 0.04
 #: Distances and pixels (mm), edges of cells (Å).
 DISTANCES, PIXELS, EDGES = (2.0, 9000.0), (0.002, 3.0), (2.2, 2500.0)
 #: Widest detector (mm), thinnest sensor (µm).
 LARGEST_DETECTOR, THINNEST = 700.0, 3.0
 #: Smallest d (Å) of any list of F, and most electrons in a cubic Å: osmium has 5.4.
 SHARPEST, DENSEST = 0.25, 6.0
-#: <F^2>/<F>^2 in a shell: above, intensities; below, square roots of amplitudes, if they are not equally likely.
-INTENSITIES, ROOTS, EQUALLY_LIKELY = 1.75, 1.105, -0.7
-#: Photons of a spot from which on the default fluence cannot be meant.
-TOO_BRIGHT = 1e8
+#: <F^2>/<F>^2 in a shell, and the excess of the fourth moment: above, intensities, and not a list with weak and strong halves;
+#: below, square roots of amplitudes, if not all values are equally likely.
+INTENSITIES, PEAKED, ROOTS, EQUALLY_LIKELY = 1.75, 1.5, 1.105, -0.7
 #: Values of two decimals that are nearly always radians.
 FAMOUS = (1.57, 3.14, 6.28)
-
-
-def _wavelength(experiment: Experiment) -> str | None:
-    beam = experiment.simulation.beam
-    A = beam.wavelength_A
-    if SHORTEST <= A <= LONGEST:
-        return None
-    eV = EV_A / A
-    readings = []
-    if beam.spectrum is not None and A > LONGEST:
-        readings.append(_of_spectrum(A))
-    elif 2 <= eV <= 150:
-        readings.append(f"-energy takes eV: {eV:.4g} keV are {1000 * eV:.6g}")
-    elif LONGEST < A <= 150:
-        readings.append(f"-lambda takes A: {A:.4g} keV are -energy {1000 * A:.6g}")
-    if 0.002 <= eV <= 0.15:
-        readings.append(f"-energy takes eV: {eV:.4g} MeV are {1e6 * eV:.6g}")
-    if 2000 <= A <= 150_000:
-        readings.append(f"-lambda takes A: for {A:g} eV give -energy {A:g}")
-    for unit, factor in (("m", 1e10), ("nm", 10.0), ("pm", 0.01)):
-        if SHORTEST <= A * factor <= LONGEST and not (readings and unit == "pm" and A < 50):
-            readings.append(f"-lambda takes A: {A:.4g} {unit} are {A * factor:.4g}")
-    if 0.015 < A < ELECTRONS:
-        readings.append("electrons, which have such wavelengths, are scattered otherwise than X-rays")
-    return f"a wavelength of {A:.4g} A ({eV:.4g} eV) is not one of X-ray diffraction: {_or(readings, 'check -lambda or -energy')}"
-
-
-def _of_spectrum(A: float) -> str:
-    return f"--spectrum takes numbers below 100 as A, others as eV: {A:.4g} keV are {1000 * A:.4g} eV"
-
-
-def _sources(experiment: Experiment) -> str | None:
-    beam, sources = experiment.simulation.beam, experiment.sources
-    if beam.sourcefile is None and beam.spectrum is None:
-        return None
-    A = sources.wavelengths * 1e10
-    weights = sources.weights if uses_weights(beam, experiment.simulation.physics) else None
-    mean, low, high = float(np.average(A, weights=weights)), float(A.min()), float(A.max())
-    if beam.sourcefile is not None and not SHORTEST <= mean <= LONGEST:
-        metres = mean / 1e10
-        units = (("A", 1e-10), ("nm", 1e-9))
-        meant = [
-            f", {metres:.4g} {unit} are {metres * x:.4g}" for unit, x in units if 0.5 <= metres * x * 1e10 <= LONGEST
-        ]
-        return (
-            f"the sources of -sourcefile have wavelengths of {metres:.4g} m on average: its last column takes metres"
-            f"{meant[0] if meant else ' (1e-10 is 1 A)'}"
-        )
-    nominal = beam.wavelength_A
-    if beam.spectrum is not None and mean > LONGEST >= nominal:
-        return f"the spectrum has a mean wavelength of {mean:.4g} A: {_of_spectrum(mean)}"
-    if low * 0.9995 <= nominal <= high * 1.0005 and abs(mean / nominal - 1) <= 0.03:
-        return None
-    what = "--spectrum" if beam.spectrum is not None else "-sourcefile"
-    return (
-        f"the mean wavelength of {what} is {mean:.5g} A, the nominal one {nominal:.5g} A: leave -lambda out, or give "
-        f"-lambda {mean:.5g}"
-    )
 
 
 def _distance(experiment: Experiment) -> str | None:
@@ -226,29 +159,6 @@ def _mosaic(experiment: Experiment) -> str | None:
     return None
 
 
-def _spectrum(experiment: Experiment) -> str | None:
-    beam = experiment.simulation.beam
-    if 0 < beam.dispersion_percent < 0.006:
-        percent = beam.dispersion_percent
-        return f"a dispersion of {percent:g} % is narrower than any monochromator's: -dispersion takes percent ({percent:g} is {100 * percent:g} %)"
-    for flag, full, number in (
-        ("-hdivrange", beam.hdivrange_mrad, beam.hdivsteps),
-        ("-vdivrange", beam.vdivrange_mrad, beam.vdivsteps),
-    ):
-        if (
-            full is None
-            and (number or 0) > 1
-            and max(experiment.sources.hdiv.range, experiment.sources.vdiv.range) >= 1
-        ):
-            return (
-                f"{number} steps of divergence without {flag} are spread over 1 rad (57 degrees): give {flag} in mrad"
-            )
-        if full and not 0.003 <= full <= 150:
-            meant = f"{full:g} rad are {1000 * full:g}" if full < 1 else f"{full:g} urad are {full / 1000:g}"
-            return f"a divergence of {full:g} mrad is not one of an X-ray beam: {flag} takes mrad, {meant}"
-    return None
-
-
 def _size(experiment: Experiment) -> str | None:
     crystal = experiment.simulation.crystal
     largest = max(crystal.size_mm)
@@ -285,7 +195,7 @@ def _factors(experiment: Experiment) -> str | None:
     spread = None if table is None else spread_of(table)
     if spread is None or table is None:
         return None
-    if spread.moment > INTENSITIES:
+    if spread.moment > INTENSITIES and spread.peak > PEAKED:
         return (
             f"the F{_from(table)} are distributed like intensities (<F^2>/<F>^2 is {spread.moment:.2f}, of amplitudes 1.27 to "
             "1.57): -hkl takes amplitudes, the square roots of intensities"
@@ -298,18 +208,6 @@ def _factors(experiment: Experiment) -> str | None:
             "amplitudes 1.27 to 1.57): amplitudes have been taken for intensities; choose the column with --label"
         )
     return None
-
-
-def _fluence(experiment: Experiment) -> str | None:
-    beam = experiment.simulation.beam
-    if experiment.fluence == 0 or experiment.fluence != Beam.fluence or beam.flux > 0:
-        return None
-    if experiment.detector.point_pixel or not brightest(experiment) >= TOO_BRIGHT:
-        return None
-    return (
-        f"no -fluence or -flux is given: with the default of {Beam.fluence:.3g} photons/m2 spots have up to "
-        f"{brightest(experiment):.0e} photons a pixel; give -flux (photons/s), -exposure (s) and -beamsize (mm)"
-    )
 
 
 def looks_like_radians(values: Sequence[float], least: float) -> bool:
@@ -347,10 +245,6 @@ def listed(values: Iterable[float]) -> str:
     return " ".join(f"{value:.4g}" for value in values)
 
 
-def _or(readings: list[str], otherwise: str) -> str:
-    return "; or ".join(readings) or otherwise
-
-
 def _appended(readings: list[str]) -> str:
     return f", {' or '.join(readings)}" if readings else ""
 
@@ -360,8 +254,7 @@ def _from(table: FTable | None) -> str:
 
 
 NUMBERS: dict[str, Rule] = {
-    "wavelength": _wavelength,
-    "sources": _sources,
+    **BEAM,
     "distance": _distance,
     "pixel": _pixel,
     "size_of_detector": _size_of_detector,
@@ -370,9 +263,7 @@ NUMBERS: dict[str, Rule] = {
     "centre": _centre,
     "angles": _angles,
     "mosaic": _mosaic,
-    "spectrum": _spectrum,
     "size": _size,
     "cells": _cells,
     "factors": _factors,
-    "fluence": _fluence,
 }

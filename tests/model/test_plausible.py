@@ -354,6 +354,20 @@ def test_distribution_of_F(exponent: float, moment: float) -> None:
     assert spread_of(build_grid(indices[:200], F[:200], 0.0)) is None
 
 
+@pytest.mark.parametrize("kind", ["weak half", "uniform", "one value", "centric"])
+def test_lists_of_other_distributions_are_not_doubted(kind: str) -> None:
+    """A superstructure, whose every second F is weak; random and constant numbers; centric amplitudes."""
+    rng = np.random.default_rng(4)
+    indices = np.stack(np.meshgrid(*[np.arange(-9, 10)] * 3, indexing="ij"), -1).reshape(-1, 3)
+    F = {
+        "weak half": np.where(indices.sum(axis=1) % 2, 5.0, 100.0) * rng.uniform(0.8, 1.2, len(indices)),
+        "uniform": rng.uniform(50, 150, len(indices)),
+        "one value": np.full(len(indices), 100.0) + 1e-9 * rng.random(len(indices)),
+        "centric": np.abs(rng.normal(0, 100, len(indices))),
+    }[kind]
+    assert rules_about(still(hkl=(indices, F))) <= {"oversample"}
+
+
 def test_equal_entries_of_a_table_are_holes() -> None:
     """A dump does not say which F its holes had."""
     rng = np.random.default_rng(3)
