@@ -41,8 +41,6 @@ def run(invocation: Invocation) -> Job:
             progress=progress,
         )
     report.warn(message for message in result.warnings if message not in experiment.warnings)
-    if result.statistics.max <= 0 and not any(image.any() for image in result.images):
-        report.warn(["every pixel is 0: no reflection diffracts in this orientation; turn the crystal (-misset, -osc)"])
     report.say(report.result_lines(result.facts()))
     with together():
         written = write_outputs(result, outputs)
