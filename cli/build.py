@@ -33,7 +33,7 @@ from nbnumba.model.config import (
 )
 from nbnumba.model.outputs import FILES, Outputs
 from nbnumba.model.plausible_flags import SWAPPED, flag_doubts, swapped
-from nbnumba.model.structure_factors import content_kind
+from nbnumba.model.structure_factors import cell_of
 
 log = logging.getLogger("nbnumba")
 
@@ -296,10 +296,8 @@ def _model_and_cell(values: _Values) -> None:
         from nbnumba.io.model import read_model_cell
 
         cell = read_model_cell(model)
-    elif hkl is not None and content_kind(hkl) != "text":
-        from nbnumba.io.reflections import read_cell
-
-        cell = read_cell(hkl)
+    elif hkl is not None:
+        cell = cell_of(hkl, values.get("structure_factors.hkl_label"), values.get("structure_factors.hkl_dataset"))
     if cell is not None:
         log.warning(f"the unit cell is that of {model or hkl}, its orientation arbitrary; give -mat or --geometry FILE")
         values.put("crystal.cell", cell, f"{model or hkl}")

@@ -106,18 +106,38 @@ _FACTORS = panel(
     file(
         "-hkl",
         "structure_factors.hkl",
-        "Text lines 'h k l F', all of P1; or an MTZ or structure-factor mmCIF file.",
+        "Text lines 'h k l F', all of P1; or MTZ, CIF, XDS_ASCII, SHELX, SCALEPACK or CrystFEL lists.",
         stems="-hkl",
     ),
     flag(
         "--label",
         "path",
         "structure_factors.hkl_label",
-        "Column of an MTZ or mmCIF file, by label or by type: G, F, K or J.",
+        "Column of an MTZ or CIF file, by label or by type: G, F, K or J; F or J of a text list.",
         metavar="LABEL",
         default="the best of these types",
     ),
-    file("--model", "structure_factors.model", "Atomic model (mmCIF, PDB) to calculate F from, to -dmin."),
+    flag(
+        "--dataset",
+        "path",
+        "structure_factors.hkl_dataset",
+        "Data set of an MTZ file, block of a CIF file, or wavelength_id=2 of a loop.",
+        metavar="NAME",
+        default="the first",
+    ),
+    flag(
+        "--symmetry",
+        "path",
+        "structure_factors.hkl_symmetry",
+        "Group that expands a text list of an asymmetric unit: P212121, 19, 422.",
+        metavar="GROUP",
+    ),
+    switch(
+        "--average",
+        "Average rows of one reflection, of unmerged files too. Default: refuse them.",
+        ("structure_factors.hkl_average", True),
+    ),
+    file("--model", "structure_factors.model", "Atomic model (mmCIF, CIF, PDB) to calculate F from, to -dmin."),
     number(
         "--solvent-k", "structure_factors.solvent_k", "", "Density of a model's bulk solvent, e/Å3.", default="0.35"
     ),

@@ -15,19 +15,20 @@ from pathlib import Path
 import numpy as np
 
 from nbnumba.errors import FileError
-from nbnumba.io.files import read_text
 from nbnumba.io.matrix import number, split_numbers
 from nbnumba.io.values import MAX_INDEX
 
 _WHAT = "HKL file"
+#: A fourth word with a comma inside, where blanks, semicolons, or commas and blanks separate the first three.
+_COMMA = re.compile(
+    r"^[ \t]*[+-]?\d{1,7}(?:,?[ \t]+|;)[ \t]*[+-]?\d{1,7}(?:,?[ \t]+|;)[ \t]*[+-]?\d{1,7}(?:,?[ \t]+|;)[ \t]*([+-]?\d{0,15},\d[\d.,]{0,20})",
+    re.MULTILINE | re.ASCII,
+)
 _TIDY = b"0123456789+-.eE \t\n"
 
 
 def read_hkl(path: Path | str) -> tuple[np.ndarray, np.ndarray]:
-    """Reflections of an HKL file, in its order.
-
-    Numbers are separated by blanks, tabs or commas. Columns after the fourth, blank lines and comments (from ``#`` or
-    ``!`` on) are ignored. A line with fewer than four numbers continues on the next ones.
+    """Reflections of an HKL file, in its order; of another program's list (``nbnumba.io.lists``) the whole sphere.
 
     Returns
     -------
@@ -39,12 +40,30 @@ def read_hkl(path: Path | str) -> tuple[np.ndarray, np.ndarray]:
     Raises
     ------
     FileError
-        The file cannot be read, holds no reflection, or holds a word, an index that is not whole or beyond 10^6, an F
-        that is not finite, or an incomplete reflection.
+        As :func:`nbnumba.io.lists.table.read_list` and :func:`parse_hkl`.
     """
-    text = read_text(path, _WHAT)
+    from nbnumba.io.lists.table import read_list
+
+    found = read_list(path)
+    return found.indices, found.F
+
+
+def parse_hkl(text: str, path: Path | str) -> tuple[np.ndarray, np.ndarray]:
+    """Reflections of the text of an HKL file, in its order, as :func:`read_hkl` returns them.
+
+    Numbers are separated by blanks, tabs or commas. Columns after the fourth, blank lines and comments (from ``#`` or
+    ``!`` on) are ignored. A line with fewer than four numbers continues on the next ones.
+
+    Raises
+    ------
+    FileError
+        The text holds no reflection, or a word, a decimal comma, an index that is not whole or beyond 10^6, an F that is not
+        finite, or an incomplete reflection.
+    """
     if "#" in text or "!" in text:
         text = re.sub("[#!][^\n]*", "", text)
+    if "," in text:
+        _check_commas(text, path)
     text = text.replace(",", " ")
     rows = _read_tidy(text)
     if rows is None:
@@ -99,6 +118,16 @@ def _read_careful(text: str, path: Path | str) -> np.ndarray:
             f"line {begun} of the {_WHAT} {path}: the file ends with {len(pending)} of the 4 numbers of a reflection"
         )
     return np.array(rows, dtype=np.float64).reshape(-1, 4)
+
+
+def _check_commas(text: str, path: Path | str) -> None:
+    """Raise FileError if F has a comma in a row whose words are separated by blanks: a decimal comma, or thousands."""
+    found = _COMMA.search(text)
+    if found:
+        line = text.count("\n", 0, found.start(1)) + 1
+        raise FileError(
+            f"line {line} of the {_WHAT} {path}: {found[1][:40]} has a comma inside the number: write decimal points"
+        )
 
 
 def _check_index(value: float, word: str, path: Path | str, line: int) -> None:

@@ -1,4 +1,4 @@
-"""Structure factors of an atomic model (mmCIF or PDB), through gemmi.
+"""Structure factors of an atomic model (:mod:`nbnumba.io.model_files`), through gemmi.
 
 F(h) = sum over the atoms of the cell of occ (f0 + f' + i f'') T exp(2 pi i h x) + F_solvent. Atoms have the form
 factors of the International Tables (1992, as gemmi holds them), f' and f'' come from gemmi's Cromer-Liberman tables.
@@ -21,9 +21,10 @@ import gemmi
 import numpy as np
 
 from nbnumba.errors import ConfigError, FileError, first_line
-from nbnumba.io.files import read_bytes
-from nbnumba.io.reflections import expand_to_p1
+from nbnumba.io.model_files import WHAT as _WHAT
+from nbnumba.io.model_files import assemble, read_structure
 from nbnumba.io.spectrum import EV_A
+from nbnumba.io.symmetry import expand_to_p1
 from nbnumba.io.values import Reflections
 
 #: Atoms times symmetry operations times reflections up to which the sum is done directly (a second).
@@ -36,17 +37,17 @@ FFT_CUTOFF = 1e-7
 MASK_RATE, MASK_SPACING = 4.0, 0.6
 #: Most indices (P1, with mates) that are calculated: more follow from a mistake in the cell or the resolution.
 LARGEST = 3e8
-_WHAT = "model"
 
 
 @dataclass(frozen=True, eq=False)
 class _Model:
-    """First model of a structure, with the cell and the space group."""
+    """All atoms of a structure as one model, with the cell, the space group, and what is to be said about them."""
 
     path: Path | str
     structure: gemmi.Structure
     model: gemmi.Model
     spacegroup: gemmi.SpaceGroup
+    notes: tuple[str, ...] = ()
 
     @property
     def cell(self) -> gemmi.UnitCell:
@@ -119,7 +120,7 @@ def calculate_reflections(
     resonance = f"anomalous scattering at {wavelength_A:g} A" if wavelength_A else "no anomalous scattering"
     note = f"structure factors are calculated from {path} to {dmin_A:g} A, with {resonance} and {solvent}"
     cell = tuple(float(x) for x in found.cell.parameters)
-    return Reflections(indices, F, cell, found.spacegroup, "F_model", (note,))
+    return Reflections(indices, F, cell, found.spacegroup, "F_model", (note, *found.notes))
 
 
 def calculate_parts(
@@ -179,19 +180,15 @@ def _solvent(found: _Model, miller: np.ndarray, dmin_A: float, k: float, B: floa
 
 
 def _read(path: Path) -> _Model:
-    what = f"the {_WHAT} {path}"
-    read_bytes(path, _WHAT)  # raises FileError with the cause if the file cannot be opened
-    try:
-        structure = gemmi.read_structure(str(path))
-    except (RuntimeError, ValueError, OSError, LookupError) as error:
-        raise FileError(f"{what} cannot be read as mmCIF or PDB: {first_line(error)}") from error
-    return _of_structure(structure, path)
+    structure, notes = read_structure(path)
+    return _of_structure(structure, path, notes)
 
 
-def _of_structure(structure: gemmi.Structure, path: Path | str) -> _Model:
+def _of_structure(structure: gemmi.Structure, path: Path | str, notes: tuple[str, ...] = ()) -> _Model:
     """Check that F can be calculated from a structure, which is changed."""
     what = f"the {_WHAT} {path}"
     structure.setup_entities()
+    notes += assemble(structure, path)
     if len(structure) == 0 or structure[0].count_atom_sites() == 0:
         raise FileError(f"{what} holds no atoms")
     if not structure.cell.is_crystal():
@@ -211,4 +208,4 @@ def _of_structure(structure: gemmi.Structure, path: Path | str) -> _Model:
         unknown = ["one whose name is no text"]
     if unknown:
         raise FileError(f"{what} has atoms of no known element: {', '.join(unknown[:5])}")
-    return _Model(path, structure, structure[0], spacegroup)
+    return _Model(path, structure, structure[0], spacegroup, notes)

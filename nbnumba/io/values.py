@@ -96,7 +96,7 @@ class Reflections(Given):
         Electrons.
     cell : (6,) tuple of float, or None
         The file's unit cell, Å and degrees.
-    spacegroup : gemmi.SpaceGroup or None
+    spacegroup : gemmi.SpaceGroup, gemmi.GroupOps or None
         Its systematic absences that have no row are 0, instead of ``default_F``.
     label : str
         Columns of the file that were used.
@@ -110,7 +110,7 @@ class Reflections(Given):
     indices: np.ndarray
     F: np.ndarray
     cell: tuple[float, ...] | None = None
-    spacegroup: gemmi.SpaceGroup | None = None
+    spacegroup: gemmi.SpaceGroup | gemmi.GroupOps | None = None
     label: str = ""
     notes: tuple[str, ...] = ()
 
@@ -176,7 +176,7 @@ class Reflections(Given):
         """
         import gemmi
 
-        from nbnumba.io.reflections import expand_to_p1
+        from nbnumba.io.symmetry import expand_to_p1
 
         group = gemmi.find_spacegroup_by_name(spacegroup) if isinstance(spacegroup, str) else spacegroup
         if group is None:
@@ -198,6 +198,8 @@ class FTable(Given):
         F outside the box, and of its holes where the box was made from reflections.
     source : str
         File that it was read from.
+    cell : (6,) tuple of float, or None
+        Unit cell of that file, Å and degrees.
     """
 
     described = "an FTable"
@@ -209,6 +211,7 @@ class FTable(Given):
     n_reflections: int
     default_F: float
     source: str
+    cell: tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
         grid = self.grid

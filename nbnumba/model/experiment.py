@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 
-from nbnumba.errors import ConfigError
+from nbnumba.errors import ConfigError, FileError
 from nbnumba.io.values import FTable
-from nbnumba.model.config import Simulation
+from nbnumba.model.config import Simulation, StructureFactors
 from nbnumba.model.crystal import RTD, ResolvedCrystal, resolve_crystal
 from nbnumba.model.detector import ResolvedDetector, ResolvedPanel, resolve_detector
 from nbnumba.model.editions import edition_of
@@ -19,9 +22,10 @@ from nbnumba.model.plausible import doubts, too_many_subpixels
 from nbnumba.model.plausible_flags import SWAPPED, swapped
 from nbnumba.model.sampling import ResolvedSampling, ResolvedScan, resolve_sampling, resolve_scan
 from nbnumba.model.sources import ResolvedSources, resolve_sources
-from nbnumba.model.structure_factors import resolve_structure_factors
+from nbnumba.model.structure_factors import cell_notes, cell_of, resolve_structure_factors
 
 T = TypeVar("T")
+log = logging.getLogger("nbnumba")
 
 #: Classical electron radius squared (m^2), as the reference writes it.
 R_E_SQR = 7.94079248018965e-30
@@ -209,9 +213,7 @@ def resolve(simulation: Simulation, like: Experiment | None = None) -> Experimen
     scan = parts.of("scan", lambda: resolve_scan(simulation.scan, physics), "scan")
     wavelength = simulation.beam.wavelength_A / 1e10
     sampling = resolve_sampling(simulation.sampling, detector, crystal, wavelength)
-    grid, grid_notes = parts.of(
-        "table", lambda: resolve_structure_factors(simulation.structure_factors), "structure_factors"
-    )
+    grid, grid_notes = parts.of("table", lambda: _table(simulation.structure_factors, crystal), "structure_factors")
     interpolate, choice = _interpolation(simulation, crystal, grid)
     if simulation.mask is not None and simulation.mask.shape != detector.panels[0].shape:
         shape = detector.panels[0].shape
@@ -223,6 +225,7 @@ def resolve(simulation: Simulation, like: Experiment | None = None) -> Experimen
     if simulation.mask is not None and len(detector.panels) > 1:
         raise ConfigError("a mask can be used with one panel only")
     notes = [*detector.notes, *crystal.notes, *sources.notes, *grid_notes]
+    notes += cell_notes(grid.source, grid.cell, crystal.unit_cell) if grid is not None else []
     experiment = Experiment(
         simulation=simulation,
         detector=detector,
@@ -241,6 +244,19 @@ def resolve(simulation: Simulation, like: Experiment | None = None) -> Experimen
     rules = [sentence for sentences in bites(experiment).values() for sentence in sentences]
     warnings = (*notes, *doubts(experiment), *_endless(experiment), *rules)
     return replace(experiment, warnings=warnings)
+
+
+def _table(config: StructureFactors, crystal: ResolvedCrystal) -> tuple[FTable | None, list[str]]:
+    """Structure factors and notes about them; if they cannot be read, a file of another crystal is warned about before."""
+    try:
+        return resolve_structure_factors(config)
+    except FileError:
+        if isinstance(config.hkl, Path):
+            with contextlib.suppress(FileError, ConfigError):
+                cell = cell_of(config.hkl, config.hkl_label, config.hkl_dataset)
+                for note in cell_notes(str(config.hkl), cell, crystal.unit_cell):
+                    log.warning(note)
+        raise
 
 
 class _Reuse:

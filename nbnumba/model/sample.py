@@ -123,13 +123,20 @@ class StructureFactors(Checked):
     Attributes
     ----------
     hkl : Path, Reflections, tuple of arrays, gemmi.Mtz, gemmi.ReflnBlock, FTable or None
-        Text file, h k l F per line, for the whole P1 sphere; or MTZ or structure-factor mmCIF, recognized by content
-        and expanded to P1 by the file's space group. In memory: reflections, or arrays (indices (n, 3), F (n,)), of the
+        Text file, h k l F per line, for the whole P1 sphere; or MTZ, CIF or a list of another program, recognized by
+        content and expanded to P1 by the file's space group. In memory: reflections, or arrays (indices (n, 3), F (n,)), of the
         whole P1 sphere; an object of gemmi; or a finished table.
     hkl_label : str or None
-        Column of an MTZ or mmCIF file: its label, or its type (G, F, K, J); None: the first of these types.
+        Column of an MTZ or CIF file: its label, or its type (G, F, K, J); None: the first of these types. F or J say
+        what the values of a text list are: amplitudes or intensities.
+    hkl_dataset : str or None
+        Data set of an MTZ file, block of a CIF file, or ``wavelength_id=2`` of a loop with several; None: the first.
+    hkl_symmetry : str or None
+        Space group or point group that expands a text list; None: the list is the whole sphere.
+    hkl_average : bool
+        Average the rows of a reflection; else a file that gives one several times, with different values, is refused.
     model : Path, gemmi.Structure or None
-        Atomic model (mmCIF or PDB file, or an object of gemmi) that F is calculated from, to ``model_dmin_A``; instead of
+        Atomic model (mmCIF, CIF or PDB file, or an object of gemmi) that F is calculated from, to ``model_dmin_A``; instead of
         ``hkl``.
     model_dmin_A : float or None
         Resolution of the calculated F; needed with a model.
@@ -147,6 +154,9 @@ class StructureFactors(Checked):
 
     hkl: Path | Reflections | FTable | None = None
     hkl_label: str | None = None
+    hkl_dataset: str | None = None
+    hkl_symmetry: str | None = None
+    hkl_average: bool = False
     model: Path | AtomicModel | None = None
     model_dmin_A: float | None = None
     model_wavelength_A: float | None = None
@@ -169,8 +179,15 @@ class StructureFactors(Checked):
         self._not_negative("solvent_k", "solvent_B")
         if self.hkl is not None and self.model is not None:
             raise ConfigError("structure factors come from a list or from a model: give -hkl or --model, not both")
-        if self.hkl_label is not None and not isinstance(self.hkl, Path):
-            raise ConfigError("--label chooses a column of the file of -hkl: give -hkl FILE")
+        if not isinstance(self.hkl, Path):
+            for value, does in (
+                (self.hkl_label, "--label chooses a column of"),
+                (self.hkl_dataset, "--dataset chooses a part of"),
+                (self.hkl_symmetry, "--symmetry expands"),
+                (self.hkl_average or None, "--average merges the rows of"),
+            ):
+                if value is not None:
+                    raise ConfigError(f"{does} the file of -hkl: give -hkl FILE")
 
 
 @dataclass(frozen=True, kw_only=True)

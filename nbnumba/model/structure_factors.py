@@ -13,14 +13,18 @@ import numpy as np
 from nbnumba import memory
 from nbnumba.errors import ConfigError
 from nbnumba.io.fdump import read_fdump
-from nbnumba.io.hkl import read_hkl
 from nbnumba.io.kept import kept
 from nbnumba.io.values import AtomicModel, FTable, Given, Reflections
 from nbnumba.memory import derived
 from nbnumba.model.config import StructureFactors
 
+#: Crystals of one kind differ by less than this part of an edge, and this angle.
+SAME_CELL, SAME_ANGLE_DEG = 0.02, 2.0
 
-def build_grid(indices: np.ndarray, F: np.ndarray, default_F: float, source: str = "") -> FTable:
+
+def build_grid(
+    indices: np.ndarray, F: np.ndarray, default_F: float, source: str = "", cell: tuple[float, ...] | None = None
+) -> FTable:
     """Box around all reflections; where one occurs twice, the last F counts.
 
     Parameters
@@ -43,7 +47,7 @@ def build_grid(indices: np.ndarray, F: np.ndarray, default_F: float, source: str
     grid = np.full(shape, default_F, dtype=np.float64)
     h, k, l = (indices - mins).T
     grid[h, k, l] = F
-    return FTable(grid, int(mins[0]), int(mins[1]), int(mins[2]), len(F), default_F, source)
+    return FTable(grid, int(mins[0]), int(mins[1]), int(mins[2]), len(F), default_F, source, cell)
 
 
 def resolve_structure_factors(config: StructureFactors) -> tuple[FTable | None, list[str]]:
@@ -72,7 +76,8 @@ def resolve_structure_factors(config: StructureFactors) -> tuple[FTable | None, 
         return given, []
     if given is None:
         return _without_list(config)
-    options: tuple[Any, ...] = (config.hkl_label, config.default_F)
+    options: tuple[Any, ...] = (config.hkl_label, config.hkl_dataset, config.hkl_symmetry, config.hkl_average)
+    options += (config.default_F,)
     if config.model is not None:
         options = (config.model_dmin_A, config.model_wavelength_A, config.solvent_k, config.solvent_B, config.default_F)
     if isinstance(given, Given):
@@ -88,7 +93,7 @@ def _make_table(config: StructureFactors) -> tuple[FTable, list[str]]:
         return _from_text(config)
     found = _reflections(config)
     source = config.model if config.model is not None else config.hkl
-    box = build_grid(found.indices, found.F, config.default_F, str(source))
+    box = build_grid(found.indices, found.F, config.default_F, str(source), found.cell)
     if found.spacegroup is not None:
         _extinguish(box, found.spacegroup)
     return box, list(found.notes)
@@ -107,19 +112,61 @@ def _reflections(config: StructureFactors) -> Reflections:
     from nbnumba.io.reflections import read_reflections
 
     assert isinstance(config.hkl, Path)
-    return read_reflections(config.hkl, config.hkl_label)
+    if config.hkl_symmetry is not None:
+        raise ConfigError(f"--symmetry: {config.hkl} names its symmetry itself, leave --symmetry out")
+    return read_reflections(config.hkl, config.hkl_label, average=config.hkl_average, dataset=config.hkl_dataset)
 
 
 def _from_text(config: StructureFactors) -> tuple[FTable, list[str]]:
+    """The table of a text list, of whatever format."""
+    from nbnumba.io.lists.table import read_list
+
     assert isinstance(config.hkl, Path)
-    if config.hkl_label is not None:
-        raise ConfigError(f"--label: {config.hkl} is a text file, which has one column of F")
-    indices, F = read_hkl(config.hkl)
-    box = build_grid(indices, F, config.default_F, str(config.hkl))
-    h, k, l = (indices - (box.h_min, box.k_min, box.l_min)).T
-    overruled = int(np.count_nonzero(box.grid[h, k, l] != F))
-    several = f"{config.hkl} gives some h k l twice with different F: a later line replaced {overruled} of them"
-    return box, [several] if overruled else []
+    found = read_list(config.hkl, config.hkl_label, config.hkl_average, config.hkl_dataset, config.hkl_symmetry)
+    box = build_grid(found.indices, found.F, config.default_F, str(config.hkl), found.cell)
+    notes = list(found.notes)
+    if found.spacegroup is not None:
+        _extinguish(box, found.spacegroup)
+        return box, notes
+    h, k, l = (found.indices - (box.h_min, box.k_min, box.l_min)).T
+    overruled = int(np.count_nonzero(box.grid[h, k, l] != found.F))
+    if overruled:
+        several = "gives some h k l twice with different F (--average takes their mean): a later line replaced"
+        notes.append(f"{config.hkl} {several} {overruled} of them")
+    return box, notes
+
+
+def cell_of(path: Path, label: str | None, dataset: str | None) -> tuple[float, ...] | None:
+    """Unit cell (Å, degrees) of a file of structure factors; None where its format, or a pipe, has none.
+
+    Raises
+    ------
+    FileError
+        The file cannot be read.
+    """
+    if not os.path.isfile(path):
+        return None
+    if content_kind(path) == "text":
+        from nbnumba.io.lists.table import read_list_cell
+
+        return read_list_cell(path)
+    from nbnumba.io.reflections import read_cell
+
+    return read_cell(path, label, dataset)
+
+
+def cell_notes(source: str, own: tuple[float, ...] | None, crystal: tuple[float, ...]) -> list[str]:
+    """A warning if the cell of structure factors is another one than the crystal's (Å, degrees); empty otherwise."""
+    if own is None:
+        return []
+    off = np.abs(np.subtract(own, crystal))
+    if (off[:3] <= SAME_CELL * np.array(own[:3])).all() and (off[3:] <= SAME_ANGLE_DEG).all():
+        return []
+    said = [" ".join(f"{value:.4g}" for value in cell) for cell in (own, crystal)]
+    return [
+        f"the structure factors of {source} are of a cell of {said[0]}, the crystal's is {said[1]}: "
+        "are both of one crystal, in one setting?"
+    ]
 
 
 def _without_list(config: StructureFactors) -> tuple[FTable | None, list[str]]:
@@ -138,7 +185,7 @@ def _extinguish(box: FTable, spacegroup: Any) -> None:
     """Set systematic absences that the list does not have to 0, instead of ``default_F``."""
     if box.default_F == 0:
         return
-    from nbnumba.io.reflections import absent
+    from nbnumba.io.symmetry import absent
 
     holes = np.argwhere(box.grid == box.default_F)
     indices = holes + np.array([box.h_min, box.k_min, box.l_min])

@@ -122,7 +122,7 @@ def test_negative_intensities_become_zero_and_are_counted(tmp_path):
 
 def test_mmcif_amplitudes_and_pairs(tmp_path):
     tags = ["F_meas_au", "pdbx_F_plus", "pdbx_F_minus", "status"]
-    rows = [[1, 2, 3, 20, 21, 19, "o"], [2, 1, 3, 30, "?", "?", "o"], [3, 1, 1, "?", 5, ".", "x"]]
+    rows = [[1, 2, 3, 20, 21, 19, "o"], [2, 1, 3, 30, "?", "?", "o"], [3, 1, 1, "?", 5, ".", "f"]]
     path = make_cif(tmp_path / "a.cif", "P 43 21 2", tags, rows)
     assert content_kind(path) == "cif"
     both = as_table(*_pair(read_reflections(path)))

@@ -1,0 +1,151 @@
+"""Whether a text list of h k l F is what it is taken for: the whole sphere of P1, and amplitudes.
+
+Each check returns a sentence, or none; it needs nothing but the list, and stays silent in doubt.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+#: Fewest reflections that are judged, and largest part with Friedel mates of half a sphere: those in the plane that cuts it.
+FEWEST, FEW_MATES = 4, 0.2
+#: Fewest general reflections from which an empty octant is a gap.
+FEWEST_GENERAL = 8
+#: Symmetry of a list: fewest pairs of mates, part of them that must agree, and how well; largest part without mates.
+FEWEST_PAIRS, AGREEING, AGREEMENT, GAPS = 60, 0.95, 1e-3, 0.003
+#: Edge of the boxes of indices in which F are compared, fewest in a box, fewest boxes.
+BOX, FEWEST_IN_BOX, FEWEST_BOXES = 4, 16, 12
+#: <x^2>/<x>^2 from which on x are intensities. Wilson's statistics: amplitudes 1.27 (acentric) and 1.57 (centric);
+#: intensities 2 and 3.
+INTENSITY_RATIO = 1.8
+
+_MATES = {
+    "the Friedel mate": ((-1, 0, 0), (0, -1, 0), (0, 0, -1)),
+    "the mate by a 2-fold axis along a": ((1, 0, 0), (0, -1, 0), (0, 0, -1)),
+    "the mate by a 2-fold axis along b": ((-1, 0, 0), (0, 1, 0), (0, 0, -1)),
+    "the mate by a 2-fold axis along c": ((-1, 0, 0), (0, -1, 0), (0, 0, 1)),
+    "the mate by a 4-fold axis along c": ((0, 1, 0), (-1, 0, 0), (0, 0, 1)),
+    "the mate by a 3-fold axis along c": ((0, 1, 0), (-1, -1, 0), (0, 0, 1)),
+    "the mate by a 3-fold axis along a+b+c": ((0, 1, 0), (0, 0, 1), (1, 0, 0)),
+}
+_CURE = "-hkl takes h k l F of the whole sphere; --symmetry GROUP expands the list of an asymmetric unit"
+
+
+def incomplete(indices: np.ndarray, F: np.ndarray) -> str | None:
+    """What a list lacks of the whole sphere of P1; None if it seems complete, or is too short to tell.
+
+    Gaps of a measured list are not among it: only those that contradict a symmetry which its F obey exactly.
+
+    Parameters
+    ----------
+    indices : (n, 3) int
+    F : (n,) float
+    """
+    rows = np.asarray(indices, dtype=np.int64)
+    F = np.asarray(F, dtype=np.float64)
+    other = rows.any(axis=1)
+    rows, F = rows[other], F[other]
+    if len(rows) < FEWEST:
+        return None
+    listed = _Lookup(rows)
+    if listed.n_different < FEWEST:
+        return None
+    mates = listed.find(-rows) >= 0
+    n = int(mates.sum())
+    if n == 0 or (n < FEW_MATES * len(rows) and _is_half(rows, n)):
+        share = "none of its" if n == 0 else f"only {n} of its"
+        return f"{share} {len(rows)} reflections {'have' if n else 'has'} the Friedel mate: {_CURE}"
+    return _empty_octants(rows) or _gaps(rows, F, listed)
+
+
+def _is_half(rows: np.ndarray, mates: int) -> bool:
+    """Whether an index has one sign, and most reflections of the plane where it is 0 have mates.
+
+    In a sparse sample of reflections, few of that plane have one.
+    """
+    one_sided = (rows >= 0).all(axis=0) | (rows <= 0).all(axis=0)
+    return any(mates >= 0.5 * np.count_nonzero(rows[:, axis] == 0) for axis in np.flatnonzero(one_sided))
+
+
+class _Lookup:
+    """Rows of a list by their index."""
+
+    def __init__(self, rows: np.ndarray) -> None:
+        self._limit = 2 * int(np.abs(rows).max()) + 1  # of mates about a 3-fold axis, too
+        keys = self._keys(rows)
+        self._order = np.argsort(keys)
+        self._keys_in_order = keys[self._order]
+        self.n_different = 1 + int(np.count_nonzero(np.diff(self._keys_in_order)))
+
+    def _keys(self, rows: np.ndarray) -> np.ndarray:
+        width = float(2 * self._limit + 1)
+        kind = np.int64 if width**3 < 2**62 else np.float64
+        h, k, l = (rows + self._limit).astype(kind).T
+        keys: np.ndarray = (h * kind(width) + k) * kind(width) + l
+        return keys
+
+    def find(self, rows: np.ndarray) -> np.ndarray:
+        """Position of each row in the list, -1 where it is not in it."""
+        keys = self._keys(rows)
+        at = np.minimum(np.searchsorted(self._keys_in_order, keys), len(self._order) - 1)
+        return np.where(self._keys_in_order[at] == keys, self._order[at], -1)
+
+
+def _empty_octants(rows: np.ndarray) -> str | None:
+    """Friedel pairs of octants that have no reflection at all."""
+    general = rows[(rows != 0).all(axis=1)]
+    if len(general) < FEWEST_GENERAL:
+        return None
+    signs = np.sign(general) * np.sign(general[:, :1])  # of the two mates that with h > 0
+    filled = len(np.unique(signs, axis=0))
+    if filled == 4:
+        return None
+    return f"only {2 * filled} of the 8 octants of h k l have reflections: {_CURE}"
+
+
+def _gaps(rows: np.ndarray, F: np.ndarray, listed: _Lookup) -> str | None:
+    """Reflections without a mate that a symmetry asks for which all others have, with the same F."""
+    least, worst = GAPS * len(rows), None
+    constant = len(F) > 0 and (F[0] == F).mean() > 0.5
+    for name, turn in () if constant else _MATES.items():
+        turned = rows @ np.array(turn)
+        at = listed.find(turned)
+        there = (at >= 0) & (turned != rows).any(axis=1) & (F != 0)
+        if there.sum() < FEWEST_PAIRS or there.mean() < 0.5:
+            continue
+        one, two = F[there], F[at[there]]
+        agree = np.abs(one - two) <= AGREEMENT * np.maximum(np.abs(one), np.abs(two))
+        missing = int((at < 0).sum())
+        if agree.mean() >= AGREEING and missing > least:
+            least, worst = missing, f"{missing} of its {len(rows)} reflections lack {name}, which all others have"
+    return None if worst is None else f"{worst}: {_CURE}"
+
+
+def looks_like_intensities(indices: np.ndarray, values: np.ndarray) -> bool | None:
+    """Whether numbers have the distribution of intensities (True) or amplitudes (False); None: too few to tell.
+
+    Numbers are compared within small boxes of indices, where the mean hardly changes with the resolution.
+    """
+    ratio = spread(indices, values)
+    return None if ratio is None else ratio > INTENSITY_RATIO
+
+
+def spread(indices: np.ndarray, values: np.ndarray) -> float | None:
+    """<x^2>/<x>^2 of positive numbers within boxes of indices; None for too few."""
+    values = np.asarray(values, dtype=np.float64)
+    good = values > 0
+    boxes = np.floor_divide(np.asarray(indices, dtype=np.int64)[good], BOX)
+    x = values[good]
+    if len(x) < FEWEST_BOXES * FEWEST_IN_BOX:
+        return None
+    _, number, counts = np.unique(boxes, axis=0, return_inverse=True, return_counts=True)
+    number = number.ravel()
+    x = x / x.max()
+    first, second = np.bincount(number, weights=x), np.bincount(number, weights=x * x)
+    full = (counts >= FEWEST_IN_BOX) & (first > 0)
+    if full.sum() < FEWEST_BOXES:
+        return None
+    n = counts[full]
+    with np.errstate(all="ignore"):
+        ratios = second[full] * n / first[full] ** 2
+    return float(np.average(ratios, weights=n))

@@ -1,0 +1,227 @@
+"""Symmetry of reflections: expansion to P1, rows that name one reflection, and groups by the names that files give.
+
+A reflection h of a list stands for h R of every rotation R of the group, with the same amplitude, and for its Friedel
+mates. Where a list gives F(+) and F(-), the mates -h R carry F(-); where one of the two is missing the other is used,
+and centric reflections, for which the two are equal, get their mean. A row that names an index, directly or through
+symmetry, takes precedence over one that reaches it only as a Friedel mate: a list with h k l and -h -k -l in separate
+rows keeps the pair apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import gemmi
+import numpy as np
+
+from nbnumba.errors import ConfigError
+
+#: What describes symmetry: a group of the tables, or operations that no table has.
+Group = gemmi.SpaceGroup | gemmi.GroupOps
+
+#: Rows of one reflection whose values differ by less than this part of the largest one are copies of one value.
+SAME = 2e-3
+
+#: Point groups as CrystFEL names them whose Hermann-Mauguin symbol of a space group is not "P " and the same letters.
+_POINT_GROUPS = {
+    **{"2/m": "P 1 1 2/m", "2": "P 1 1 2", "m": "P 1 1 m", "mmm": "P m m m", "222": "P 2 2 2", "mm2": "P m m 2"},
+    **{"4/mmm": "P 4/m m m", "422": "P 4 2 2", "-42m": "P -4 2 m", "-4m2": "P -4 m 2", "4mm": "P 4 m m"},
+    **{"3_H": "P 3", "-3_H": "P -3", "321_H": "P 3 2 1", "312_H": "P 3 1 2", "3m1_H": "P 3 m 1", "31m_H": "P 3 1 m"},
+    **{"-3m1_H": "P -3 m 1", "-31m_H": "P -3 1 m", "3_R": "R 3:R", "-3_R": "R -3:R", "32_R": "R 3 2:R"},
+    **{"3m_R": "R 3 m:R", "-3m_R": "R -3 m:R", "6/mmm": "P 6/m m m", "622": "P 6 2 2", "-62m": "P -6 2 m"},
+    **{"-6m2": "P -6 m 2", "6mm": "P 6 m m", "23": "P 2 3", "m-3": "P m -3", "432": "P 4 3 2", "-43m": "P -4 3 m"},
+    **{"m-3m": "P m -3 m", "1": "P 1", "-1": "P -1", "4": "P 4", "4/m": "P 4/m", "-4": "P -4", "6": "P 6"},
+    **{"6/m": "P 6/m", "-6": "P -6"},
+}
+#: Changes of basis that make the axis c of the table above the unique axis a, b or c.
+_UNIQUE_AXES = {"_uaa": "z,x,y", "_uab": "y,z,x", "_uac": "x,y,z"}
+
+
+def operations(group: Group) -> gemmi.GroupOps:
+    """Operations of a group."""
+    return group if isinstance(group, gemmi.GroupOps) else group.operations()
+
+
+def rotations(group: Group) -> list[np.ndarray]:
+    """Rotation parts, (3, 3) whole numbers, each once; h R are the mates of the row vector h."""
+    parts = {tuple(np.ravel(op.rot)) for op in operations(group).sym_ops}
+    return [np.reshape(part, (3, 3)) // gemmi.Op.DEN for part in sorted(parts, reverse=True)]
+
+
+def absent(indices: np.ndarray, group: Group) -> np.ndarray:
+    """Which of the indices (n, 3) the group extinguishes, (n,) bool."""
+    found = operations(group).systematic_absences(np.ascontiguousarray(indices, dtype=np.int32))
+    return np.asarray(found, dtype=bool)
+
+
+def group_of_operations(triplets: Iterable[str]) -> Group | None:
+    """Group of operations like ``-x, y+1/2, -z``; None if one of them cannot be read, or there is none.
+
+    A space group of the tables if it has exactly these operations.
+    """
+    try:
+        ops = [gemmi.Op("".join(text.lower().split())) for text in triplets]
+        if not ops or any(abs(op.det_rot()) != gemmi.Op.DEN**3 for op in ops):
+            return None
+        found = gemmi.GroupOps(ops)
+        named = gemmi.find_spacegroup_by_ops(found)
+    except (RuntimeError, ValueError):
+        return None
+    return found if named is None else named
+
+
+def named_group(name: str, cell: tuple[float, ...] | None = None) -> Group | None:
+    """Group by the name or number of a space group (``P 21 21 21``, ``p212121``, ``19``), or by a point group.
+
+    Point groups are named as CrystFEL does: ``422``, ``2/m_uab``, ``321_H``. ``4``, ``23`` and ``222`` are numbers of
+    space groups. None if there is no such group.
+    """
+    name = name.strip()
+    if name.isascii() and name.isdigit():
+        return gemmi.find_spacegroup_by_number(int(name)) if 1 <= int(name) <= 230 else point_group(name)
+    alpha, gamma = (cell[3], cell[5]) if cell is not None else (0.0, 0.0)
+    found = gemmi.find_spacegroup_by_name(name, alpha, gamma)
+    if found is None and name[:1].islower():
+        found = gemmi.find_spacegroup_by_name(name[0].upper() + name[1:], alpha, gamma)
+    return point_group(name) if found is None else found
+
+
+def wanted_group(name: str) -> Group:
+    """The group of ``--symmetry``, named as for :func:`named_group`.
+
+    Raises
+    ------
+    ConfigError
+        There is none of this name.
+    """
+    found = named_group(name)
+    if found is None:
+        raise ConfigError(
+            f"--symmetry {name}: there is no such group; give a space group (P212121, 19) or a point group (422)"
+        )
+    return found
+
+
+def point_group(name: str) -> Group | None:
+    """Point group by CrystFEL's name; None if there is none of this name."""
+    base, axis = (name[:-4], name[-4:]) if name[-4:] in _UNIQUE_AXES else (name, "_uac")
+    symbol = _POINT_GROUPS.get(base)
+    found = None if symbol is None else gemmi.find_spacegroup_by_name(symbol)
+    if found is None or axis == "_uac":
+        return found
+    turned = found.operations()
+    turned.change_basis_forward(gemmi.Op(_UNIQUE_AXES[axis]))
+    return turned
+
+
+def expand_to_p1(
+    miller: np.ndarray, plus: np.ndarray, minus: np.ndarray | None, spacegroup: Group
+) -> tuple[np.ndarray, np.ndarray]:
+    """Amplitudes of all symmetry mates and Friedel mates.
+
+    Parameters
+    ----------
+    miller : (n, 3) int
+        h, k, l of an asymmetric unit (any choice of it) or of more.
+    plus, minus : (n,) float, minus may be None
+        F of h k l and of -h -k -l; NaN where there is none; None: the same.
+
+    Returns
+    -------
+    indices : (m, 3) int32
+        Each index once, sorted.
+    F : (m,) float64
+        As given.
+    """
+    miller = np.asarray(miller, dtype=np.int64).reshape(-1, 3)
+    plus = np.asarray(plus, dtype=np.float64)
+    turns = rotations(spacegroup)
+    if minus is None:
+        minus = np.full_like(plus, np.nan)
+    else:
+        minus = np.asarray(minus, dtype=np.float64)
+        both = is_centric(miller, turns) & np.isfinite(plus) & np.isfinite(minus)
+        plus = np.where(both, (plus + minus) / 2, plus)
+        minus = np.where(both, np.nan, minus)
+    rows, values = [], []
+    # direct mentions first, Friedel mates of the same rows after them: the first of an index counts
+    for sign in (1, -1):
+        for F, hand in ((plus, 1), (minus, -1)):
+            known = np.isfinite(F)
+            for R in turns:
+                rows.append(sign * hand * (miller[known] @ R))
+                values.append(F[known])
+    everything, F = np.concatenate(rows), np.concatenate(values)
+    if len(F) == 0:
+        return np.zeros((0, 3), np.int32), F
+    indices, first = np.unique(everything, axis=0, return_index=True)
+    return indices.astype(np.int32), F[first]
+
+
+def is_centric(miller: np.ndarray, turns: list[np.ndarray]) -> np.ndarray:
+    """Which of the reflections (n, 3) a rotation maps onto their Friedel mates, (n,) bool."""
+    found: np.ndarray = np.any([(miller @ R == -miller).all(axis=1) for R in turns], axis=0)
+    return found
+
+
+def same_reflection(miller: np.ndarray, group: Group, friedel: bool = False) -> tuple[np.ndarray, int]:
+    """Number of the reflection that each row names, (n,) int, and how many there are.
+
+    Parameters
+    ----------
+    friedel : bool
+        Whether Friedel mates are one reflection.
+    """
+    miller = np.asarray(miller, dtype=np.int64).reshape(-1, 3)
+    best = miller.copy()
+    for R in rotations(group):
+        for sign in (1, -1) if friedel else (1,):
+            mate = sign * (miller @ R)
+            larger = np.zeros(len(best), dtype=bool)
+            level = np.ones(len(best), dtype=bool)
+            for axis in range(3):
+                larger |= level & (mate[:, axis] > best[:, axis])
+                level &= mate[:, axis] == best[:, axis]
+            best[larger] = mate[larger]
+    unique, number = np.unique(best, axis=0, return_inverse=True)
+    return number.ravel(), len(unique)
+
+
+def conflicts(miller: np.ndarray, values: np.ndarray, group: Group) -> list[tuple[int, int]]:
+    """Pairs of rows that name one reflection and give different values; at most one pair for a reflection.
+
+    The two mates of a centric reflection, each in a row of its own, are two measurements of one merged file.
+    """
+    known = np.flatnonzero(np.isfinite(values))
+    rows, of = np.asarray(miller, dtype=np.int64)[known], values[known]
+    number, n = same_reflection(rows, group)
+    if n == len(rows):
+        return []
+    order = np.argsort(number, kind="stable")
+    starts = np.searchsorted(number[order], np.arange(n))
+    most, least = np.maximum.reduceat(of[order], starts), np.minimum.reduceat(of[order], starts)
+    counts = np.diff([*starts, len(order)])
+    differ = (counts > 1) & (most - least > SAME * np.maximum(np.abs(most), np.abs(least)))
+    found = []
+    for reflection in np.flatnonzero(differ).tolist():
+        own = order[starts[reflection] : starts[reflection] + counts[reflection]]
+        if len(own) == 2 and (rows[own[0]] == -rows[own[1]]).all():
+            continue
+        low, high = own[np.argmin(of[own])], own[np.argmax(of[own])]
+        found.append((int(known[min(low, high)]), int(known[max(low, high)])))
+    return found
+
+
+def averaged(
+    miller: np.ndarray, columns: list[np.ndarray], group: Group, friedel: bool = False
+) -> tuple[np.ndarray, list[np.ndarray]]:
+    """One row for each reflection, with the mean of its rows' values in every column; NaN values do not count."""
+    number, n = same_reflection(miller, group, friedel)
+    _, first = np.unique(number, return_index=True)
+    means = []
+    for values in columns:
+        known = np.isfinite(values)
+        total = np.bincount(number[known], weights=values[known], minlength=n)
+        count = np.bincount(number[known], minlength=n)
+        means.append(np.where(count > 0, total / np.maximum(count, 1), np.nan))
+    return np.asarray(miller)[first], means
