@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 #: Fewest reflections that are judged, and largest part with Friedel mates of half a sphere: those in the plane that cuts it.
-FEWEST, FEW_MATES = 4, 0.2
+FEWEST, FEW_MATES = 4, 0.5
 #: Fewest general reflections from which an empty octant is a gap.
 FEWEST_GENERAL = 8
 #: Symmetry of a list: fewest pairs of mates, part of them that must agree, and how well; largest part without mates.

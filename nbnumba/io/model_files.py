@@ -16,7 +16,7 @@ import numpy as np
 
 from nbnumba.errors import FileError, first_line
 from nbnumba.io.packed import read_unpacked
-from nbnumba.io.symmetry import group_of_operations
+from nbnumba.io.symmetry import group_in_block
 from nbnumba.io.unused import unused_note
 
 WHAT = "model"
@@ -26,7 +26,6 @@ WHOLE_ATOM = 1.1
 OLD_WIDTH = 72
 _RECORD = re.compile(rb"(?:^|\n)(?:ATOM  |HETATM|CRYST1|HEADER|MODEL |REMARK|TITLE |SCALE1|ORIGX1)")
 _SHELX = re.compile(rb"(?:^|\n)(?:TITL\b[^\n]*\n)?CELL +[0-9.]+ +[0-9.]+ +[0-9.]+ +[0-9.]+ ")
-_SYMOPS = ("_space_group_symop_operation_xyz", "_symmetry_equiv_pos_as_xyz")
 
 
 def read_structure(path: Path) -> tuple[gemmi.Structure, tuple[str, ...]]:
@@ -48,6 +47,8 @@ def read_structure(path: Path) -> tuple[gemmi.Structure, tuple[str, ...]]:
             return _merged_parts(gemmi.make_structure_from_block(block)), ()
         if kind == "pdb":
             return _read_pdb(data, path)
+    except FileError:
+        raise
     except (RuntimeError, ValueError, OSError, LookupError) as error:
         raise FileError(f"{where} cannot be read as mmCIF or PDB: {first_line(error)}") from error
     raise FileError(f"{where} is {kind}")
@@ -125,10 +126,8 @@ def _has_reflections(block: gemmi.cif.Block) -> bool:
 def _small(block: gemmi.cif.Block, path: Path) -> gemmi.Structure:
     """The atoms of a small molecule, with occupancies divided by the multiplicity of special positions."""
     small = gemmi.make_small_structure_from_block(block)
-    triplets: list[str] = []
-    for tag in _SYMOPS:
-        triplets = triplets or [gemmi.cif.as_string(value) for value in block.find_values(tag)]
-    group = group_of_operations(triplets) or small.spacegroup
+    by_operations, numbered = group_in_block(block)
+    group = by_operations or small.spacegroup or numbered
     if group is None:
         raise FileError(f"the {WHAT} {path} names no space group that is known, and has no symmetry operations")
     if isinstance(group, gemmi.GroupOps):

@@ -15,7 +15,7 @@ from nbnumba.errors import FileError, first_line
 from nbnumba.io.choice import Choice
 from nbnumba.io.packed import read_unpacked
 from nbnumba.io.reflection_table import Table
-from nbnumba.io.symmetry import Group, group_of_operations, operations
+from nbnumba.io.symmetry import Group, group_in_block, operations
 
 _WHAT = "the structure-factor CIF file"
 _COLUMNS = {
@@ -27,11 +27,6 @@ _COLUMNS = {
         *("intensity_meas_au", "F_squared_meas_au"),
     ),
 }
-#: Tags of the loops of symmetry operations, of mmCIF and of small molecules.
-_OPERATIONS = (
-    *("_space_group_symop_operation_xyz", "_symmetry_equiv_pos_as_xyz"),
-    *("_space_group_symop.operation_xyz", "_symmetry_equiv.pos_as_xyz"),
-)
 #: What tells data sets in one loop apart.
 _PARTS = ("wavelength_id", "crystal_id", "scale_group_code")
 #: Values of a status that mean that a row is not data: unreliable, and not used; systematically absent.
@@ -236,12 +231,10 @@ def _has_status(block: gemmi.ReflnBlock, labels: list[str], status: str) -> np.n
 
 def _group(block: gemmi.ReflnBlock, path: Path | str) -> tuple[Group | None, list[str]]:
     """The group of the block's operations, else the one that it names; a note if the two differ."""
-    triplets: list[str] = []
-    for tag in _OPERATIONS:
-        triplets = triplets or [gemmi.cif.as_string(value) for value in block.block.find_values(tag)]
-    named, found = block.spacegroup, group_of_operations(triplets)
+    found, numbered = group_in_block(block.block)
+    named = block.spacegroup
     if found is None:
-        return named, []
+        return named or numbered, []
     if named is None or set(operations(named)) == set(operations(found)):
         return named or found, []
     says = getattr(found, "hm", f"a group of {len(operations(found))} operations")

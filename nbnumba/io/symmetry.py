@@ -22,6 +22,19 @@ Group = gemmi.SpaceGroup | gemmi.GroupOps
 #: Rows of one reflection whose values differ by less than this part of the largest one are copies of one value.
 SAME = 2e-3
 
+#: Tags of CIF files, of mmCIF and of small molecules: operations, Hall symbol, number of the space group.
+_OPERATIONS = (
+    *("_space_group_symop_operation_xyz", "_symmetry_equiv_pos_as_xyz"),
+    *("_space_group_symop.operation_xyz", "_symmetry_equiv.pos_as_xyz"),
+)
+_HALL = (
+    *("_space_group_name_Hall", "_symmetry_space_group_name_Hall"),
+    *("_space_group.name_Hall", "_symmetry.space_group_name_Hall"),
+)
+_NUMBER = (
+    *("_space_group_IT_number", "_symmetry_Int_Tables_number"),
+    *("_space_group.IT_number", "_symmetry.Int_Tables_number"),
+)
 #: Point groups as CrystFEL names them whose Hermann-Mauguin symbol of a space group is not "P " and the same letters.
 _POINT_GROUPS = {
     **{"2/m": "P 1 1 2/m", "2": "P 1 1 2", "m": "P 1 1 m", "mmm": "P m m m", "222": "P 2 2 2", "mm2": "P m m 2"},
@@ -64,10 +77,30 @@ def group_of_operations(triplets: Iterable[str]) -> Group | None:
         if not ops or any(abs(op.det_rot()) != gemmi.Op.DEN**3 for op in ops):
             return None
         found = gemmi.GroupOps(ops)
+        found.add_missing_elements()
         named = gemmi.find_spacegroup_by_ops(found)
     except (RuntimeError, ValueError):
         return None
     return found if named is None else named
+
+
+def group_in_block(block: gemmi.cif.Block) -> tuple[Group | None, Group | None]:
+    """Groups that a block of a CIF file, of either dictionary, gives by its operations, and by a symbol or number."""
+
+    def first(tags: Iterable[str]) -> list[str]:
+        values = ([gemmi.cif.as_string(value) for value in block.find_values(tag)] for tag in tags)
+        return next((found for found in values if found), [])
+
+    by_operations = group_of_operations(first(_OPERATIONS))
+    hall, number = first(_HALL), first(_NUMBER)
+    named = None
+    try:
+        named = gemmi.find_spacegroup_by_ops(gemmi.symops_from_hall(hall[0])) if hall and hall[0].strip() else None
+    except (RuntimeError, ValueError):  # no Hall symbol
+        named = None
+    if named is None and number and number[0].isascii() and number[0].isdigit() and 1 <= int(number[0][:4]) <= 230:
+        named = gemmi.find_spacegroup_by_number(int(number[0]))
+    return by_operations, named
 
 
 def named_group(name: str, cell: tuple[float, ...] | None = None) -> Group | None:

@@ -95,7 +95,13 @@ GOOD = "1 2 3 4\n"
         (GOOD + "1 1000001 3 4\n", "line 2 of .*index 1000001 is beyond 1000000"),
         (GOOD + "1 2 3 4;\n", "line 2 of .*got '4;'"),
         (b"1 2 3 4\n\x00\x01", "not a text file: byte 8 is 0x00"),
-        (b"\x1f\x8b\x08\x00", "not a text file"),
+        (b"\x1f\x8b\x08\x00", "is a gzip file that cannot be unpacked"),
+        ("1 2 3 12,5\n", r"line 1 of .*12,5 has a comma inside the number: write decimal points"),
+        (GOOD + "1\t-2\t3\t1234,5\t0,3\n", r"line 2 of .*1234,5 has a comma"),
+        (GOOD + "1 2 3 1,234.5\n", r"line 2 of .*1,234\.5 has a comma"),
+        (GOOD + "1\t2\t-3\t,5\n", r"line 2 of .*,5 has a comma"),
+        (GOOD + "# h k l\n1;2;3;12,5\n", r"line 3 of .*12,5 has a comma"),
+        ("1, 2, 3, 12,5\n", r"line 1 of .*12,5 has a comma"),
     ],
 )
 def test_malformed(tmp_path, text, message):

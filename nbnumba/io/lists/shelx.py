@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
 WHAT = "SHELX HKLF list"
 _INT = "[ +0-9-]{3}[0-9]"
-_LINE = re.compile(rf"({_INT})({_INT})({_INT})([ +0-9.-]{{8}})([ +0-9.-]{{8}})([ 0-9-]{{0,4}})(?:[ ].*)?")
+_LINE = re.compile(rf"({_INT})({_INT})({_INT})([ +0-9.-]{{8}})([ +0-9.-]{{8}})([ 0-9-]{{0,4}})[ 0-9.+-]*")
+_END = re.compile(r"[ ]{0,3}0[ ]{1,3}0[ ]{1,3}0(?:[ ]+[0.]+)*[ ]*")
 _INTEGER = re.compile(r"[ ]*[+-]?[0-9]+")
 _VALUE = re.compile(r"[ ]*[+-]?(?:[0-9]+\.[0-9]*|\.[0-9]+)[ ]*")
 
@@ -63,7 +64,7 @@ def read(text: str, path: Path | str, wanted: Choice) -> Table:
     found, certain = parsed
     found = Rows(path, WHAT).array(found.tolist(), 6)
     where = f"the {WHAT} {path}"
-    if (found[:, 5] < 0).any():
+    if (found[:, 5] < -1).any():  # -1 marks reflections of the free-R set, which are data like others
         raise FileError(f"{where} is of a twin (HKLF 5: negative batch numbers): detwin it first (SHELXL, LIST 4)")
     kind = wanted.label
     if kind not in ("F", "J"):
@@ -110,14 +111,13 @@ def _parse(text: str) -> tuple[np.ndarray, bool] | None:
     for line in text.split("\n"):
         if not line.strip():
             break
+        if _END.fullmatch(line):
+            certain = True
+            break
         fields = _fields(line)
         if fields is None:
             return None
         row = [float(field) if field.strip() else 0.0 for field in fields]
-        if not any(row[:3]):
-            certain = certain or not any(row[3:5])
-            if certain:
-                break
         certain = certain or row[3] < 0 or bool(fields[5].strip()) or len(line[:28].split()) != 5
         rows.append(row)
     return (np.array(rows), certain) if rows else None
