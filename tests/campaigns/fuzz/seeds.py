@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import json
 from collections.abc import Callable
@@ -39,11 +40,22 @@ def hard(name: str) -> dict[str, bytes]:
         "xdsinp": {"keywords": b"ORGX=1 " * 8500, "segments": b"SEGMENT= 1 2 3 4\n" * 3500},
         "smv": {"equals": b"{\nHEADER_BYTES=65024;\n" + b"SIZE1=" * 10_000},
         "cbf": {"hashes": b"# Detector_distance\n" + b"#\n" * (length // 2)},
-        "hkl": {"reflections": b"1 2 3 4\n" * 7500, "one_number_a_line": b"1\n" * (length // 2)},
+        "hkl": {
+            "commas": b"1 2 3 " * 10_000 + b",",
+            "reflections": b"1 2 3 4\n" * 7500,
+            "one_number_a_line": b"1\n" * (length // 2),
+        },
         "sfcif": {
             "blanks_in_gzip": gzip.compress(b"data_a\n" + b" " * (60 << 20), mtime=0),
             "columns": b"data_a\nloop_\n" + b"_refln.a\n" * 6000,
         },
+        "shelx": {"rows": b"   1   2   3  100.00    1.00\n" * 2000, "packed": bz2.compress(b" " * (60 << 20))},
+        "xdsascii": {
+            "headers": b"!FORMAT=XDS_ASCII " + b"A=1 " * 15_000,
+            "equals": b"!FORMAT=XDS_ASCII\n!" + b"=" * length,
+        },
+        "crystfellist": {"rows": b"CrystFEL reflection list\nSymmetry: m-3m\n h k l I\n" + b"1 2 3 4\n" * 7500},
+        "scalepack": {"rows": b"    1\n -987\n 1 1 1 90 90 90 p1\n" + b"   1   2   3     1.0     1.0\n" * 2000},
         "arguments": {"numbers": b"-cell " + b"1 " * 25_000},
     }
     return common | own.get(name, {})
@@ -63,6 +75,52 @@ def _golden(*names: str, lines: int = 40) -> Seeds:
 def _hkl(folder: Path) -> Seeds:
     own = b"# h k l F\n0 0 1 12.5\n-1,2,-3 4e1 0.1 ! weak\n1 0\n0 7.25\n\r\n2 -2-4 1.\n"
     return [*_golden("messy.hkl", "six_columns.hkl", "tri.hkl", "comment_mid.hkl"), own, b"1 2 3 4\n"]
+
+
+def _lists(kind: str) -> Callable[[Path], Seeds]:
+    """Lists of other programs: ``kind`` is a function of :mod:`tests.io.list_inputs`."""
+
+    def make(folder: Path) -> Seeds:
+        from tests.io import list_inputs
+
+        rows = [(1, 2, 3, 100.5, 1.0), (2, 1, -3, 300.25, 2.0), (4, -4, 4, -10.0, 5.0), (0, 0, 4, 12.0, -1.0)]
+        options: dict[str, list[dict[str, object]]] = {
+            "xds_ascii": [{}, {"merge": True, "friedel": False, "number": 19}, {"items": list_inputs.XDS_ITEMS[::-1]}],
+            "shelx": [{}, {"batch": None}, {"batch": None, "end": None}, {"batch": -1}],
+            "scalepack": [{}, {"group": "p21"}],
+            "crystfel": [{}, {"symmetry": "2/m_uab"}, {"symmetry": None}],
+        }
+        texts = [getattr(list_inputs, kind)(rows, **each) for each in options[kind]]
+        if kind == "scalepack":
+            texts.append(list_inputs.scalepack([(1, 2, 3, 100.0, 1.0, 99.0, 1.0)]))
+            texts.append("    8 p43212\n  1  0  0  0  1  0  0  0  1\n  0  0  0\n")
+        return [*(text.encode() for text in texts), gzip.compress(texts[0].encode(), mtime=0)]
+
+    return make
+
+
+def _fcf(folder: Path) -> Seeds:
+    from tests.io.test_merging import FCF, SMALL
+
+    ops = "'x, y, z'\n '-x, -y, -z'\n '-x, y+1/2, -z+1/2'\n 'x, -y+1/2, z+1/2'"
+    found = []
+    for code, tags, row, _ in SMALL.values():
+        listed = "\n".join(f" _refln_{tag}" for tag in ("index_h", "index_k", "index_l", *tags.split()))
+        found.append(FCF.format(code=code, ops=ops, tags=listed, rows=f"1 2 3 {row}").encode())
+    return found
+
+
+def _small_models(folder: Path) -> Seeds:
+    from tests.io.test_model_files import SYMOPS, small
+
+    loop = "loop_\n_atom_site_aniso_label\n_atom_site_aniso_U_11\n_atom_site_aniso_U_22\n_atom_site_aniso_U_33\nC1 .02 .03 .01"
+    sites = "C1 C .1 .2 .3 0.02"
+    texts = [
+        small("Na1 Na 0 0 0 0.0\nCl1 Cl 0.5 0.5 0.5 0.0"),
+        small(sites, "5 6 7 80 95 100", SYMOPS.format("'x,y,z'\n'-x,-y,-z'"), more=loop),
+        small("C1 C .1 .2 .3 1.5 0.5", symmetry="_space_group_IT_number 14", tags="B_iso_or_equiv occupancy"),
+    ]
+    return [text.encode() for text in texts]
 
 
 def _fdump(folder: Path) -> Seeds:
@@ -310,6 +368,8 @@ HDF5_FILES: dict[str, dict[str, Callable[[Path], bytes]]] = {
     "truth": {"own": _truth_file},
 }
 _MAKERS: dict[str, Callable[[Path], Seeds]] = {
+    **{"xdsascii": _lists("xds_ascii"), "shelx": _lists("shelx"), "scalepack": _lists("scalepack")},
+    **{"crystfellist": _lists("crystfel"), "fcf": _fcf, "smallmodel": _small_models},
     **{"hkl": _hkl, "fdump": _fdump, "matrix": _matrix, "sources": _sources, "spectrum": _spectrum, "stol": _stol},
     **{"smv": _smv, "mask": _smv, "mtz": _mtz, "sfcif": _sfcif, "model": _models(".cif"), "pdb": _models(".pdb")},
     **{"expt": _expt, "xparm": _xparm, "xdsinp": _xdsinp, "geom": _geom, "cbf": _cbf, "nxmx": _recipes("nxmx")},

@@ -58,6 +58,57 @@ def _hkl(path: Path) -> None:
     read_hkl(path)
 
 
+def _list(path: Path) -> None:
+    """Read a text list in every way that its options allow."""
+    from nbnumba.errors import ConfigError
+    from nbnumba.io.lists.table import read_list, read_list_cell
+
+    read_list_cell(path)
+    for options in ({}, {"label": "J", "average": True}, {"average": True, "symmetry": "422"}):
+        with contextlib.suppress(ConfigError):
+            read_list(path, **options)  # type: ignore[arg-type]
+
+
+@target("xdsascii", ".HKL")
+def _xdsascii(path: Path) -> None:
+    """XDS_ASCII list (``-hkl``)."""
+    _list(path)
+
+
+@target("shelx", ".hkl")
+def _shelx(path: Path) -> None:
+    """SHELX list of fixed columns."""
+    _list(path)
+
+
+@target("scalepack", ".sca")
+def _scalepack(path: Path) -> None:
+    """SCALEPACK list."""
+    _list(path)
+
+
+@target("crystfellist", ".hkl")
+def _crystfel_list(path: Path) -> None:
+    """CrystFEL reflection list."""
+    _list(path)
+
+
+@target("fcf", ".fcf")
+def _fcf(path: Path) -> None:
+    """Reflections of a small molecule (fcf, hkl CIF)."""
+    from nbnumba.io.reflections import read_cell, read_reflections
+
+    read_cell(path)
+    read_reflections(path, average=True)
+    read_reflections(path)
+
+
+@target("smallmodel", ".cif")
+def _small_model(path: Path) -> None:
+    """Atomic model of a small molecule."""
+    _calculate(path)
+
+
 @target("fdump", ".bin")
 def _fdump(path: Path) -> None:
     """Binary dump of structure factors (``-dump``)."""
