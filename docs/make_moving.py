@@ -47,7 +47,7 @@ The exit code is 0 when the images agree; if they do not, [trace.md](trace.md) f
 - **Single precision:** by default sums are computed in float32 where an error bound holds; `--precision double` is float64
   throughout, as in nanoBragg.
 
-Not in nanoBragg: GPUs, MTZ and mmCIF, atomic models, DIALS, XDS and CrystFEL geometries, several panels, spectra with
+Not in nanoBragg: GPUs, MTZ, CIF and other programs' lists, atomic models, DIALS, XDS and CrystFEL geometries, several panels, spectra with
 weights, air and amorphous material, read-out noise, CBF, NeXus, truth, traces, series. Their options have two dashes;
 [flags.md](flags.md) lists them.
 
@@ -74,7 +74,7 @@ DIFFERS: dict[str, tuple[str, str]] = {
     "-tophat_spots": ("", "As `-gauss_xtal`."),
     "-hkl": (
         "Comments, blank lines and columns after the fourth are skipped; any other text is an error that names its line. "
-        "Also MTZ and mmCIF.",
+        "Also MTZ, CIF, and lists of XDS, SHELX, SCALEPACK and CrystFEL.",
         "",
     ),
     "-dump": ("Read byte by byte; the log names the dump that is used, and its date.", ""),

@@ -13,6 +13,8 @@ FEWEST, FEW_MATES = 4, 0.5
 FEWEST_GENERAL = 8
 #: Symmetry of a list: fewest pairs of mates, part of them that must agree, and how well; largest part without mates.
 FEWEST_PAIRS, AGREEING, AGREEMENT, GAPS = 60, 0.95, 1e-3, 0.003
+#: Reflections of a long list that are compared, and most indices in a box of numbers.
+SAMPLE, LARGEST_BOX = 20_000, 20_000_000
 #: Edge of the boxes of indices in which F are compared, fewest in a box, fewest boxes.
 BOX, FEWEST_IN_BOX, FEWEST_BOXES = 4, 16, 12
 #: <x^2>/<x>^2 from which on x are intensities. Wilson's statistics: amplitudes 1.27 (acentric) and 1.57 (centric);
@@ -68,27 +70,40 @@ def _is_half(rows: np.ndarray, mates: int) -> bool:
 
 
 class _Lookup:
-    """Rows of a list by their index."""
+    """Rows of a list by their index: in a box of their numbers where that is small, else by sorted keys."""
 
     def __init__(self, rows: np.ndarray) -> None:
         self._limit = 2 * int(np.abs(rows).max()) + 1  # of mates about a 3-fold axis, too
+        self._box: np.ndarray | None = None
+        if (2 * self._limit + 1) ** 3 <= LARGEST_BOX:
+            self._box = np.full((2 * self._limit + 1) ** 3, -1, dtype=np.int32)
+            self._box[self._keys(rows)] = np.arange(len(rows), dtype=np.int32)
+            self.n_different = int(np.count_nonzero(self._box >= 0))
+            return
         keys = self._keys(rows)
         self._order = np.argsort(keys)
         self._keys_in_order = keys[self._order]
         self.n_different = 1 + int(np.count_nonzero(np.diff(self._keys_in_order)))
 
     def _keys(self, rows: np.ndarray) -> np.ndarray:
-        width = float(2 * self._limit + 1)
-        kind = np.int64 if width**3 < 2**62 else np.float64
-        h, k, l = (rows + self._limit).astype(kind).T
-        keys: np.ndarray = (h * kind(width) + k) * kind(width) + l
-        return keys
+        return index_keys(rows, self._limit)
 
     def find(self, rows: np.ndarray) -> np.ndarray:
         """Position of each row in the list, -1 where it is not in it."""
         keys = self._keys(rows)
+        if self._box is not None:
+            return self._box[keys]
         at = np.minimum(np.searchsorted(self._keys_in_order, keys), len(self._order) - 1)
         return np.where(self._keys_in_order[at] == keys, self._order[at], -1)
+
+
+def index_keys(rows: np.ndarray, limit: int) -> np.ndarray:
+    """One number for each index h, k, l of at most this size; exact as long as it fits an integer of 64 bits."""
+    width = 2 * limit + 1
+    kind = np.int64 if width**3 < 2**62 else np.float64
+    h, k, l = (rows + limit).astype(kind).T
+    keys: np.ndarray = (h * kind(width) + k) * kind(width) + l
+    return keys
 
 
 def _empty_octants(rows: np.ndarray) -> str | None:
@@ -97,7 +112,7 @@ def _empty_octants(rows: np.ndarray) -> str | None:
     if len(general) < FEWEST_GENERAL:
         return None
     signs = np.sign(general) * np.sign(general[:, :1])  # of the two mates that with h > 0
-    filled = len(np.unique(signs, axis=0))
+    filled = len(np.unique(2 * signs[:, 1] + signs[:, 2]))
     if filled == 4:
         return None
     return f"only {2 * filled} of the 8 octants of h k l have reflections: {_CURE}"
@@ -106,17 +121,21 @@ def _empty_octants(rows: np.ndarray) -> str | None:
 def _gaps(rows: np.ndarray, F: np.ndarray, listed: _Lookup) -> str | None:
     """Reflections without a mate that a symmetry asks for which all others have, with the same F."""
     least, worst = GAPS * len(rows), None
-    constant = len(F) > 0 and (F[0] == F).mean() > 0.5
+    step = -(-len(rows) // SAMPLE)
+    some, F_some = rows[::step], F[::step]
+    constant = (F_some == F_some[0]).mean() > 0.5
     for name, turn in () if constant else _MATES.items():
-        turned = rows @ np.array(turn)
+        turned = some @ np.array(turn)
         at = listed.find(turned)
-        there = (at >= 0) & (turned != rows).any(axis=1) & (F != 0)
+        there = (at >= 0) & (turned != some).any(axis=1) & (F_some != 0)
         if there.sum() < FEWEST_PAIRS or there.mean() < 0.5:
             continue
-        one, two = F[there], F[at[there]]
+        one, two = F_some[there], F[at[there]]
         agree = np.abs(one - two) <= AGREEMENT * np.maximum(np.abs(one), np.abs(two))
-        missing = int((at < 0).sum())
-        if agree.mean() >= AGREEING and missing > least:
+        if agree.mean() < AGREEING:
+            continue
+        missing = int(np.count_nonzero(listed.find(rows @ np.array(turn)) < 0))
+        if missing > least:
             least, worst = missing, f"{missing} of its {len(rows)} reflections lack {name}, which all others have"
     return None if worst is None else f"{worst}: {_CURE}"
 
@@ -134,11 +153,12 @@ def spread(indices: np.ndarray, values: np.ndarray) -> float | None:
     """<x^2>/<x>^2 of positive numbers within boxes of indices; None for too few."""
     values = np.asarray(values, dtype=np.float64)
     good = values > 0
-    boxes = np.floor_divide(np.asarray(indices, dtype=np.int64)[good], BOX)
+    boxes = np.asarray(indices, dtype=np.int64)[good] // BOX
     x = values[good]
     if len(x) < FEWEST_BOXES * FEWEST_IN_BOX:
         return None
-    _, number, counts = np.unique(boxes, axis=0, return_inverse=True, return_counts=True)
+    keys = index_keys(boxes, int(np.abs(boxes).max()))
+    _, number, counts = np.unique(keys, return_inverse=True, return_counts=True)
     number = number.ravel()
     x = x / x.max()
     first, second = np.bincount(number, weights=x), np.bincount(number, weights=x * x)
