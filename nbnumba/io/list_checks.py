@@ -13,8 +13,8 @@ FEWEST, FEW_MATES = 4, 0.5
 FEWEST_GENERAL = 8
 #: Symmetry of a list: fewest pairs of mates, part of them that must agree, and how well; largest part without mates.
 FEWEST_PAIRS, AGREEING, AGREEMENT, GAPS = 60, 0.95, 1e-3, 0.003
-#: Reflections of a long list that are compared, and most indices in a box of numbers.
-SAMPLE, LARGEST_BOX = 20_000, 20_000_000
+#: Reflections of a long list that are compared, and largest box of numbers, as a multiple of the reflections.
+SAMPLE, BOX_MULTIPLE = 20_000, 100
 #: Edge of the boxes of indices in which F are compared, fewest in a box, fewest boxes.
 BOX, FEWEST_IN_BOX, FEWEST_BOXES = 4, 16, 12
 #: <x^2>/<x>^2 from which on x are intensities. Wilson's statistics: amplitudes 1.27 (acentric) and 1.57 (centric);
@@ -75,7 +75,7 @@ class _Lookup:
     def __init__(self, rows: np.ndarray) -> None:
         self._limit = 2 * int(np.abs(rows).max()) + 1  # of mates about a 3-fold axis, too
         self._box: np.ndarray | None = None
-        if (2 * self._limit + 1) ** 3 <= LARGEST_BOX:
+        if (2 * self._limit + 1) ** 3 <= BOX_MULTIPLE * len(rows):
             self._box = np.full((2 * self._limit + 1) ** 3, -1, dtype=np.int32)
             self._box[self._keys(rows)] = np.arange(len(rows), dtype=np.int32)
             self.n_different = int(np.count_nonzero(self._box >= 0))

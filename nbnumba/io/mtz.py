@@ -123,29 +123,30 @@ def _named_columns(mtz: gemmi.Mtz, dataset: str | None, where: str) -> dict[str,
     """Columns of F and I by label; by ``data set/label`` where several have one label. Only those of ``dataset``, if given."""
     usable = [column for column in mtz.columns if column.type in COLUMN_TYPES]
     if dataset is not None:
-        names = {name for column in mtz.columns for name in _dataset_names(column)}
-        usable = [column for column in usable if dataset in _dataset_names(column)]
+        names = {name for column in mtz.columns for name in _dataset_names(mtz, column)}
+        usable = [column for column in usable if dataset in _dataset_names(mtz, column)]
         if not usable:
             raise FileError(f"{where} has no data set {dataset} with F or I; it has: {', '.join(sorted(names))}")
     labels = [column.label for column in usable]
     found: dict[str, gemmi.Mtz.Column] = {}
     for column in usable:
         several = labels.count(column.label) > 1
-        name = f"{column.dataset.dataset_name}/{column.label}" if several else column.label
+        name = f"{_dataset_names(mtz, column)[0]}/{column.label}" if several else column.label
         found.setdefault(name if name not in found else f"{name}#{column.idx}", column)
     return found
 
 
-def _dataset_names(column: gemmi.Mtz.Column) -> tuple[str, ...]:
-    """Names by which the data set of a column may be chosen."""
-    dataset = column.dataset
-    return dataset.dataset_name, f"{dataset.crystal_name}/{dataset.dataset_name}", str(dataset.id)
+def _dataset_names(mtz: gemmi.Mtz, column: gemmi.Mtz.Column) -> tuple[str, ...]:
+    """Names by which the data set of a column may be chosen; its number alone if the header does not describe it."""
+    found = [each for each in mtz.datasets if each.id == column.dataset_id]
+    names = [(each.dataset_name, f"{each.crystal_name}/{each.dataset_name}") for each in found[:1]]
+    return *(names[0] if names else ()), str(column.dataset_id)
 
 
 def _cells(mtz: gemmi.Mtz, columns: dict[str, gemmi.Mtz.Column]) -> dict[str, gemmi.UnitCell]:
     """Cell of each column's data set, where it has one; the base data set's is that of the file."""
-    cells = {name: column.dataset.cell for name, column in columns.items() if column.dataset_id != 0}
-    return {name: cell for name, cell in cells.items() if cell.is_crystal()}
+    cells = {each.id: each.cell for each in mtz.datasets if each.id != 0 and each.cell.is_crystal()}
+    return {name: cells[column.dataset_id] for name, column in columns.items() if column.dataset_id in cells}
 
 
 def _indices(mtz: gemmi.Mtz, where: str) -> np.ndarray:

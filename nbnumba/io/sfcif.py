@@ -216,8 +216,8 @@ def _overlap(block: gemmi.ReflnBlock, tag: str, keep: np.ndarray) -> bool:
 
 def _texts(block: gemmi.ReflnBlock, tag: str) -> np.ndarray:
     """A column as text, (n,)."""
-    names = (name for name in block.default_loop.tags if name.lower().endswith((f".{tag}", f"_refln_{tag}")))
-    return np.array([gemmi.cif.as_string(value) for value in block.block.find_values(next(names))], dtype=object)
+    name = block.default_loop.tags[block.column_labels().index(tag)]
+    return np.array([gemmi.cif.as_string(value) for value in block.block.find_values(name)], dtype=object)
 
 
 def _has_status(block: gemmi.ReflnBlock, labels: list[str], status: str) -> np.ndarray:
