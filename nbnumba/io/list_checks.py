@@ -15,11 +15,11 @@ FEWEST_GENERAL = 8
 FEWEST_PAIRS, AGREEING, AGREEMENT, GAPS = 60, 0.95, 1e-3, 0.003
 #: Reflections of a long list that are compared, and largest box of numbers, as a multiple of the reflections.
 SAMPLE, BOX_MULTIPLE = 20_000, 100
-#: Edge of the boxes of indices in which F are compared, fewest in a box, fewest boxes.
-BOX, FEWEST_IN_BOX, FEWEST_BOXES = 4, 16, 12
-#: <x^2>/<x>^2 from which on x are intensities. Wilson's statistics: amplitudes 1.27 (acentric) and 1.57 (centric);
-#: intensities 2 and 3.
-INTENSITY_RATIO = 1.8
+#: Fewest pairs of neighbours that tell amplitudes from intensities.
+FEWEST_NEIGHBOURS = 400
+#: Mean of ((x1 - x2) / (x1 + x2))^2 over neighbours: up to the first number amplitudes, from the second on intensities.
+#: Wilson's statistics: amplitudes 0.142 (acentric) and 0.273 (centric); intensities 1/3 and 1/2.
+AMPLITUDES, INTENSITIES = 0.25, 0.305
 
 _MATES = {
     "the Friedel mate": ((-1, 0, 0), (0, -1, 0), (0, 0, -1)),
@@ -141,31 +141,29 @@ def _gaps(rows: np.ndarray, F: np.ndarray, listed: _Lookup) -> str | None:
 
 
 def looks_like_intensities(indices: np.ndarray, values: np.ndarray) -> bool | None:
-    """Whether numbers have the distribution of intensities (True) or amplitudes (False); None: too few to tell.
+    """Whether numbers have the distribution of intensities (True) or amplitudes (False); None: they do not tell.
 
-    Numbers are compared within small boxes of indices, where the mean hardly changes with the resolution.
+    Reflections are compared with their neighbours, of which neither scale nor resolution differ much.
     """
-    ratio = spread(indices, values)
-    return None if ratio is None else ratio > INTENSITY_RATIO
+    found = contrast(indices, values)
+    if found is None or AMPLITUDES < found < INTENSITIES:
+        return None
+    return found >= INTENSITIES
 
 
-def spread(indices: np.ndarray, values: np.ndarray) -> float | None:
-    """<x^2>/<x>^2 of positive numbers within boxes of indices; None for too few."""
+def contrast(indices: np.ndarray, values: np.ndarray) -> float | None:
+    """Mean of ((x1 - x2) / (x1 + x2))^2 over pairs of neighbours with positive numbers; None for too few."""
     values = np.asarray(values, dtype=np.float64)
-    good = values > 0
-    boxes = np.asarray(indices, dtype=np.int64)[good] // BOX
-    x = values[good]
-    if len(x) < FEWEST_BOXES * FEWEST_IN_BOX:
+    rows = np.asarray(indices, dtype=np.int64)[values > 0]
+    x = values[values > 0]
+    if len(x) < FEWEST_NEIGHBOURS // 3:
         return None
-    keys = index_keys(boxes, int(np.abs(boxes).max()))
-    _, number, counts = np.unique(keys, return_inverse=True, return_counts=True)
-    number = number.ravel()
-    x = x / x.max()
-    first, second = np.bincount(number, weights=x), np.bincount(number, weights=x * x)
-    full = (counts >= FEWEST_IN_BOX) & (first > 0)
-    if full.sum() < FEWEST_BOXES:
-        return None
-    n = counts[full]
-    with np.errstate(all="ignore"):
-        ratios = second[full] * n / first[full] ** 2
-    return float(np.average(ratios, weights=n))
+    listed, step = _Lookup(rows), -(-len(x) // SAMPLE)
+    squares = []
+    for axis in np.eye(3, dtype=np.int64):
+        at = listed.find(rows[::step] + axis)
+        one, two = x[::step][at >= 0], x[at[at >= 0]]
+        with np.errstate(over="ignore"):  # an infinite quotient is as good as a large one
+            squares.append((1 - 2 / (1 + one / two)) ** 2)
+    every = np.concatenate(squares)
+    return float(every.mean()) if len(every) >= FEWEST_NEIGHBOURS else None

@@ -8,7 +8,7 @@ import pytest
 
 from nbnumba.data import lysozyme_text
 from nbnumba.io.hkl import parse_hkl, read_hkl
-from nbnumba.io.list_checks import incomplete, looks_like_intensities, spread
+from nbnumba.io.list_checks import contrast, incomplete, looks_like_intensities
 from nbnumba.io.lists.table import read_list
 from nbnumba.io.symmetry import expand_to_p1
 from tests.conftest import GOLDEN
@@ -105,7 +105,7 @@ def test_samples_and_short_lists_are_silent():
     assert incomplete(rows[few], F[few]) is None
     assert incomplete(np.array([[1, 2, 3], [4, 5, 6], [0, 0, 0]]), np.ones(3)) is None
     assert incomplete(np.repeat([[1, 2, 3], [2, 1, 1]], 4, axis=0), np.ones(8)) is None
-    assert spread(rows[:50], F[:50]) is None
+    assert contrast(rows[:50], F[:50]) is None
 
 
 @pytest.mark.parametrize("centric", [False, True])
@@ -115,9 +115,13 @@ def test_wilson_distributions(centric):
     random = np.random.default_rng(5)
     I = random.normal(0, 30, len(rows)) ** 2 if centric else random.exponential(900, len(rows))
     assert looks_like_intensities(rows, I) is True
-    assert looks_like_intensities(rows, np.sqrt(I)) is False
-    I[::3] = 0  # absences that are listed do not count
-    assert looks_like_intensities(rows, np.sqrt(I)) is False
+    assert contrast(rows, I) == pytest.approx(1 / 2 if centric else 1 / 3, abs=0.015)  # some 3000 pairs
+    assert contrast(rows, np.sqrt(I)) == pytest.approx(0.273 if centric else 0.142, abs=0.015)
+    assert not looks_like_intensities(rows, np.sqrt(I))
+    falling = np.exp(-20 * (rows**2).sum(axis=1) / (rows**2).sum(axis=1).max())
+    assert contrast(rows, I * falling) == pytest.approx(contrast(rows, I), abs=0.05)
+    I[::5] = 0  # absences that are listed do not count
+    assert not looks_like_intensities(rows, np.sqrt(I))
 
 
 def test_indices_beyond_what_an_integer_key_holds():

@@ -135,7 +135,8 @@ def _expanded(indices: np.ndarray, F: np.ndarray, path: Path | str, wanted: Choi
         n = len(indices)
         indices, (F,) = averaged(indices, [F], group)
         F = np.sqrt(np.maximum(F, 0)) if wanted.label == "J" else F
-        notes.append(f"{n} rows of {path} are averaged to {len(F)} reflections")
+        if len(F) < n:
+            notes.append(f"{n} rows of {path} are averaged to {len(F)} reflections")
         if lacks := incomplete(indices, F):
             notes.append(f"{path}: {lacks}")
         return Reflections(indices, F, notes=tuple(notes))
