@@ -193,7 +193,7 @@ def _factors(experiment: Experiment) -> str | None:
             f"F would be {math.sqrt(largest):.4g}"
         )
     spread = None if table is None else spread_of(table)
-    if spread is None or table is None:
+    if spread is None or table is None or any("vary like intensities" in note for note in experiment.table_notes):
         return None
     if spread.moment > INTENSITIES and spread.peak > PEAKED:
         return (
@@ -201,7 +201,7 @@ def _factors(experiment: Experiment) -> str | None:
             "1.57): -hkl takes amplitudes, the square roots of intensities"
         )
     # only where square roots were taken: other lists may have any distribution
-    rooted = any("intensities" in note for note in experiment.table_notes)
+    rooted = any("square root" in note for note in experiment.table_notes)
     if rooted and 1.02 < spread.moment < ROOTS and spread.peak > EQUALLY_LIKELY:
         return (
             f"the F{_from(table)} are distributed like square roots of amplitudes (<F^2>/<F>^2 is {spread.moment:.2f}, of "
