@@ -225,9 +225,8 @@ def _geometry(invocation: Invocation, values: _Values) -> FileGeometry | None:
     if given.get("detector.convention", "CUSTOM") != "CUSTOM":
         flag = invocation.spelled["detector.convention"]
         raise UsageError(f"{flag} contradicts --geometry {name}, which gives all axes: leave one of them out")
-    found = geometry_files.read_geometry(
-        path, image=image, distance_mm=given.get("detector.distance_mm"), wavelength_A=given.get("beam.wavelength_A")
-    )
+    found = image_geometry_of(invocation, image)
+    assert found is not None
     for note in found.notes:
         log.warning(note)
     try:
@@ -239,6 +238,27 @@ def _geometry(invocation: Invocation, values: _Values) -> FileGeometry | None:
     for dest, value in wanted.items():
         values.put(dest, value, f"--geometry {name}")
     return found
+
+
+def image_geometry_of(invocation: Invocation, image: int | None) -> FileGeometry | None:
+    """Geometry of one image of the file of ``--geometry``; None without a file, or where it is an SMV header.
+
+    Raises
+    ------
+    FileError
+        The file cannot be read, or has no such image.
+    """
+    from nbnumba.model import geometry_files
+
+    name, given = invocation.values.get("input.geometry"), invocation.values
+    if name is None or geometry_files.geometry_kind(Path(name)) == "smv":
+        return None
+    return geometry_files.read_geometry(
+        Path(name),
+        image=image,
+        distance_mm=given.get("detector.distance_mm"),
+        wavelength_A=given.get("beam.wavelength_A"),
+    )
 
 
 def _file_crystal(found: FileGeometry, values: _Values) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from nbnumba.errors import FileError
+from nbnumba.io.crystfel_data import data_place
 from nbnumba.io.files import read_text
 from nbnumba.io.geometry import LARGEST, FileGeometry, make_panel, vector
 from nbnumba.io.matrix import NUMBER
@@ -22,11 +23,6 @@ from nbnumba.model.config import Panel
 
 _WHAT = "CrystFEL geometry file"
 _TERM = re.compile(r"([+-]?)\s*((?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?)?\s*\*?\s*([xyz])")
-#: Keys that are read: of one panel, or without a panel's name as a default for the panels after them.
-_PANEL_KEYS = {
-    *("min_fs", "max_fs", "min_ss", "max_ss", "corner_x", "corner_y", "fs", "ss"),
-    *("res", "clen", "coffset", "no_index", "pixel_pitch"),
-}
 _LENGTHS = {"": 1.0, "m": 1.0, "mm": 1e-3, "cm": 1e-2, "um": 1e-6}
 
 
@@ -88,10 +84,10 @@ def _settings(path: Path | str) -> tuple[list[_Panel], dict[str, tuple[str, int]
             raise FileError(f"line {line} of the {_WHAT} {path}: expected 'key = value', got {bare[:40]!r}")
         name, slash, own = key.partition("/")
         if not slash:
-            if key in _PANEL_KEYS:
-                defaults[key] = value, line
-            elif key in ("photon_energy", "wavelength"):
+            if key in ("photon_energy", "wavelength"):
                 beam[key] = value, line
+            else:
+                defaults[key] = value, line
             continue
         # bad regions look like panels, and groups have no slash
         if name.startswith("bad"):
@@ -191,4 +187,5 @@ def _panel(path: Path | str, panel: _Panel, distance_mm: float | None, notes: li
         pixel_mm=pixel,
         name=panel.name,
         offset=(int(corner[0]), int(corner[1])),
+        place=data_place(panel.values),
     )

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from nbnumba.model.crystal import RTD
+from nbnumba.model.data_layout import Layout, layout_of
 from nbnumba.model.experiment import Experiment
 from nbnumba.model.vectors import unit
 
@@ -40,6 +41,8 @@ class ImageGeometry:
     Attributes
     ----------
     panels : tuple of PanelGeometry
+    layout : Layout
+        Places of the panels in arrays of all of them.
     distance_mm : float
         From the crystal to the first panel, along the beam.
     beam_fast_mm, beam_slow_mm : float
@@ -57,6 +60,7 @@ class ImageGeometry:
     """
 
     panels: tuple[PanelGeometry, ...]
+    layout: Layout
     wavelength_A: float
     distance_mm: float
     beam_fast_mm: float
@@ -111,6 +115,7 @@ def image_geometry(experiment: Experiment) -> ImageGeometry:
     distance, fast, slow = _where_beam_hits(panels[0])
     return ImageGeometry(
         panels=panels,
+        layout=layout(experiment),
         wavelength_A=simulation.beam.wavelength_A,
         distance_mm=distance,
         beam_fast_mm=fast,
@@ -123,6 +128,13 @@ def image_geometry(experiment: Experiment) -> ImageGeometry:
         flux=simulation.beam.flux,
         polarization_normal=_normal(turn @ np.cross(experiment.detector.frame.beam, experiment.detector.frame.polar)),
     )
+
+
+def layout(experiment: Experiment) -> Layout:
+    """Places of the panels of an experiment in an array of all of them."""
+    if experiment.simulation.detector.panels:
+        return layout_of(experiment.simulation.detector.panels)
+    return Layout.single(experiment.panel.spixels, experiment.panel.fpixels)
 
 
 def _normal(across: np.ndarray) -> np.ndarray | None:

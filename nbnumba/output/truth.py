@@ -145,16 +145,14 @@ def write_truth(path: Path | str, panels: tuple[PanelTruth, ...]) -> None:
     FileError
         It cannot be written.
     """
-    import hdf5plugin
-
-    from nbnumba.io.hdf5 import new_hdf5
+    from nbnumba.io.hdf5 import bitshuffle, new_hdf5
 
     with new_hdf5(path) as file:
         file.attrs["content"] = "nbnumba truth"
         for index, panel in enumerate(panels):
             group = file.create_group(f"panel_{index}", track_order=True)
             for name, values in vars(panel).items():
-                packed = {} if values.ndim < 2 else dict(hdf5plugin.Bitshuffle(cname="lz4"), chunks=values.shape)
+                packed = {} if values.ndim < 2 else dict(bitshuffle(), chunks=values.shape)
                 group.create_dataset(name, data=values, track_times=False, **packed)
             for name in ("bragg", "background"):
                 group[name].attrs["units"] = "photons"

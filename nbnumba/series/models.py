@@ -1,6 +1,7 @@
 """The true models of a series for DIALS: an experiment list (``.expt``) in the frame of its images.
 
-A rotation series is one experiment with a scan; each still is an experiment with a crystal of its own. Vectors are in
+A rotation series is one experiment with a scan, or, if its crystal, beam or spindle differ from image to image, one
+experiment for each image; each still is an experiment with a crystal of its own. Vectors are in
 the frame of :mod:`nbnumba.model.frames`, so that the file can be compared with the result of ``dials.import``. It
 expects the images in its own folder.
 """
@@ -26,7 +27,7 @@ def write_models(path: Path, series: Series, experiments: Iterator[tuple[int, Ex
     Parameters
     ----------
     experiments : iterator of (int, Experiment)
-        Number and experiment of every shot of stills; of a rotation series only the first shot is used.
+        Number and experiment of every shot; of a rotation series whose models do not change only the first is used.
 
     Raises
     ------
@@ -61,13 +62,13 @@ def experiment_list(series: Series, experiments: Iterator[tuple[int, Experiment]
         if series.kind == "rotation":
             models |= {
                 "goniometer": place("goniometer", _goniometer(experiment)),
-                "scan": place("scan", _scan(series, experiment)),
+                "scan": place("scan", _scan(series, experiment, number)),
                 "imageset": place("imageset", _sequence(series)),
             }
         else:
             models["imageset"] = place("imageset", _still(series.shot(number).files[0].name))
         entries.append({"__id__": "Experiment", "identifier": "", **models})
-        if series.kind == "rotation":
+        if series.kind == "rotation" and not series.by_image:
             break
     return {"__id__": "ExperimentList", "experiment": entries, **lists, "profile": [], "scaling_model": []}
 
@@ -153,14 +154,16 @@ def _goniometer(experiment: Experiment) -> dict[str, Any]:
     return {"rotation_axis": axis, "fixed_rotation": identity, "setting_rotation": identity}
 
 
-def _scan(series: Series, experiment: Experiment) -> dict[str, Any]:
+def _scan(series: Series, experiment: Experiment, number: int) -> dict[str, Any]:
+    """The scan that begins with image ``number``: one image if each has models of its own."""
     geometry, exposure = image_geometry(experiment), experiment.simulation.beam.exposure_s
+    numbers = range(number, number + 1 if series.by_image else series.images + 1)
     return {
-        "image_range": [1, series.images],
+        "image_range": [numbers[0], numbers[-1]],
         "batch_offset": 0,
         "oscillation": [geometry.phi_deg, geometry.osc_deg],
-        "exposure_time": [exposure] * series.images,
-        "epochs": [exposure * number for number in range(series.images)],
+        "exposure_time": [exposure] * len(numbers),
+        "epochs": [exposure * (number - 1) for number in numbers],
         "valid_image_ranges": {},
     }
 

@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 
 from nbnumba.io.cbf import write_cbf
-from nbnumba.io.nexus import ValidCounts, stack_panels, write_nexus, write_nexus_master
+from nbnumba.io.nexus import ValidCounts, write_nexus, write_nexus_master
 from nbnumba.io.smv import write_smv
 from nbnumba.model.frames import ImageGeometry, dials_import_words, image_geometry
 from nbnumba.output.sinks.smv import smv_geometry
@@ -96,7 +96,7 @@ def _write(folder: Path, name: str) -> None:
         marked = panels[0].copy()
         marked[5, 6] = -1
         write_cbf(folder / f"{name}_0001.cbf", marked, geometry, CUTOFF)
-    data = stack_panels(panels)
+    data = geometry.layout.arrange(panels)
     mask = None
     if name != "panels":  # of different widths: DIALS 3.12 cannot cut a mask for them
         mask = np.zeros(data.shape, np.uint8)

@@ -196,11 +196,13 @@ def _cbf(folder: Path) -> Seeds:
 
 def _own_nxmx(name: str) -> Callable[[Path], bytes]:
     def make(folder: Path) -> bytes:
-        from nbnumba.io.nexus import ValidCounts, stack_panels, write_nexus
+        from nbnumba.io.nexus import ValidCounts, write_nexus
         from tests.io.geometries import counts
 
         geometry = _geometry_of(name)
-        write_nexus(folder / "own.nxs", stack_panels(counts(geometry)), geometry, ValidCounts(saturation=65000))
+        write_nexus(
+            folder / "own.nxs", geometry.layout.arrange(counts(geometry)), geometry, ValidCounts(saturation=65000)
+        )
         return (folder / "own.nxs").read_bytes()
 
     return make
