@@ -97,7 +97,9 @@ def _beam(experiment: Experiment) -> dict[str, Any]:
 def _detector(experiment: Experiment) -> dict[str, Any]:
     panels = []
     detector = experiment.detector
-    for index, panel in enumerate(image_geometry(experiment).panels):
+    geometry = image_geometry(experiment)
+    for index, panel in enumerate(geometry.panels):
+        _, slow, fast = geometry.layout.corners[index]
         panels.append(
             {
                 "name": panel.name or f"panel{index}",
@@ -105,7 +107,7 @@ def _detector(experiment: Experiment) -> dict[str, Any]:
                 "fast_axis": _plain(panel.fast),
                 "slow_axis": _plain(panel.slow),
                 "origin": _plain(panel.origin_mm),
-                "raw_image_offset": [0, 0],
+                "raw_image_offset": [fast, slow],
                 "image_size": [panel.fpixels, panel.spixels],
                 "pixel_size": [panel.pixel_mm, panel.pixel_mm],
                 "trusted_range": [-1.0, 65535.0],
