@@ -51,12 +51,13 @@ def changes_by_image(request: SeriesRequest, simulation: Simulation) -> tuple[Ch
         return ()
     differing = _differing(start, changes(last), changes((first + last) // 2))
     if reason := _reason(request, simulation, found):
-        log.warning(f"{', '.join(differing)} of {found.path} differ from image to image: {reason}")
+        log.warning(f"in {found.path} {_listed(differing)} from image to image: {reason}")
         return ()
     if first + request.images - 1 > last:
+        begins = f" after --geometry-image {first}" if "input.geometry_image" in request.invocation.values else ""
         raise ConfigError(
-            f"{found.path} has {', '.join(differing)} for images {found.images[0]} to {last} only: "
-            f"give --images {last - first + 1} or fewer" + (f" after --geometry-image {first}" if first > 1 else "")
+            f"in {found.path} {_listed(differing)} from image to image, {found.images[0]} to {last}: "
+            f"give --images {last - first + 1} or fewer{begins}"
         )
     every = tuple(changes(number) for number in range(first, first + request.images))
     names = {name for one in every for name, value in one if dict(start).get(name) != value}
@@ -90,6 +91,10 @@ def _differing(*changes: Changes) -> list[str]:
             values.setdefault(name, []).append(value)
     different = [name for name, found in values.items() if any(value != found[0] for value in found)]
     return list(dict.fromkeys(words.get(name, "the beam") for name in different))
+
+
+def _listed(names: list[str]) -> str:
+    return names[0] + " changes" if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]} change"
 
 
 def _reason(request: SeriesRequest, simulation: Simulation, found: FileGeometry) -> str | None:

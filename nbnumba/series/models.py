@@ -18,7 +18,8 @@ import numpy as np
 from nbnumba.io.files import atomic_write
 from nbnumba.model.experiment import Experiment
 from nbnumba.model.frames import image_geometry, to_imgcif
-from nbnumba.series.shots import Series
+from nbnumba.model.outputs import Outputs
+from nbnumba.series.shots import Series, main_image
 
 
 def write_models(path: Path, series: Series, experiments: Iterator[tuple[int, Experiment]]) -> None:
@@ -56,7 +57,7 @@ def experiment_list(series: Series, experiments: Iterator[tuple[int, Experiment]
     for number, experiment in experiments:
         models = {
             "beam": place("beam", _beam(experiment)),
-            "detector": place("detector", _detector(experiment)),
+            "detector": place("detector", _detector(experiment, series.outputs)),
             "crystal": place("crystal", _crystal(experiment)),
         }
         if series.kind == "rotation":
@@ -94,9 +95,9 @@ def _beam(experiment: Experiment) -> dict[str, Any]:
     }
 
 
-def _detector(experiment: Experiment) -> dict[str, Any]:
+def _detector(experiment: Experiment, outputs: Outputs) -> dict[str, Any]:
     panels = []
-    detector = experiment.detector
+    detector, readout = experiment.detector, _readout(outputs)
     geometry = image_geometry(experiment)
     for index, panel in enumerate(geometry.panels):
         _, slow, fast = geometry.layout.corners[index]
@@ -110,14 +111,14 @@ def _detector(experiment: Experiment) -> dict[str, Any]:
                 "raw_image_offset": [fast, slow],
                 "image_size": [panel.fpixels, panel.spixels],
                 "pixel_size": [panel.pixel_mm, panel.pixel_mm],
-                "trusted_range": [-1.0, 65535.0],
+                "trusted_range": readout["trusted_range"],
                 "thickness": detector.thickness * 1000,
                 "material": "",
                 "mu": detector.mu / 1000,
                 "identifier": "",
                 "mask": [],
-                "gain": 1.0,
-                "pedestal": 0.0,
+                "gain": readout["gain"],
+                "pedestal": readout["pedestal"],
                 "px_mm_strategy": {"type": "SimplePxMmStrategy"},
             }
         )
@@ -142,6 +143,17 @@ def _detector(experiment: Experiment) -> dict[str, Any]:
         "children": [{"panel": index} for index in range(len(panels))],
     }
     return {"panels": panels, "hierarchy": group}
+
+
+def _readout(outputs: Outputs) -> dict[str, Any]:
+    """What ``dials.import`` finds in the images: their offset, counts per photon, and the range of measurements."""
+    file, files = main_image(outputs), outputs.files
+    offset = outputs.pedestal if file in (files.get("noisefile"), files.get("intfile")) else 0
+    gain = outputs.gain
+    if file == files.get("intfile"):
+        gain = outputs.scale if outputs.scale > 0 else 1.0
+    largest = outputs.saturation_counts - outputs.pedestal
+    return {"pedestal": float(offset), "gain": gain, "trusted_range": [-1.0 - offset, float(largest)]}
 
 
 def _crystal(experiment: Experiment) -> dict[str, Any]:

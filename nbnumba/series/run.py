@@ -226,6 +226,7 @@ def run_series(
                 done += 1
                 notes = notes or said  # the notes of all shots are alike
                 tell(done, series.images)
+        notes += _master_notes(series, place)
         seconds = time.perf_counter() - start
         _finish(ShotMaker(recipe), contact_sheet)
     sheet = place.sheet if contact_sheet else None
@@ -335,6 +336,14 @@ def _die_with_parent() -> None:
 def _make(number: int) -> Made:
     assert _maker is not None
     return _maker.make(number)
+
+
+def _master_notes(series: Series, folder: Folder) -> tuple[str, ...]:
+    """Note about what changes from image to image and is the same for all images in a file that joins them."""
+    named = {name for changes in series.by_image for name, _ in changes} - {"crystal.A_matrix"}
+    if folder.master is None or not named:
+        return ()
+    return (f"{folder.master.name} has beam and spindle of the first image: those of each are in its own file",)
 
 
 def _finish(maker: ShotMaker, contact_sheet: bool) -> None:
