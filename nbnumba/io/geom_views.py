@@ -10,13 +10,15 @@ import h5py
 import numpy as np
 
 from nbnumba.errors import FileError
-from nbnumba.model.data_layout import Layout, View
+from nbnumba.model.data_layout import Corner, Layout, View
+
+#: Index of a part of a data set.
+Index = tuple[int | slice, ...]
 
 
 def is_whole(view: View, layout: Layout) -> bool:
     """Whether a view is the array of all panels itself, with the images along its first axis."""
-    wanted = ("%", "ss", "fs") if layout.layers is None else ("%", "#", "ss", "fs")
-    return view.axes == wanted and view.shape[1:] == layout.shape and "%" not in view.path
+    return view.axes == ("%", "ss", "fs") and view.shape[1:] == layout.shape and "%" not in view.path
 
 
 def write(file: h5py.File, data: str, layout: Layout, gap: int, pixel_mask: np.ndarray | None) -> None:
@@ -82,14 +84,14 @@ def _refer(
     place: int | slice,
 ) -> None:
     """Let every panel's part of a view refer to its counts; ``place``: index along the view's first axis of images."""
-    for number, _ in view.members:
-        target[_part(layout, view, number, place)] = source[(image, *layout.part(number))]
+    for member in view.members:
+        target[_part(layout, view, member, place)] = source[(image, *layout.part(member[0]))]
 
 
-def _part(layout: Layout, view: View, number: int, image: int | slice) -> tuple[int | slice, ...]:
+def _part(layout: Layout, view: View, member: tuple[int, Corner, tuple[int, ...]], image: int | slice) -> Index:
     """Index of a panel in a view."""
-    (_, slow, fast), (spixels, fpixels) = layout.corners[number], layout.sizes[number]
-    indices = iter(dict(view.members)[number])
+    number, (slow, fast), fixed = member
+    indices, (spixels, fpixels) = iter(fixed), layout.sizes[number]
     size = {"ss": slice(slow, slow + spixels), "fs": slice(fast, fast + fpixels)}
     images = iter((image,))
     return tuple(next(indices) if axis == "#" else next(images, 0) if axis == "%" else size[axis] for axis in view.axes)
@@ -110,8 +112,8 @@ def _write_mask(
     axes = [number for number, axis in enumerate(view.axes) if axis != "%"]
     # a pixel is bad if a bit of good ones is missing, or if it has a bit of bad ones
     values = np.full([view.shape[number] for number in axes], bad & ~good or 0, np.uint32)
-    for number, _ in view.members:
-        part = _part(layout, view, number, 0)
+    for member in view.members:
+        number, part = member[0], _part(layout, view, member, 0)
         found = np.zeros(layout.sizes[number], np.uint32) if pixel_mask is None else pixel_mask[layout.part(number)]
         values[tuple(part[axis] for axis in axes)] = np.where(found > 0, bad & ~good, good)
     file.create_dataset(path, data=values, track_times=False, compression="gzip", shuffle=True)

@@ -38,7 +38,7 @@ class ValidCounts:
         Counts from which on a pixel is overloaded.
     underload : int
         Smallest count that is a measurement.
-    pixel_mask : array of int or None
+    pixel_mask : (slow, fast) int or None
         0: good, bit 0: no pixel, bit 1: dead; all panels as ``ImageGeometry.layout`` arranges them.
     """
 
@@ -63,8 +63,8 @@ def write_nexus(
 
     Parameters
     ----------
-    counts : (n, ...) or (...) int32
-        No pedestal; the panels as ``geometry.layout`` arranges them: (slow, fast), or (layer, slow, fast).
+    counts : (n, slow, fast) or (slow, fast) int32
+        No pedestal; the panels as ``geometry.layout`` arranges them.
     starts_deg : sequence of n float, optional
         Spindle angle at the start of each image; default: one image after the other from ``phi_deg``.
 
@@ -73,7 +73,7 @@ def write_nexus(
     FileError
         The file cannot be written.
     """
-    counts = counts[None] if counts.ndim == len(geometry.layout.shape) else counts
+    counts = counts[None] if counts.ndim == 2 else counts
     _check_shape(counts.shape, geometry)
     if counts.dtype != np.int32:
         raise TypeError(f"an NXmx file holds int32 counts, got {counts.dtype}")
@@ -82,7 +82,7 @@ def write_nexus(
         file.create_dataset(
             _data_name(geometry),
             data=counts,
-            chunks=_chunks(counts.shape),
+            chunks=(1, *counts.shape[1:]),
             track_times=False,
             **bitshuffle(),
         )
@@ -153,15 +153,10 @@ def _data_name(geometry: ImageGeometry) -> str:
     return _OTHER_DATA if taken else _DATA
 
 
-def _chunks(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """A chunk is one image, or one layer of a stack."""
-    return (*(1 for _ in shape[:-2]), *shape[-2:])
-
-
 def _check_shape(shape: tuple[int, ...], geometry: ImageGeometry) -> None:
     wanted = geometry.layout.shape
-    if shape[1:] != wanted or shape[0] < 1:
-        raise TypeError(f"counts must be (n, {', '.join(map(str, wanted))}) for this detector, got {shape}")
+    if len(shape) != 3 or shape[1:] != wanted or shape[0] < 1:
+        raise TypeError(f"counts must be (n, {wanted[0]}, {wanted[1]}) for this detector, got {shape}")
 
 
 def _group(parent: h5py.Group, name: str, kind: str) -> h5py.Group:
@@ -243,24 +238,21 @@ def _describe_detector(instrument: h5py.Group, geometry: ImageGeometry, valid: V
         if valid.pixel_mask.shape != geometry.layout.shape:
             raise TypeError(f"the pixel mask must be {geometry.layout.shape}, got {valid.pixel_mask.shape}")
         mask = valid.pixel_mask.astype(np.uint32)
-        detector.create_dataset("pixel_mask", data=mask, chunks=_chunks(mask.shape), track_times=False, **bitshuffle())
+        detector.create_dataset("pixel_mask", data=mask, chunks=mask.shape, track_times=False, **bitshuffle())
         _put(detector, "pixel_mask_applied", 0)
     digits = len(str(len(geometry.panels) - 1))  # readers take modules in the order of their names
-    stacked = geometry.layout.layers is not None
     for number, each in enumerate(geometry.panels):
         name = "module" if len(geometry.panels) == 1 else f"module_{number:0{digits}d}"
-        corner = geometry.layout.corners[number][0 if stacked else 1 :]
-        _describe_module(detector, name, each, geometry.distance_mm, corner)
+        _describe_module(detector, name, each, geometry.distance_mm, geometry.layout.corners[number])
 
 
 def _describe_module(
-    detector: h5py.Group, name: str, panel: PanelGeometry, distance_mm: float, corner: tuple[int, ...]
+    detector: h5py.Group, name: str, panel: PanelGeometry, distance_mm: float, corner: tuple[int, int]
 ) -> None:
     module = _group(detector, name, "NXdetector_module")
-    layer = (1,) * (len(corner) - 2)
     _put(module, "data_origin", np.array(corner))
-    _put(module, "data_size", np.array([*layer, panel.spixels, panel.fpixels]))
-    _put(module, "data_stride", np.array([*layer, 1, 1]))
+    _put(module, "data_size", np.array([panel.spixels, panel.fpixels]))
+    _put(module, "data_stride", np.array([1, 1]))
     rest = MCSTAS @ panel.origin_mm - [0, 0, distance_mm]
     length = float(np.linalg.norm(rest))
     offset = {"vector": rest / length if length > 0 else np.array([1.0, 0.0, 0.0])}

@@ -171,7 +171,7 @@ def write_truth(path: Path | str, panels: tuple[PanelTruth, ...], geometry: Imag
 
 
 def _place(group: Any, geometry: ImageGeometry, index: int) -> None:
-    """Position of a panel, and of its first pixel in the arrays of all panels, as attributes."""
+    """Position of a panel, and of its first pixel in the array of ``--nexus``, as attributes."""
     panel = geometry.panels[index]
     attributes = {
         "name": panel.name,
@@ -179,7 +179,7 @@ def _place(group: Any, geometry: ImageGeometry, index: int) -> None:
         "fast_axis": panel.fast,
         "slow_axis": panel.slow,
         "pixel_mm": panel.pixel_mm,
-        "layer_slow_fast": geometry.layout.corners[index],
+        "slow_fast": geometry.layout.corners[index],
     }
     for key, value in attributes.items():
         group.attrs[key] = value

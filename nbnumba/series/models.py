@@ -100,7 +100,7 @@ def _detector(experiment: Experiment, outputs: Outputs) -> dict[str, Any]:
     detector, readout = experiment.detector, _readout(outputs)
     geometry = image_geometry(experiment)
     for index, panel in enumerate(geometry.panels):
-        _, slow, fast = geometry.layout.corners[index]
+        slow, fast = geometry.layout.corners[index]
         panels.append(
             {
                 "name": panel.name or f"panel{index}",

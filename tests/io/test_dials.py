@@ -98,10 +98,9 @@ def _write(folder: Path, name: str) -> None:
         write_cbf(folder / f"{name}_0001.cbf", marked, geometry, CUTOFF)
     data = geometry.layout.arrange(panels)
     mask = None
-    if name != "panels":  # of different widths: DIALS 3.12 cannot cut a mask for them
-        marks = [np.zeros(panel.shape, np.uint8) for panel in panels]
-        marks[0][5, 6] = 2
-        mask = geometry.layout.arrange(marks, 1)
+    if name in SINGLE:  # DIALS 3.12 cannot cut a mask for panels that are narrower than the array, nor one of a stack
+        mask = np.zeros(data.shape, np.uint8)
+        mask[5, 6] = 2
     write_nexus(folder / f"{name}.nxs", data, geometry, ValidCounts(saturation=CUTOFF, pixel_mask=mask))
 
 
@@ -165,7 +164,7 @@ def test_counts_and_masks_are_ours(found: Callable, name: str) -> None:
     for index, panel in enumerate(seen):
         assert np.array_equal(panel["counts"], panels[index].ravel())
     good = panels[0] < CUTOFF  # a count at the cut-off is an overload
-    if name != "panels":
+    if name in SINGLE:
         good[5, 6] = False
     assert np.array_equal(seen[0]["good"], good.ravel())
     if name in SINGLE:

@@ -58,8 +58,8 @@ def test_every_pixel_is_in_its_place(name: str, tmp_path: Path) -> None:
         assert file["entry/data/data"].shape[1:] == data.shape
 
 
-@pytest.mark.parametrize(("name", "shape"), [("panels", (21, 33)), ("stack", (2, 9, 33)), ("slab", (24, 73))])
-def test_panels_lie_as_the_geometry_says(name: str, shape: tuple[int, ...]) -> None:
+@pytest.mark.parametrize(("name", "shape"), [("panels", (21, 33)), ("stack", (16, 33)), ("slab", (24, 73))])
+def test_panels_lie_as_the_geometry_says(name: str, shape: tuple[int, int]) -> None:
     assert image_geometry(experiment(name)).layout.shape == shape
 
 

@@ -37,11 +37,11 @@ class NexusImage(Sink):
 
 def _mask(counts: Counts, layout: Layout) -> np.ndarray | None:
     """Mask of all panels; None where it would not tell more than the modules do."""
-    # DIALS 3.12 cannot split a mask for panels of different widths: gaps alone are no reason for one
     if any(mask.any() for mask in counts.masks) or any(view.masks for view in layout.views):
         return layout.arrange(counts.masks, GAP)
-    same = len({fast for _, fast in layout.sizes}) == 1
-    return layout.arrange(counts.masks, GAP) if layout.has_gaps and same else None
+    # DIALS 3.12 cannot cut a mask for panels that are narrower than the array: gaps alone are no reason for one there
+    wide = all(fast == layout.shape[1] for _, fast in layout.sizes)
+    return layout.arrange(counts.masks, GAP) if layout.has_gaps and wide else None
 
 
 def _notes(path: Path, layout: Layout) -> tuple[str, ...]:
