@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 from typing import Any
 
+import numpy as np
+
 from nbnumba.cli.build import image_geometry_of
 from nbnumba.cli.series_flags import SeriesRequest
 from nbnumba.errors import ConfigError
@@ -17,6 +19,8 @@ log = logging.getLogger("nbnumba")
 
 #: What is not followed: a series has a start and a width of its own.
 _OWN = ("scan.phi_deg", "scan.osc_deg", "detector.panels")
+#: Most images of a scan that are compared to see whether they differ.
+_MOST_SEEN = 200
 #: Difference of angles (deg) that is none.
 _SAME_DEG = 1e-6
 
@@ -46,10 +50,12 @@ def changes_by_image(request: SeriesRequest, simulation: Simulation) -> tuple[Ch
         return _changes(request, simulation, number)
 
     start = changes(first)
-    # three images tell whether anything differs: it does so smoothly
-    if all(changes(number) == start for number in {(first + last) // 2, last}):
+    # the images of a scan differ smoothly: some of a long one are enough to see it
+    seen = sorted({round(number) for number in np.linspace(first, last, min(last - first + 1, _MOST_SEEN))})
+    values = [changes(number) for number in seen]
+    if all(one == start for one in values):
         return ()
-    differing = _differing(start, changes(last), changes((first + last) // 2))
+    differing = _differing(*values)
     if reason := _reason(request, simulation, found):
         log.warning(f"in {found.path} {_listed(differing)} from image to image: {reason}")
         return ()
