@@ -255,6 +255,14 @@ def test_raw_image_offsets_are_the_layout(name: str, tmp_path: Path, monkeypatch
     assert placed == [(fast, slow) for slow, fast in origins]
 
 
+def test_layers_are_side_by_side_in_a_picture() -> None:
+    axes = {"pix0_mm": (0.0, 0.0, 1.0), "fast_axis": (1.0, 0.0, 0.0), "slow_axis": (0.0, 1.0, 0.0)}
+    sizes = [(4, 3), (4, 3), (2, 3), (4, 3)]
+    panels = [Panel(**axes, spixels=s, fpixels=f, pixel_mm=0.1, offset=(0, 0)) for s, f in sizes]  # type: ignore[arg-type]
+    picture = layout_of(panels).picture([np.full(size, 1 + number) for number, size in enumerate(sizes)])
+    assert picture.tolist() == [*[[1] * 3 + [2] * 3] * 4, *[[3] * 3 + [4] * 3] * 2, *[[0] * 3 + [4] * 3] * 2]
+
+
 def test_an_offset_far_out_is_no_huge_array() -> None:
     from nbnumba.errors import ConfigError
 

@@ -95,8 +95,9 @@ def test_each_image_is_that_of_a_run(name: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["orientation", "all"])
 def test_truth_and_models_have_the_crystal_of_each_image(
-    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    folder_note = "a.nxs has beam and spindle of the first image: those of each are in its own file"
     monkeypatch.chdir(tmp_path)
     path = write(tmp_path / "a.expt", **VARYING[name][0])
     command = f"series --images {IMAGES} --geometry {path} {FLAGS} --out s --nexus a.nxs --no-contact-sheet --workers 1 -seed 1"
@@ -118,6 +119,7 @@ def test_truth_and_models_have_the_crystal_of_each_image(
         direct = np.array([model[f"real_space_{axis}"] for axis in "abc"])
         assert np.linalg.norm(direct, axis=1) == pytest.approx(np.linalg.norm(np.linalg.inv(found[number].T), axis=1))
     assert main(command.split()) == 0, "the same command continues"
+    assert (folder_note in capsys.readouterr().err) == (name == "all")
 
 
 def test_another_file_is_another_series(
