@@ -12,8 +12,8 @@ import pytest
 
 from nbnumba.kernels.formulas.lattice import F_latt
 from nbnumba.model.config import Background, Beam, Crystal, Detector, Sampling, Scan, Simulation, StructureFactors
-from nbnumba.model.outputs import Outputs
 from nbnumba.model.frames import image_geometry
+from nbnumba.model.outputs import Outputs
 from nbnumba.output.truth import SPOT_SHARE, find_truth, list_spots, write_truth
 from nbnumba.output.writing import write_outputs
 from nbnumba.render.background import background_images
