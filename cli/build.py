@@ -211,10 +211,12 @@ def _headers(invocation: Invocation, values: _Values) -> SmvImage | None:
 def _geometry(invocation: Invocation, values: _Values) -> FileGeometry | None:
     """Set the values of the file of ``--geometry`` that no flag gives, except its crystal."""
     name, given = invocation.values.get("input.geometry"), invocation.values
-    image = given.get("input.geometry_image")
+    image, experiment = given.get("input.geometry_image"), given.get("input.experiment")
     if name is None:
         if image is not None:
             raise UsageError("--geometry-image chooses an image of the scan of --geometry: give --geometry FILE")
+        if experiment is not None:
+            raise UsageError("--experiment chooses an experiment of the list of --geometry: give --geometry FILE")
         return None
     from nbnumba.model import geometry_files
 

@@ -22,9 +22,9 @@ from nbnumba.io.geometry import (
     FileGeometry,
     Numbers,
     make_panel,
+    pixel_sizes,
     polarization,
     reciprocal_of,
-    square_pixel,
     vector,
 )
 from nbnumba.io.matrix import number
@@ -98,15 +98,14 @@ class _Plane:
 
     def panels(self, where: str) -> tuple[Panel, ...]:
         """Panels of the segments; one panel where there are none."""
-        pixel = square_pixel(where, self.qx, self.qy)
         ED = _axes(where, "DIRECTION_OF_DETECTOR", self.x_axis, self.y_axis)
-        ORG = ED @ [-self.orgx * pixel, -self.orgy * pixel, self.distance]
+        ORG = ED @ [-self.orgx * self.qx, -self.orgy * self.qy, self.distance]
         panels = []
         for i, segment in enumerate(self.segments or [_Segment(1, int(self.nx), 1, int(self.ny))], 1):
             place = f"{where}: segment {i}" if self.segments else where
             EDS = ED @ _axes(place, "DIRECTION_OF_SEGMENT", segment.x_axis, segment.y_axis)
             # the corner of its first pixel is half a pixel before that pixel's number
-            across = [(segment.x1 - 0.5 - segment.orgx) * pixel, (segment.y1 - 0.5 - segment.orgy) * pixel]
+            across = [(segment.x1 - 0.5 - segment.orgx) * self.qx, (segment.y1 - 0.5 - segment.orgy) * self.qy]
             panels.append(
                 make_panel(
                     place,
@@ -115,7 +114,7 @@ class _Plane:
                     slow_axis=vector(EDS[:, 1]),
                     fpixels=segment.x2 - segment.x1 + 1,
                     spixels=segment.y2 - segment.y1 + 1,
-                    pixel_mm=pixel,
+                    **pixel_sizes(self.qx, self.qy),
                     name=str(i) if self.segments else "",
                     offset=(segment.x1 - 1, segment.y1 - 1),
                 )

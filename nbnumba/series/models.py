@@ -106,7 +106,7 @@ def _detector(experiment: Experiment) -> dict[str, Any]:
                 "origin": _plain(panel.origin_mm),
                 "raw_image_offset": [0, 0],
                 "image_size": [panel.fpixels, panel.spixels],
-                "pixel_size": [panel.pixel_mm, panel.pixel_mm],
+                "pixel_size": [panel.pixel_mm, panel.slow_mm],
                 "trusted_range": [-1.0, 65535.0],
                 "thickness": detector.thickness * 1000,
                 "material": "",

@@ -43,7 +43,8 @@ def test_geom_with_values_in_the_data_file(tmp_path):
     with pytest.raises(FileError, match=r"line 2 of .*photon_energy is kept .* give -lambda"):
         read_geometry(path, distance_mm=90)
     simulation = from_flags(f"--geometry {path} -distance 90 -lambda 1.3 -cell 30 -default_F 1")
-    assert [panel.pix0_mm[2] for panel in simulation.detector.panels] == pytest.approx([90.5, 89.0])
+    # the offsets of a0 and a1 are 0.5 and -1 mm; the lower one's panel stands at -distance
+    assert [panel.pix0_mm[2] for panel in simulation.detector.panels] == pytest.approx([91.5, 90.0])
     assert simulation.beam.wavelength_A == 1.3
 
 

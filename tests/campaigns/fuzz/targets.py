@@ -218,7 +218,7 @@ def _made_of(path: Path, kind: str) -> Path:
 @target("nxmx", ".txt")
 def _nxmx(path: Path) -> None:
     """Geometry of an NXmx file, made from a recipe."""
-    _geometry(_made_of(path, "nxmx"), "read_nxmx_geometry", "image_geometry")
+    _geometry(_made_of(path, "nxmx"), "read_nxmx_geometry", "nxmx_geometry")
 
 
 def _is_hdf5(path: Path) -> bool:
