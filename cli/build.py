@@ -49,6 +49,12 @@ _HEADER = {
     "PHI": "scan.phi_deg",
     "OSC_RANGE": "scan.osc_deg",
 }
+#: Keywords without which a header does not describe an experiment, and the values that are taken then.
+_NEEDED = {
+    "PIXEL_SIZE": f"{Detector.pixel_mm} mm",
+    "DISTANCE": f"{Detector.distance_mm:g} mm",
+    "WAVELENGTH": f"{Beam.wavelength_A:g} A",
+}
 _PATHS = {
     "beam.sourcefile",
     "beam.spectrum",
@@ -130,6 +136,7 @@ def build(invocation: Invocation) -> tuple[Simulation, Outputs, RunOptions]:
         values.put("crystal.A_matrix", tuple(read_matrix(Path(matrix))), f"-mat {matrix}")
     _no_sensor_without_absorption(values)
     _wavelength_of_spectrum(invocation, values)
+    _contradictions(invocation, values, geometry)
     if geometry is not None and matrix is None:
         _file_crystal(geometry, values)
     _model_and_cell(values)
@@ -160,6 +167,10 @@ class _Values:
 
     known: dict[str, Any] = field(default_factory=dict)
     source: dict[str, str] = field(default_factory=dict)
+    #: Distance and nearest distance (mm) in the header of an image.
+    distances: dict[str, tuple[float | None, float | None]] = field(default_factory=dict)
+    #: Keywords that the header of an image lacks, and the header.
+    missing: list[tuple[str, str]] = field(default_factory=list)
 
     def put(self, dest: str, value: Any, source: str) -> None:
         element = re.fullmatch(r"(.*)\[(\d)\]", dest)
@@ -228,7 +239,11 @@ def _geometry(invocation: Invocation, values: _Values) -> FileGeometry | None:
         flag = invocation.spelled["detector.convention"]
         raise UsageError(f"{flag} contradicts --geometry {name}, which gives all axes: leave one of them out")
     found = geometry_files.read_geometry(
-        path, image=image, distance_mm=given.get("detector.distance_mm"), wavelength_A=given.get("beam.wavelength_A")
+        path,
+        image=image,
+        experiment=experiment,
+        distance_mm=given.get("detector.distance_mm"),
+        wavelength_A=_given_wavelength(invocation),
     )
     for note in found.notes:
         log.warning(note)
@@ -241,6 +256,30 @@ def _geometry(invocation: Invocation, values: _Values) -> FileGeometry | None:
     for dest, value in wanted.items():
         values.put(dest, value, f"--geometry {name}")
     return found
+
+
+def _contradictions(invocation: Invocation, values: _Values, geometry: FileGeometry | None) -> None:
+    """Warn of a matrix, a cell and a distance that contradict each other."""
+    from nbnumba.model import contradictions
+
+    notes: list[str] = []
+    given = invocation.values
+    if (matrix := given.get("input.matrix")) is not None:
+        wavelength = values.get("beam.wavelength_A") or Beam.wavelength_A
+        notes += contradictions.of_matrix(
+            Path(matrix), values.known["crystal.A_matrix"], wavelength, given.get("crystal.cell")
+        )
+    distance = None if "detector.close_distance_mm" in given else given.get("detector.distance_mm")
+    if geometry is not None:
+        notes += contradictions.of_distance(str(geometry.path), contradictions.distance_of(geometry), distance)
+    for source, (found, close) in values.distances.items():
+        notes += contradictions.of_distance(source, found, distance, close)
+    lacking = [key for key, _ in values.missing if values.get(_HEADER[key]) is None]
+    if lacking:
+        defaults = ", ".join(f"{key} ({_NEEDED[key]})" for key in lacking)
+        notes.append(f"{values.missing[0][1]} has no {defaults}: the value in brackets is taken")
+    for note in notes:
+        log.warning(note)
 
 
 def _file_crystal(found: FileGeometry, values: _Values) -> None:
@@ -258,13 +297,21 @@ def _file_crystal(found: FileGeometry, values: _Values) -> None:
         values.put("crystal.cell", found.cell, source)
 
 
+def _given_wavelength(invocation: Invocation) -> float | None:
+    """Wavelength of a flag, or the mean of the spectrum."""
+    path = invocation.values.get("beam.spectrum")
+    if path is None or "beam.wavelength_A" in invocation.values:
+        return invocation.values.get("beam.wavelength_A")
+    from nbnumba.io.spectrum import read_spectrum
+
+    return read_spectrum(path).mean_A
+
+
 def _wavelength_of_spectrum(invocation: Invocation, values: _Values) -> None:
     """Set the wavelength to the mean of the spectrum, unless a flag gives it; a file's wavelength is not used then."""
     path = values.get("beam.spectrum")
     if path is not None and "beam.wavelength_A" not in invocation.values:
-        from nbnumba.io.spectrum import read_spectrum
-
-        values.put("beam.wavelength_A", read_spectrum(path).mean_A, f"--spectrum {path}")
+        values.put("beam.wavelength_A", _given_wavelength(invocation), f"--spectrum {path}")
 
 
 def _model_and_cell(values: _Values) -> None:
@@ -300,6 +347,7 @@ def _apply_header(image: SmvImage, values: _Values, *, mirrored: bool, source: s
     spixels, fpixels = image.data.shape
     values.put("detector.spixels", int(spixels), source)
     values.put("detector.fpixels", int(fpixels), source)
+    values.distances = {source: (image.value("DISTANCE"), image.value("CLOSE_DISTANCE"))}
     for keyword, dest in _HEADER.items():
         number = image.value(keyword)
         if number is None:
@@ -310,6 +358,8 @@ def _apply_header(image: SmvImage, values: _Values, *, mirrored: bool, source: s
         if keyword == "OSC_RANGE" and number < 0:
             continue  # the reference treats a negative range as not given
         values.put(dest, float(number), f"{source}: {keyword}")
+    if not mirrored:
+        values.missing = [(key, source) for key in _NEEDED if image.value(key) is None]
 
 
 def _check_mask(mask: np.ndarray, values: _Values) -> None:

@@ -94,6 +94,7 @@ def read_geom(path: Path | str, *, distance_mm: float | None = None, wavelength_
         polar=(1.0, 0.0, 0.0),
         panels=panels,
         distance_taken=distance_mm is not None,
+        distance_mm=None if distance_mm is None else content.distance(),
         notes=content.all_notes(away),
     )
 
@@ -198,6 +199,13 @@ class _Content:
         if value is None:
             raise FileError(f"{self.at(found[1])}: {key} is kept in the data file ({found[0]}): give -distance")
         return value
+
+    def distance(self) -> float | None:
+        """Distance of the panels (mm); None where the data file has it."""
+        panel = self.panels[0]
+        found = panel.values.get("clen") or self._defaults.get("clen")
+        clen = None if found is None else self.quantity(f"{panel.name}/clen", found, _LENGTHS)
+        return None if clen is None else 1000 * (clen + median_low([self.number(p, "coffset") for p in self.panels]))
 
     def shift(self, key: str) -> float:
         """Shift of the whole detector (mm)."""

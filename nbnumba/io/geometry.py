@@ -46,7 +46,7 @@ class FileGeometry:
     images : (2,) int or None
         First and last number of the scan.
     distance_taken : bool
-        Whether the panels stand at the distance that the user gave.
+        Whether the panels stand at the distance that the user gave; ``distance_mm`` is the file's then.
     """
 
     path: Path
@@ -65,6 +65,7 @@ class FileGeometry:
     osc_deg: float | None = None
     images: tuple[int, int] | None = None
     distance_taken: bool = False
+    distance_mm: float | None = None
     notes: tuple[str, ...] = ()
 
 

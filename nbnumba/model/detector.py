@@ -6,6 +6,7 @@ The rules and their order are those of nanoBragg.c; docs/physics.md has them as 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +20,8 @@ from nbnumba.model.vectors import rotate_axis, rotate_xyz, unit
 DEG = math.pi / 180
 #: Cosine of the angle between a panel's axes from which on its pixels are oblique.
 OBLIQUE = 1e-4
+#: Relative difference of the sides of a pixel from which on the user is told.
+NOT_SQUARE = 1e-3
 Array = np.ndarray
 
 
@@ -126,6 +129,7 @@ def resolve_detector(detector: Detector, physics: str) -> ResolvedDetector:
         if detector.curved:
             raise ConfigError("detector.curved cannot be used with a list of panels")
         panels = tuple(_explicit_panel(panel, beam) for panel in detector.panels)
+        notes += _odd_pixels(detector.panels)
     else:
         panels = (_single_panel(detector, frame, pivot, notes),)
     thickness, layer_step, layers, mu = _resolve_sensor(detector, physics, notes)
@@ -143,6 +147,18 @@ def resolve_detector(detector: Detector, physics: str) -> ResolvedDetector:
         twotheta_deg=detector.twotheta_deg,
         notes=tuple(notes),
     )
+
+
+def _odd_pixels(panels: Sequence[Panel]) -> list[str]:
+    """A sentence about panels whose pixels are clearly not square; empty if there are none."""
+    odd = [p for p in panels if p.slow_pixel_mm is not None and abs(p.slow_pixel_mm / p.pixel_mm - 1) > NOT_SQUARE]
+    if not odd:
+        return []
+    more = f" and {len(odd) - 1} more" if len(odd) > 1 else ""
+    return [
+        f"pixels of panel {odd[0].name or 1}{more} are not square, {odd[0].pixel_mm:.6g} x {odd[0].slow_pixel_mm:.6g} mm: "
+        "the image, --nexus and --cbf have both sizes, files with one size for a pixel the root of its area"
+    ]
 
 
 def _pixels(count: int | None, size_mm: float, pixel_mm: float, axis: str) -> tuple[int, float]:
