@@ -18,9 +18,9 @@ from statistics import median_low
 import numpy as np
 
 from nbnumba.errors import FileError
-from nbnumba.io.files import read_text
 from nbnumba.io.geometry import LARGEST, FileGeometry, make_panel, pixel_sizes, vector
 from nbnumba.io.matrix import NUMBER
+from nbnumba.io.packed import read_unpacked
 from nbnumba.io.spectrum import EV_A
 from nbnumba.io.unused import unused_note
 from nbnumba.model.config import Panel
@@ -37,7 +37,7 @@ _SHIFT_KEYS = {"detector_shift_x", "detector_shift_y"}
 #: Keys about the layout of the data file and its counts, which no image depends on.
 _LAYOUT = re.compile(
     r"data|dim\d*|adu_per_(photon|eV)|badrow_direction|peak_list(_type)?|peak_info_location|rigid_group.*|group_.*|"
-    r"saturation_map_file|mask\d*_file|mask_edge_pixels|minimum_.*"
+    r"saturation_map_file|mask\d*_file|mask_edge_pixels|minimum_.*|n_panels|peak_sep|integr_radius"
 )
 _LENGTHS = {"": 1.0, "m": 1.0, "mm": 1e-3, "cm": 1e-2, "um": 1e-6}
 _UNITS = {
@@ -51,6 +51,10 @@ _ROUNDING = 1e-3
 _REST_EV, _ELECTRON_A = 510998.95, 12.2642594
 
 Setting = tuple[str, int]
+
+
+#: Characters that no statement may hold.
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
 @dataclass
@@ -99,6 +103,17 @@ def read_geom(path: Path | str, *, distance_mm: float | None = None, wavelength_
     )
 
 
+def _lines(path: Path | str) -> list[str]:
+    data = read_unpacked(path, _WHAT)
+    if b"\0" in data:
+        raise FileError(f"the {_WHAT} {path} is not a text file: byte {data.index(0)} is 0x00")
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        text = data.decode("latin-1")
+    return text.removesuffix("\x1a").replace("\r\n", "\n").replace("\r", "\n").split("\n")
+
+
 class _Content:
     """Panels in the order of the file, and the settings of the beam and of the whole detector."""
 
@@ -109,6 +124,7 @@ class _Content:
         self.repeated: list[str] = []
         self.unused: Counter[str] = Counter()
         self.notes: list[str] = []
+        self.without: dict[str, list[str]] = {}
         self._defaults: dict[str, Setting] = {}
         self._panels: dict[str, _Panel] = {}
         self._read()
@@ -118,12 +134,13 @@ class _Content:
 
     def _read(self) -> None:
         bad: set[str] = set()
-        for line, text in enumerate(read_text(self.path, _WHAT).split("\n"), 1):
-            bare = text.split(";")[0]
-            if "\xa0" in bare:
-                raise FileError(f"{self.at(line)}: a non-breaking space stands between its words: write a blank")
-            if not (bare := bare.strip()):
+        for line, text in enumerate(_lines(self.path), 1):
+            # a blank of any kind is one; comments may hold anything
+            bare = " ".join(text.split(";")[0].split())
+            if not bare:
                 continue
+            if strange := _CONTROL.search(bare):
+                raise FileError(f"{self.at(line)} holds the control character 0x{ord(strange[0]):02x}: delete it")
             key, equals, value = (part.strip() for part in bare.partition("="))
             if not equals:
                 raise FileError(f"{self.at(line)}: expected 'key = value', got {bare[:40]!r}")
@@ -174,6 +191,8 @@ class _Content:
         match = re.fullmatch(rf"({NUMBER.pattern})\s*([A-Za-z]*)", text, re.ASCII)
         if match is None and elsewhere and re.match(r"[/A-Za-z]", text):
             return None
+        if match is None and not elsewhere:
+            match = self.leading(key, found)
         if match is None or match[2] not in units:
             known = ", ".join(unit for unit in units if unit)
             raise FileError(
@@ -183,6 +202,16 @@ class _Content:
         if not abs(number) < LARGEST:
             raise FileError(f"{self.at(line)}: {key} = {text[:40]} is out of range")
         return number
+
+    def leading(self, key: str, found: Setting) -> re.Match[str] | None:
+        """The number at the beginning of a value, as C's atof reads it; None where a unit or nothing follows it."""
+        text, line = found
+        match = re.match(rf"({NUMBER.pattern})(\s)", text, re.ASCII)
+        words = text.split()[1:]
+        if match is None or len(words) == 1 and re.fullmatch("[A-Za-z]{1,3}", words[0]):
+            return None
+        self.unused[f"{' '.join(words)[:40]!r} behind the number of {key} in line {line}"] += 1
+        return re.match(rf"({NUMBER.pattern})()", text, re.ASCII)
 
     def number(self, panel: _Panel, key: str) -> float:
         """A number of a panel; lengths in metres. ``coffset`` may be missing, ``clen`` may stand after the panels."""
@@ -238,7 +267,7 @@ class _Content:
     def direction(self, panel: _Panel, key: str, default: str) -> np.ndarray:
         """``-0.003x +0.999y`` as a vector."""
         if key not in panel.values:
-            self.notes.append(f"{self.what}: panel {panel.name} has no {key}: {default} is taken")
+            self.without.setdefault(panel.name, []).append(f"{key} = {default}")
         text, line = panel.values.get(key, (default, panel.line))
         found = np.zeros(3)
         for match in _TERM.finditer(text):
@@ -258,6 +287,9 @@ class _Content:
                     f"{self.what} adds a coffset of {common:g} mm to clen: with -distance it is left out, so that the "
                     "detector stands where -distance says"
                 )
+        for name, axes in list(self.without.items())[:1]:
+            more = f" (and {len(self.without) - 1} more)" if len(self.without) > 1 else ""
+            notes.append(f"{self.what} does not say how panel {name}{more} lies: {' and '.join(axes)} is taken")
         if self.repeated:
             more = f" and {len(self.repeated) - 2} more" if len(self.repeated) > 2 else ""
             notes.append(f"{self.what} says twice: {', '.join(self.repeated[:2])}{more}")
