@@ -208,7 +208,7 @@ class _Content:
         text, line = found
         match = re.match(rf"({NUMBER.pattern})(\s)", text, re.ASCII)
         words = text.split()[1:]
-        if match is None or len(words) == 1 and re.fullmatch("[A-Za-z]{1,3}", words[0]):
+        if match is None or (len(words) == 1 and re.fullmatch("[A-Za-z]{1,3}", words[0])):
             return None
         self.unused[f"{' '.join(words)[:40]!r} behind the number of {key} in line {line}"] += 1
         return re.match(rf"({NUMBER.pattern})()", text, re.ASCII)
