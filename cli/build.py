@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from nbnumba.cli.contradicted import NEEDED, contradictions
 from nbnumba.cli.parse import Invocation
 from nbnumba.errors import ConfigError, UsageError
 from nbnumba.io.geometry import FileGeometry
@@ -48,12 +49,6 @@ _HEADER = {
     "ORGY": "detector.ORGY",
     "PHI": "scan.phi_deg",
     "OSC_RANGE": "scan.osc_deg",
-}
-#: Keywords without which a header does not describe an experiment, and the values that are taken then.
-_NEEDED = {
-    "PIXEL_SIZE": f"{Detector.pixel_mm} mm",
-    "DISTANCE": f"{Detector.distance_mm:g} mm",
-    "WAVELENGTH": f"{Beam.wavelength_A:g} A",
 }
 _PATHS = {
     "beam.sourcefile",
@@ -136,7 +131,8 @@ def build(invocation: Invocation) -> tuple[Simulation, Outputs, RunOptions]:
         values.put("crystal.A_matrix", tuple(read_matrix(Path(matrix))), f"-mat {matrix}")
     _no_sensor_without_absorption(values)
     _wavelength_of_spectrum(invocation, values)
-    _contradictions(invocation, values, geometry)
+    for note in contradictions(invocation.values, values, geometry):
+        log.warning(note)
     if geometry is not None and matrix is None:
         _file_crystal(geometry, values)
     _model_and_cell(values)
@@ -258,30 +254,6 @@ def _geometry(invocation: Invocation, values: _Values) -> FileGeometry | None:
     return found
 
 
-def _contradictions(invocation: Invocation, values: _Values, geometry: FileGeometry | None) -> None:
-    """Warn of a matrix, a cell and a distance that contradict each other."""
-    from nbnumba.model import contradictions
-
-    notes: list[str] = []
-    given = invocation.values
-    if (matrix := given.get("input.matrix")) is not None:
-        wavelength = values.get("beam.wavelength_A") or Beam.wavelength_A
-        notes += contradictions.of_matrix(
-            Path(matrix), values.known["crystal.A_matrix"], wavelength, given.get("crystal.cell")
-        )
-    distance = None if "detector.close_distance_mm" in given else given.get("detector.distance_mm")
-    if geometry is not None:
-        notes += contradictions.of_distance(str(geometry.path), contradictions.distance_of(geometry), distance)
-    for source, (found, close) in values.distances.items():
-        notes += contradictions.of_distance(source, found, distance, close)
-    lacking = [key for key, _ in values.missing if values.get(_HEADER[key]) is None]
-    if lacking:
-        defaults = ", ".join(f"{key} ({_NEEDED[key]})" for key in lacking)
-        notes.append(f"{values.missing[0][1]} has no {defaults}: the value in brackets is taken")
-    for note in notes:
-        log.warning(note)
-
-
 def _file_crystal(found: FileGeometry, values: _Values) -> None:
     """Set the crystal of the geometry file: its orientation, with the cell of the flags if they give one."""
     from nbnumba.model.geometry_files import orientation
@@ -359,7 +331,7 @@ def _apply_header(image: SmvImage, values: _Values, *, mirrored: bool, source: s
             continue  # the reference treats a negative range as not given
         values.put(dest, float(number), f"{source}: {keyword}")
     if not mirrored:
-        values.missing = [(key, source) for key in _NEEDED if image.value(key) is None]
+        values.missing = [(key, source) for key in NEEDED if image.value(key) is None]
 
 
 def _check_mask(mask: np.ndarray, values: _Values) -> None:

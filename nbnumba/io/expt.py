@@ -124,7 +124,7 @@ class _Reader:
         """Note numbers that differ from those that change nothing."""
         for key, nothing in usual.items():
             value = entry.get(key, nothing)
-            if isinstance(value, int | float) and not isinstance(value, bool) and value != nothing:
+            if isinstance(value, int | float) and not isinstance(value, bool) and abs(value - nothing) > 1e-6:
                 self.unused.append(f"{where.rpartition(': ')[2]}.{key} {value:g}")
 
     def at_point(self, entry: Entry, key: str, count: int, where: str, point: float | None) -> np.ndarray | None:

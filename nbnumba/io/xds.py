@@ -28,6 +28,7 @@ from nbnumba.io.geometry import (
     vector,
 )
 from nbnumba.io.matrix import number
+from nbnumba.io.unused import unused_note
 from nbnumba.model.config import Panel
 
 _KEYWORD = re.compile(r"(?<!\S)([A-Z][A-Z0-9_'()/.-]*)\s*=")
@@ -64,6 +65,10 @@ _COUNTS = {
     "SEGMENT_ORGX": 1,
     "SEGMENT_ORGY": 1,
 }
+
+
+#: Keywords that would change the geometry, the beam or which pixels count, and are only named.
+_UNUSED = re.compile(r"[XY]-GEO_CORR|UNTRUSTED_(RECTANGLE|ELLIPSE|QUADRILATERAL)|BEAM_DIVERGENCE.*|REFLECTING_RANGE.*")
 
 
 @dataclass
@@ -236,7 +241,8 @@ def read_xds_inp(path: Path | str, image: int | None = None) -> FileGeometry:
     FileError
         The file cannot be read, or a keyword is missing or has wrong numbers.
     """
-    found, segments = _keywords(path)
+    unused: list[str] = []
+    found, segments = _keywords(path, unused)
     where = f"the XDS.INP file {path}"
     notes = []
 
@@ -282,12 +288,15 @@ def read_xds_inp(path: Path | str, image: int | None = None) -> FileGeometry:
         phi_deg=get("STARTING_ANGLE", 0)[0] + osc * ((start if image is None else image) - start),
         osc_deg=osc if osc > 0 else None,
         images=None if "DATA_RANGE" not in found else (int(found["DATA_RANGE"][0]), int(found["DATA_RANGE"][1])),
-        notes=tuple(notes),
+        notes=(*notes, *unused_note(where.removeprefix("the "), unused)),
     )
 
 
-def _keywords(path: Path | str) -> tuple[dict[str, list[float]], list[_Segment]]:
-    """Numbers of the keywords that are used here, the last of each, and the segments in their order."""
+def _keywords(path: Path | str, unused: list[str]) -> tuple[dict[str, list[float]], list[_Segment]]:
+    """Numbers of the keywords that are used here, the last of each, and the segments in their order.
+
+    Those that are not used go into ``unused``.
+    """
     what = "XDS.INP file"
     found: dict[str, list[float]] = {}
     segments: list[_Segment] = []
@@ -298,6 +307,8 @@ def _keywords(path: Path | str) -> tuple[dict[str, list[float]], list[_Segment]]
         for mark, end in zip(marks, ends, strict=False):
             key, words = mark[1], bare[mark.end() : end].split()
             if key not in _COUNTS:
+                if _UNUSED.fullmatch(key):
+                    unused.append(f"{key}=")
                 continue
             if len(words) < _COUNTS[key]:
                 raise FileError(

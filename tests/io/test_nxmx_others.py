@@ -1,0 +1,264 @@
+"""NXmx files as other programs write them, and master files of DECTRIS' filewriter."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from nbnumba.errors import FileError
+from nbnumba.model.geometry_files import read_geometry
+from tests.geometry_inputs import make_nxmx
+
+DETECTOR = "/entry/instrument/detector"
+
+
+class Maker:
+    """A file that is written step by step, with strings of fixed or of variable length."""
+
+    def __init__(self, path: Path, fixed: bool = False) -> None:
+        self.path, self.fixed = path, fixed
+        self.file = h5py.File(path, "w")
+
+    def text(self, value: str):
+        return np.bytes_(value) if self.fixed else value
+
+    def group(self, name: str, kind: str):
+        made = self.file.require_group(name)
+        made.attrs["NX_class"] = self.text(kind)
+        return made
+
+    def put(self, name: str, value, units: str = "", **attributes) -> None:
+        self.file[name] = self.text(value) if isinstance(value, str) else value
+        if units:
+            attributes["units"] = units
+        for key, given in attributes.items():
+            self.file[name].attrs[key] = self.text(given) if isinstance(given, str) else given
+
+    def step(self, name: str, value, units: str, kind: str, vector, depends_on: str, **more) -> None:
+        more |= {"transformation_type": kind, "vector": np.array(vector, float), "depends_on": depends_on}
+        self.put(name, value, units, **more)
+
+    def close(self) -> Path:
+        self.file.close()
+        return self.path
+
+
+def one_module(
+    path: Path, *, offset=(1.0, (30.0, -20.0, 0.5)), fast=(7.5e-5, (-1, 0, 0)), fixed=False, size=(500, 700)
+):
+    """A detector 200 mm away; its module is moved by a value times a vector, in mm."""
+    made = Maker(path, fixed)
+    made.group("entry", "NXentry")
+    made.put("entry/definition", "NXmx")
+    made.group("entry/instrument", "NXinstrument")
+    made.group("entry/instrument/beam", "NXbeam")
+    made.put("entry/instrument/beam/incident_wavelength", 0.98, "angstrom")
+    made.group(DETECTOR, "NXdetector")
+    made.group(f"{DETECTOR}/transformations", "NXtransformations")
+    made.step(f"{DETECTOR}/transformations/det_z", [200.0], "mm", "translation", (0, 0, 1), ".")
+    made.group(f"{DETECTOR}/module", "NXdetector_module")
+    made.put(f"{DETECTOR}/module/data_origin", [0, 0])
+    made.put(f"{DETECTOR}/module/data_size", list(size))
+    above = f"{DETECTOR}/transformations/det_z"
+    made.step(f"{DETECTOR}/module/module_offset", offset[0], "mm", "translation", offset[1], above)
+    where = f"{DETECTOR}/module/module_offset"
+    made.step(f"{DETECTOR}/module/fast_pixel_direction", fast[0], "m", "translation", fast[1], where)
+    made.step(f"{DETECTOR}/module/slow_pixel_direction", 7.5e-5, "m", "translation", (0, -1, 0), where)
+    made.group("entry/sample", "NXsample")
+    made.put("entry/sample/depends_on", ".")
+    return made
+
+
+#: Value and vector of module_offset; the corner is 200 mm along z plus their product.
+OFFSETS = {
+    "nexgen": (1.0, (30.0, -20.0, 0.5)),
+    "unit": (30.0, (1.0, 0.0, 0.0)),
+    "short": (1000.0, (0.03, -0.02, 0.0)),
+    "backwards": (-2.0, (30.0, 20.0, 0.0)),
+    "nowhere": (0.0, (0.0, 0.0, 0.0)),
+    "zero vector": (5.0, (0.0, 0.0, 0.0)),
+}
+
+
+@pytest.mark.parametrize("name", OFFSETS)
+@pytest.mark.parametrize("fixed", [False, True])
+def test_translations_are_value_times_vector(tmp_path, name, fixed):
+    value, vector = OFFSETS[name]
+    (panel,) = read_geometry(one_module(tmp_path / "a.nxs", offset=OFFSETS[name], fixed=fixed).close()).panels
+    np.testing.assert_allclose(panel.pix0_mm, np.array([0, 0, 200]) + value * np.array(vector), atol=1e-12)
+    assert (panel.fpixels, panel.spixels, panel.pixel_mm) == (700, 500, pytest.approx(0.075))
+
+
+@pytest.mark.parametrize(("value", "vector"), [(1.0, (-7.5e-5, 0, 0)), (-7.5e-5, (1, 0, 0)), (1.5e-4, (-0.5, 0, 0))])
+def test_pixel_directions_are_value_times_vector(tmp_path, value, vector):
+    """1 m times (-75e-6 0 0), and so on, is a pixel of 75 um along -x."""
+    (panel,) = read_geometry(one_module(tmp_path / "a.nxs", fast=(value, vector)).close()).panels
+    assert panel.pixel_mm == pytest.approx(0.075)
+    np.testing.assert_allclose(panel.fast_axis, (-1, 0, 0), atol=1e-12)
+
+
+def test_pixels_that_are_not_square(tmp_path):
+    (panel,) = read_geometry(one_module(tmp_path / "a.nxs", fast=(1e-4, (-1, 0, 0))).close()).panels
+    assert (panel.pixel_mm, panel.slow_pixel_mm) == pytest.approx((0.1, 0.075))
+
+
+def test_pixel_without_a_size_is_refused(tmp_path):
+    with pytest.raises(FileError, match=r"vector of .*fast_pixel_direction has no length"):
+        read_geometry(one_module(tmp_path / "a.nxs", fast=(1e-4, (0, 0, 0))).close())
+
+
+def test_dead_links_are_passed_over(tmp_path):
+    made = one_module(tmp_path / "a.nxs")
+    made.group("entry/data", "NXdata")
+    made.file["entry/data/data_000001"] = h5py.ExternalLink("gone_000001.h5", "/entry/data/data")
+    made.file["entry/missing"] = h5py.ExternalLink("gone.h5", "/entry")
+    made.file["entry/instrument/away"] = h5py.SoftLink("/nowhere")
+    made.file[f"{DETECTOR}/pixel_mask"] = h5py.ExternalLink("gone.h5", "/mask")
+    assert read_geometry(made.close()).panels[0].pix0_mm == pytest.approx((30, -20, 200.5))
+
+
+def test_dead_link_that_is_needed_is_named(tmp_path):
+    made = one_module(tmp_path / "a.nxs")
+    del made.file[f"{DETECTOR}/transformations/det_z"]
+    made.file[f"{DETECTOR}/transformations/det_z"] = h5py.ExternalLink("gone.h5", "/z")
+    with pytest.raises(FileError, match=r"transformations/det_z, which a position depends on, is missing"):
+        read_geometry(made.close())
+
+
+def with_images(made: Maker, shape: tuple[int, ...], place: str = "entry/data/data") -> Maker:
+    made.group("entry/data", "NXdata")
+    made.file.create_dataset(place, shape=shape, dtype="i4", chunks=True)
+    return made
+
+
+@pytest.mark.parametrize("place", ["entry/data/data", "entry/data/data_000001", f"{DETECTOR}/data"])
+def test_data_size_with_columns_first(tmp_path, place):
+    """The images have 700 rows and 500 columns, so (500, 700) lists columns before rows."""
+    found = read_geometry(with_images(one_module(tmp_path / "a.nxs"), (3, 700, 500), place).close())
+    assert (found.panels[0].spixels, found.panels[0].fpixels) == (700, 500)
+    assert sum("lists columns before rows" in note for note in found.notes) == 1
+
+
+def test_data_size_that_fits_and_that_does_not(tmp_path):
+    for shape in ((500, 700), (2, 500, 700), (1, 1, 800, 900)):
+        found = read_geometry(with_images(one_module(tmp_path / "a.nxs"), shape).close())
+        assert (found.panels[0].spixels, found.panels[0].fpixels) == (500, 700)
+        assert not any("columns before rows" in note for note in found.notes)
+    with pytest.raises(FileError, match="has 500 rows and 700 columns, more than its images of 400 x 400"):
+        read_geometry(with_images(one_module(tmp_path / "a.nxs"), (2, 400, 400)).close())
+
+
+def test_module_without_a_size_is_its_images(tmp_path):
+    made = with_images(one_module(tmp_path / "a.nxs"), (2, 480, 640))
+    del made.file[f"{DETECTOR}/module/data_size"]
+    (panel,) = read_geometry(made.close()).panels
+    assert (panel.spixels, panel.fpixels, panel.offset) == (480, 640, (0, 0))
+
+
+def test_chain_begins_at_the_detector_where_the_module_names_none(tmp_path):
+    made = one_module(tmp_path / "a.nxs")
+    del made.file[f"{DETECTOR}/module/module_offset"]
+    for axis in ("fast", "slow"):
+        del made.file[f"{DETECTOR}/module/{axis}_pixel_direction"].attrs["depends_on"]
+    made.put(f"{DETECTOR}/depends_on", "transformations/det_z")
+    assert read_geometry(made.close()).panels[0].pix0_mm == pytest.approx((0, 0, 200))
+
+
+@pytest.mark.parametrize(("unit", "factor"), [("millimetre", 1), ("micrometer", 1e-3), ("M", 1000), ("cm", 10)])
+def test_units_by_other_names(tmp_path, unit, factor):
+    made = one_module(tmp_path / "a.nxs")
+    made.file[f"{DETECTOR}/transformations/det_z"].attrs["units"] = unit
+    assert read_geometry(made.close()).panels[0].pix0_mm[2] == pytest.approx(200 * factor + 0.5)
+
+
+def test_fixed_strings_in_every_place(tmp_path):
+    """The same file with all its strings of a fixed length."""
+    plain = read_geometry(make_nxmx(tmp_path / "plain.nxs"))
+    with h5py.File(make_nxmx(tmp_path / "fixed.nxs"), "a") as file:
+        names: list[str] = ["/"]
+        file.visit(names.append)
+        for name in names:
+            item = file[name]
+            for key, value in item.attrs.items():
+                if isinstance(value, str):
+                    item.attrs.modify(key, np.bytes_(value))
+            if isinstance(item, h5py.Dataset) and item.dtype.kind == "O":
+                text = item[()]
+                del file[name]
+                file[name] = np.bytes_(text)
+    fixed = read_geometry(tmp_path / "fixed.nxs")
+    assert fixed.panels == plain.panels
+    assert (fixed.spindle, fixed.phi_deg, fixed.osc_deg) == (plain.spindle, plain.phi_deg, plain.osc_deg)
+
+
+def filewriter(path: Path, fixed: bool = False, **changes) -> Maker:
+    """A master file of DECTRIS' filewriter for an EIGER of 1030 x 1065 pixels; a change to None leaves a number out."""
+    made = Maker(path, fixed)
+    made.group("entry", "NXentry")
+    made.group("entry/instrument", "NXinstrument")
+    made.group("entry/instrument/beam", "NXbeam")
+    made.put("entry/instrument/beam/incident_wavelength", 0.98, "angstrom")
+    made.group(DETECTOR, "NXdetector")
+    numbers = {
+        "beam_center_x": (515.0, "pixel"),
+        "beam_center_y": (532.0, "pixel"),
+        "detector_distance": (0.1, "m"),
+        "x_pixel_size": (7.5e-5, "m"),
+        "y_pixel_size": (7.5e-5, "m"),
+    }
+    for name, given in (numbers | changes).items():
+        if given is not None:
+            made.put(f"{DETECTOR}/{name}", *given)
+    made.group(f"{DETECTOR}/detectorSpecific", "NXcollection")
+    made.put(f"{DETECTOR}/detectorSpecific/x_pixels_in_detector", 1030)
+    made.put(f"{DETECTOR}/detectorSpecific/y_pixels_in_detector", 1065)
+    made.group("entry/sample", "NXsample")
+    made.group("entry/sample/goniometer", "NXtransformations")
+    made.put("entry/sample/goniometer/omega", 20 + 0.1 * np.arange(4), "degree")
+    made.group("entry/data", "NXdata")
+    made.file["entry/data/data_000001"] = h5py.ExternalLink("gone_data_000001.h5", "/entry/data/data")
+    return made
+
+
+@pytest.mark.parametrize("fixed", [False, True])
+def test_filewriter_master(tmp_path, fixed):
+    """Corner of pixel (0, 0) at beam centre times pixel, x and y, and the distance: (38.625 39.9 100) mm."""
+    found = read_geometry(filewriter(tmp_path / "m.h5", fixed).close(), image=3)
+    (panel,) = found.panels
+    assert panel.pix0_mm == pytest.approx((38.625, 39.9, 100))
+    assert (panel.fast_axis, panel.slow_axis) == ((-1, 0, 0), (0, -1, 0))
+    assert (panel.fpixels, panel.spixels, panel.pixel_mm) == (1030, 1065, pytest.approx(0.075))
+    assert (found.wavelength_A, found.beam, found.spindle) == (0.98, (0, 0, 1), (-1, 0, 0))
+    assert (found.phi_deg, found.osc_deg) == pytest.approx((20.2, 0.1))
+    assert any("no detector module" in note and "dials.import" in note for note in found.notes)
+
+
+def test_filewriter_in_other_forms(tmp_path):
+    made = filewriter(
+        tmp_path / "m.h5", detector_distance=(250.0, "mm"), y_pixel_size=(0.172, "mm"), x_pixel_size=(172, "um")
+    )
+    del made.file[f"{DETECTOR}/detectorSpecific"], made.file["entry/sample/goniometer/omega"]
+    made.put("entry/sample/goniometer/omega", 5.0, "degree")
+    made.put("entry/sample/goniometer/omega_range_average", -0.2, "degree")
+    made.put("entry/sample/goniometer/chi", [30.0], "degree")
+    made.group(f"{DETECTOR}/goniometer", "NXcollection")
+    made.put(f"{DETECTOR}/goniometer/two_theta", [10.0], "degree")
+    found = read_geometry(with_images(made, (4, 619, 487)).close())
+    (panel,) = found.panels
+    assert panel.pix0_mm == pytest.approx((515 * 0.172, 532 * 0.172, 250))
+    assert (panel.fpixels, panel.spixels) == (487, 619)
+    # a scan that runs backwards is one about the opposite axis
+    assert (found.spindle, found.phi_deg, found.osc_deg) == ((1, 0, 0), -5, pytest.approx(0.2))
+    assert any("also has two_theta 10 deg and chi 30 deg, not used" in note for note in found.notes)
+
+
+@pytest.mark.parametrize("name", ["beam_center_x", "detector_distance", "x_pixel_size"])
+def test_filewriter_without_a_number(tmp_path, name):
+    wanted = "distance" if name == "detector_distance" else name
+    with pytest.raises(FileError, match=f"m.h5 has neither a detector module nor {wanted}: a .expt that dials.import"):
+        read_geometry(filewriter(tmp_path / "m.h5", **{name: None}).close())
+    with pytest.raises(FileError, match="detector_distance and pixel sizes must be > 0"):
+        read_geometry(filewriter(tmp_path / "m.h5", detector_distance=(0.0, "m")).close())
