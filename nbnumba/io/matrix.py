@@ -78,4 +78,4 @@ def read_matrix_cell(path: Path | str) -> tuple[float, ...] | None:
     if len(cell) < 6 or not all(NUMBER.fullmatch(word) for word in words[:27]):
         return None
     values = tuple(map(float, cell))
-    return values if all(0 < value < 1e5 for value in values) and all(angle < 180 for angle in values[3:]) else None
+    return values if all(0.1 < value < 1e5 for value in values) and max(values[3:]) < 180 else None

@@ -27,6 +27,8 @@ def of_matrix(
 ) -> list[str]:
     """What the cell of a MOSFLM matrix contradicts: its own line 8 at this wavelength, or ``-cell``."""
     columns = np.reshape(matrix, (3, 3))
+    if not (1e-30 < np.abs(columns).max() < 1e30 and 1e-30 < wavelength_A < 1e30):  # refused later, or no crystal
+        return []
     if abs(np.linalg.det(columns / np.maximum(np.linalg.norm(columns, axis=0), 1e-300))) < 1e-9:
         return []
     found = np.array(cell_of(columns / wavelength_A))
@@ -80,8 +82,8 @@ def distance_of(found: FileGeometry) -> float | None:
 
 
 def _differ(a: np.ndarray, b: np.ndarray, limits: tuple[float, float]) -> bool:
-    lengths, angles = np.abs(a[:3] / b[:3] - 1).max(), np.abs(a[3:] - b[3:]).max()
-    return bool(lengths > limits[0] or angles > limits[1])
+    apart = np.abs(a - b)
+    return bool((apart[:3] > limits[0] * np.abs(b[:3])).any() or apart[3:].max() > limits[1])
 
 
 def _shown(cell: Sequence[float] | np.ndarray) -> str:

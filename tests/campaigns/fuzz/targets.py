@@ -69,9 +69,13 @@ def _fdump(path: Path) -> None:
 @target("matrix", ".mat")
 def _matrix(path: Path) -> None:
     """MOSFLM matrix (``-mat``)."""
-    from nbnumba.io.matrix import read_matrix
+    from nbnumba.io.matrix import read_matrix, read_matrix_cell
+    from nbnumba.model.contradictions import of_matrix
 
-    read_matrix(path)
+    values = read_matrix(path)
+    read_matrix_cell(path)
+    of_matrix(path, values, 1.0)
+    of_matrix(path, values, 1.0, (40.0, 50.0))
 
 
 @target("sources", ".txt")
