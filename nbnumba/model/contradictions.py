@@ -27,9 +27,12 @@ def of_matrix(
 ) -> list[str]:
     """What the cell of a MOSFLM matrix contradicts: its own line 8 at this wavelength, or ``-cell``."""
     columns = np.reshape(matrix, (3, 3))
-    if not (1e-30 < np.abs(columns).max() < 1e30 and 1e-30 < wavelength_A < 1e30):  # refused later, or no crystal
+    sizes = np.abs(columns).max(axis=0)
+    # refused later, or no crystal
+    if not (1e-30 < sizes.min() and sizes.max() < 1e30 and 1e-30 < wavelength_A < 1e30):
         return []
-    if abs(np.linalg.det(columns / np.maximum(np.linalg.norm(columns, axis=0), 1e-300))) < 1e-9:
+    a, b, c = (columns / sizes).T
+    if abs(float(a @ np.cross(b, c))) < 1e-9:
         return []
     found = np.array(cell_of(columns / wavelength_A))
     if cell is not None:
