@@ -7,6 +7,7 @@ filewriter without modules are read by :mod:`nbnumba.io.filewriter`.
 
 from __future__ import annotations
 
+import posixpath
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -206,8 +207,10 @@ class Nexus:
     def chain(self, start: str, group: Any) -> list[_Step]:
         """Transformations from the one named ``start`` outwards."""
         steps: list[_Step] = []
-        while start != ".":
-            place = start if start.startswith("/") else f"{group.name.rstrip('/')}/{start}"
+        while start not in (".", ""):
+            place = posixpath.normpath(posixpath.join(group.name, start))
+            if not self.has(self.file, place):  # a path from the root that lacks its slash
+                place = f"/{start}" if self.has(self.file, f"/{start.lstrip('/')}") else place
             if not self.has(self.file, place) or len(steps) > 100:
                 raise FileError(f"{self.what}: {place}, which a position depends on, is missing or depends on itself")
             data = self.file[place]

@@ -17,9 +17,10 @@ from nbnumba.model.geometry_files import cell_of
 
 #: Relative difference of lengths, and difference of angles (deg), from which on two cells differ: of the numbers of one
 #: file, and of those that a user types.
-SAME_FILE, TYPED = (2e-3, 0.1), (0.02, 0.5)
-#: Relative difference of two distances.
-FAR = 0.1
+SAME_FILE, TYPED = (2e-3, 0.1), (0.1, 3.0)
+#: Relative difference of a distance from the one that it replaces, and from one that overrides it: the latter is a rule
+#: of the reference, which people use with two distances of one experiment.
+FAR, OVERRIDDEN = 0.1, 0.35
 
 
 def of_matrix(
@@ -29,7 +30,7 @@ def of_matrix(
     columns = np.reshape(matrix, (3, 3))
     sizes = np.abs(columns).max(axis=0)
     # refused later, or no crystal
-    if not (1e-30 < sizes.min() and sizes.max() < 1e30 and 1e-30 < wavelength_A < 1e30):
+    if not (sizes.min() > 1e-30 and sizes.max() < 1e30 and 1e-30 < wavelength_A < 1e30):
         return []
     a, b, c = (columns / sizes).T
     if abs(float(a @ np.cross(b, c))) < 1e-9:
@@ -62,7 +63,7 @@ def of_distance(
     """What ``-distance`` contradicts: the distance of a file, or its nearest distance, which overrides the flag."""
     if given_mm is None:
         return []
-    if close_mm is not None and abs(close_mm - given_mm) > FAR * abs(given_mm):
+    if close_mm is not None and abs(close_mm - given_mm) > OVERRIDDEN * abs(given_mm):
         return [
             f"-distance {given_mm:g} mm has no effect: the CLOSE_DISTANCE of {close_mm:g} mm in {source} overrides it; "
             "give -close_distance"

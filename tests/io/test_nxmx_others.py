@@ -172,3 +172,32 @@ def test_filewriter_without_a_number(tmp_path, name):
         read_geometry(filewriter(tmp_path / "m.h5", **{name: None}).close())
     with pytest.raises(FileError, match="detector_distance and pixel sizes must be > 0"):
         read_geometry(filewriter(tmp_path / "m.h5", detector_distance=(0.0, "m")).close())
+
+
+@pytest.mark.parametrize(
+    "start",
+    [
+        "../transformations/det_z",
+        "entry/instrument/detector/transformations/det_z",
+        f"{DETECTOR}/./transformations/det_z",
+    ],
+)
+def test_paths_of_a_chain_in_other_forms(tmp_path, start):
+    made = one_module(tmp_path / "a.nxs")
+    made.file[f"{DETECTOR}/module/module_offset"].attrs["depends_on"] = start
+    assert read_geometry(made.close()).panels[0].pix0_mm == pytest.approx((30, -20, 200.5))
+
+
+def test_chain_of_many_steps(tmp_path):
+    """Two translations and a rotation of 90 degrees about y between the module and the crystal: z becomes x."""
+    made = one_module(tmp_path / "a.nxs", offset=(0.0, (1.0, 0.0, 0.0)))
+    arm = f"{DETECTOR}/transformations"
+    made.step(f"{arm}/swing", 90.0, "deg", "rotation", (0, 2, 0), ".")
+    made.step(f"{arm}/along", 10.0, "mm", "translation", (0, 0, 3), "swing")
+    made.step(
+        f"{arm}/up", 1.0, "cm", "translation", (0, 0.5, 0), "along", offset=np.array([1.0, 0, 0]), offset_units="mm"
+    )
+    made.file[f"{arm}/det_z"].attrs["depends_on"] = "up"
+    (panel,) = read_geometry(made.close()).panels
+    # before the swing: 200 + 30 along z, 5 along y, 1 along x
+    np.testing.assert_allclose(panel.pix0_mm, (230, 5, -1), atol=1e-9)

@@ -76,8 +76,10 @@ def test_matrices_that_say_nothing_else(tmp_path, caplog):
 def test_matrix_and_cell(tmp_path, caplog):
     path = matrix_file(tmp_path / "A.mat", (60, 70, 80), 1.0)
     assert warnings(caplog, f"-mat {path} -cell 60.2 70 80 90 90 90 -default_F 1 -N 5") == []
-    (note,) = warnings(caplog, f"-mat {path} -cell 60 70 90 90 90 90 -default_F 1 -N 5")
-    assert "-cell 60 70 90 90 90 90 contradicts -mat" in note
+    # the difference of the golden case mat_plus_cell, which is meant
+    assert warnings(caplog, f"-mat {path} -cell 65.9 74 84 90 90 90 -default_F 1 -N 5") == []
+    (note,) = warnings(caplog, f"-mat {path} -cell 60 70 95 90 90 90 -default_F 1 -N 5")
+    assert "-cell 60 70 95 90 90 90 contradicts -mat" in note
     assert "60 70 80 90 90 90" in note
     (note,) = warnings(caplog, f"-mat {path} -cell 79.1 -default_F 1 -N 5")
     assert "-cell 79.1 79.1 79.1 90 90 90" in note
@@ -91,10 +93,11 @@ def test_distances(tmp_path, caplog):
         n for n in warnings(caplog, f"--geometry {path} -distance 80 -cell 30 -default_F 1") if "-distance" in n
     ]
     image = GOLDEN / "inputs" / "header_close.img"
-    (note,) = warnings(caplog, f"-img {image} -distance 80 -cell 30 -default_F 1 -N 5")
-    assert "-distance 80 mm has no effect" in note
+    assert warnings(caplog, f"-img {image} -distance 80 -cell 30 -default_F 1 -N 5") == []
+    (note,) = warnings(caplog, f"-img {image} -distance 180 -cell 30 -default_F 1 -N 5")
+    assert "-distance 180 mm has no effect" in note
     assert "61 mm" in note
-    assert warnings(caplog, f"-img {image} -distance 80 -close_distance 90 -cell 30 -default_F 1 -N 5") == []
+    assert warnings(caplog, f"-img {image} -distance 180 -close_distance 90 -cell 30 -default_F 1 -N 5") == []
     assert of_distance("a file", None, 100.0) == []
     assert of_distance("a file", 95.0, 100.0) == []
     assert of_distance("a file", 0.25, 250.0) == ["-distance 250 mm replaces the 0.25 mm of a file"]
