@@ -8,6 +8,7 @@ say the same, the last one holds.
 
 from __future__ import annotations
 
+import contextlib
 import math
 import re
 from collections import Counter
@@ -123,7 +124,6 @@ class _Content:
         self.whole: dict[str, Setting] = {}
         self.repeated: list[str] = []
         self.unused: Counter[str] = Counter()
-        self.notes: list[str] = []
         self.without: dict[str, list[str]] = {}
         self._defaults: dict[str, Setting] = {}
         self._panels: dict[str, _Panel] = {}
@@ -210,7 +210,7 @@ class _Content:
         words = text.split()[1:]
         if match is None or (len(words) == 1 and re.fullmatch("[A-Za-z]{1,3}", words[0])):
             return None
-        self.unused[f"{' '.join(words)[:40]!r} behind the number of {key} in line {line}"] += 1
+        self.unused[f"{' '.join(words)[:40]!r} behind the number of {key} in line {line}"] = 1
         return re.match(rf"({NUMBER.pattern})()", text, re.ASCII)
 
     def number(self, panel: _Panel, key: str) -> float:
@@ -230,11 +230,11 @@ class _Content:
         return value
 
     def distance(self) -> float | None:
-        """Distance of the panels (mm); None where the data file has it."""
-        panel = self.panels[0]
-        found = panel.values.get("clen") or self._defaults.get("clen")
-        clen = None if found is None else self.quantity(f"{panel.name}/clen", found, _LENGTHS)
-        return None if clen is None else 1000 * (clen + median_low([self.number(p, "coffset") for p in self.panels]))
+        """Distance of the panels (mm); None where the file does not say it."""
+        with contextlib.suppress(FileError):
+            clen = self.number(self.panels[0], "clen")
+            return 1000 * (clen + median_low([self.number(panel, "coffset") for panel in self.panels]))
+        return None
 
     def shift(self, key: str) -> float:
         """Shift of the whole detector (mm)."""
@@ -258,9 +258,6 @@ class _Content:
         if value <= 0:
             raise FileError(f"{self.at(line)}: {key} must be > 0, got {value:g}")
         if key == "electron_voltage":
-            self.notes.append(
-                f"{self.what} is about electrons: they are simulated as X-rays of their wavelength; check F and give -nopolar"
-            )
             return _ELECTRON_A / math.sqrt(value * (1 + value / (2 * _REST_EV)))
         return value if key == "wavelength" else EV_A / value
 
@@ -279,7 +276,11 @@ class _Content:
 
     def all_notes(self, away: float | None) -> tuple[str, ...]:
         """Everything that the user should know about the file."""
-        notes = list(dict.fromkeys(self.notes))
+        notes = []
+        if "electron_voltage" in self.whole:
+            notes.append(
+                f"{self.what} is about electrons: they are simulated as X-rays of their wavelength; check F and give -nopolar"
+            )
         if away is not None:
             offsets = [1000 * self.number(panel, "coffset") for panel in self.panels]
             if (common := median_low(offsets)) and abs(common) > 1.0:

@@ -97,7 +97,7 @@ class Nexus:
         for detector in detectors:
             modules = self.all(detector, "NXdetector_module")
             shape = self.data_shape(entry, detector)
-            panels += [self.panel(module, detector, shape if len(modules) == 1 else None, index) for module in modules]
+            panels += [self.panel(module, detector, shape, index) for module in modules]
         samples = self.all(entry, "NXsample")
         spindle, phi, osc, count = (None, None, None, None)
         if not panels and detectors:
@@ -233,7 +233,7 @@ class Nexus:
         return _Step(place, rotates, self.numbers(data) * unit, axis, offset * moved, unit)
 
     def panel(self, module: Any, detector: Any, shape: tuple[int, int] | None, index: int) -> Panel:
-        """A module of a detector; ``shape``: of the images, where it is the only one."""
+        """A module of a detector; ``shape``: of the images."""
         where = f"{self.what}: {module.name}"
         axes, sizes, starts = [], [], []
         for name in ("fast_pixel_direction", "slow_pixel_direction"):
@@ -254,7 +254,8 @@ class Nexus:
         start = f"{module.name}/module_offset" if self.has(module, "module_offset") else starts[0]
         for step in self.chain(start, module):
             origin = step.at(_of(step, index), origin)
-        (slow, fast), (spixels, fpixels) = self.place(module, shape)
+        sole = len(self.all(detector, "NXdetector_module")) == 1
+        (slow, fast), (spixels, fpixels) = self.place(module, shape, sole)
         return make_panel(
             where,
             pix0_mm=vector(origin),
@@ -276,8 +277,11 @@ class Nexus:
         start = self.text(detector["depends_on"])
         return start if start == "." or start.startswith("/") else f"{detector.name}/{start}"
 
-    def place(self, module: Any, shape: tuple[int, int] | None) -> tuple[tuple[int, int], tuple[int, int]]:
-        """Origin and size of a module in its images, rows before columns; ``shape`` is that of the images."""
+    def place(self, module: Any, shape: tuple[int, int] | None, sole: bool) -> tuple[tuple[int, int], tuple[int, int]]:
+        """Origin and size of a module in its images, rows before columns.
+
+        Several modules need not share the images whose shape is known.
+        """
         if not self.has(module, "data_size"):
             if shape is None:
                 raise FileError(f"{self.what}: {module.name} has no data_size")
@@ -296,6 +300,8 @@ class Nexus:
 
         if not fits(1):
             assert shape is not None
+            if not fits(-1) and not sole:
+                return (origin[0], origin[1]), (size[0], size[1])
             if not fits(-1):
                 raise FileError(
                     f"{self.what}: {module.name} has {size[0]} rows and {size[1]} columns, more than its images of "

@@ -201,3 +201,17 @@ def test_chain_of_many_steps(tmp_path):
     (panel,) = read_geometry(made.close()).panels
     # before the swing: 200 + 30 along z, 5 along y, 1 along x
     np.testing.assert_allclose(panel.pix0_mm, (230, 5, -1), atol=1e-9)
+
+
+def test_data_size_of_several_modules_with_columns_first(tmp_path):
+    """Two modules of 50 x 60 pixels (rows x columns) side by side in images of 50 x 130, listed the other way round."""
+    with h5py.File(make_nxmx(tmp_path / "a.nxs"), "a") as file:
+        for i in range(2):
+            module = file[f"/entry/instrument/det/module{i}"]
+            module["data_size"][...], module["data_origin"][...] = [60, 50], [70 * i, 0]
+        file.create_dataset("/entry/instrument/det/data", shape=(3, 50, 130), dtype="i4", chunks=True)
+    found = read_geometry(tmp_path / "a.nxs")
+    assert [(panel.spixels, panel.fpixels, panel.offset) for panel in found.panels] == [
+        (50, 60, (0, 0)),
+        (50, 60, (70, 0)),
+    ]
