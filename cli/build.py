@@ -229,18 +229,15 @@ def _geometry(invocation: Invocation, values: _Values) -> FileGeometry | None:
 
     path = Path(name)
     if geometry_files.geometry_kind(path) == "smv":
+        if experiment is not None:
+            raise UsageError(f"--experiment chooses an experiment of a .expt, but {name} is an SMV image: leave it out")
         _apply_header(read_smv(path, header_only=True), values, mirrored=False, source=f"the header of {name}")
         return None
     if given.get("detector.convention", "CUSTOM") != "CUSTOM":
         flag = invocation.spelled["detector.convention"]
         raise UsageError(f"{flag} contradicts --geometry {name}, which gives all axes: leave one of them out")
-    found = geometry_files.read_geometry(
-        path,
-        image=image,
-        experiment=experiment,
-        distance_mm=given.get("detector.distance_mm"),
-        wavelength_A=_given_wavelength(invocation),
-    )
+    found = image_geometry_of(invocation, image)
+    assert found is not None
     for note in found.notes:
         log.warning(note)
     try:
@@ -252,6 +249,28 @@ def _geometry(invocation: Invocation, values: _Values) -> FileGeometry | None:
     for dest, value in wanted.items():
         values.put(dest, value, f"--geometry {name}")
     return found
+
+
+def image_geometry_of(invocation: Invocation, image: int | None) -> FileGeometry | None:
+    """Geometry of one image of the file of ``--geometry``; None without a file, or where it is an SMV header.
+
+    Raises
+    ------
+    FileError
+        The file cannot be read, or has no such image.
+    """
+    from nbnumba.model import geometry_files
+
+    name, given = invocation.values.get("input.geometry"), invocation.values
+    if name is None or geometry_files.geometry_kind(Path(name)) == "smv":
+        return None
+    return geometry_files.read_geometry(
+        Path(name),
+        image=image,
+        experiment=given.get("input.experiment"),
+        distance_mm=given.get("detector.distance_mm"),
+        wavelength_A=_given_wavelength(invocation),
+    )
 
 
 def _file_crystal(found: FileGeometry, values: _Values) -> None:

@@ -86,7 +86,17 @@ def read_text(path: Path | str, what: str) -> str:
     """
     from nbnumba.io.packed import read_unpacked
 
-    data = read_unpacked(path, what)
+    return as_text(read_unpacked(path, what), path, what)
+
+
+def as_text(data: bytes, path: Path | str, what: str) -> str:
+    """The bytes of a text file as :func:`read_text` returns them.
+
+    Raises
+    ------
+    FileError
+        They hold control characters.
+    """
     if strange := data.translate(None, _TEXT):
         where = data.index(strange[:1])
         raise FileError(f"the {what} {path} is not a text file: byte {where} is 0x{data[where]:02x}")

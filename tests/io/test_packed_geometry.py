@@ -11,7 +11,7 @@ import h5py
 import numpy as np
 import pytest
 
-from nbnumba.errors import FileError
+from nbnumba.errors import FileError, UsageError
 from nbnumba.io.smv import read_smv
 from nbnumba.model.geometry_files import read_geometry
 from tests.geometry_inputs import GEOM, INP, MINI, an_experiment, direct_vectors, from_flags, xparm
@@ -135,3 +135,11 @@ def test_mini_cbf_with_pixels_that_are_not_square(tmp_path):
     (panel,) = read_geometry(path).panels
     assert (panel.pixel_mm, panel.slow_pixel_mm) == pytest.approx((0.3, 0.15))
     assert panel.pix0_mm == pytest.approx((-118.2 * 0.3, 97.7 * 0.15, -71.5))
+
+
+def test_experiment_of_an_image_is_refused(tmp_path):
+    (tmp_path / "a.img").write_bytes(smv())
+    with pytest.raises(
+        UsageError, match=r"--experiment chooses an experiment of a \.expt, but .*a\.img is an SMV image"
+    ):
+        from_flags(f"--geometry {tmp_path}/a.img --experiment 0 -cell 30 -default_F 1")
