@@ -227,9 +227,9 @@ def _describe_detector(instrument: h5py.Group, geometry: ImageGeometry, valid: V
         _put(detector, name, geometry.exposure_s, "s")
     _put(detector, "distance", geometry.distance_mm * 1e-3, "m")
     _put(detector, "beam_center_x", geometry.beam_fast_mm / panel.pixel_mm, "pixel")
-    _put(detector, "beam_center_y", geometry.beam_slow_mm / panel.pixel_mm, "pixel")
-    for name in ("x_pixel_size", "y_pixel_size"):
-        _put(detector, name, panel.pixel_mm * 1e-3, "m")
+    _put(detector, "beam_center_y", geometry.beam_slow_mm / panel.slow_mm, "pixel")
+    for name, size in (("x_pixel_size", panel.pixel_mm), ("y_pixel_size", panel.slow_mm)):
+        _put(detector, name, size * 1e-3, "m")
     _put(detector, "depends_on", "/entry/instrument/detector/transformations/distance")
     axes = _group(detector, "transformations", "NXtransformations")
     along = {"transformation_type": "translation", "vector": np.array([0.0, 0.0, 1.0]), "depends_on": "."}
@@ -266,6 +266,7 @@ def _describe_module(
         **common,
         depends_on="/entry/instrument/detector/transformations/distance",
     )
-    for key, axis in (("fast_pixel_direction", panel.fast), ("slow_pixel_direction", panel.slow)):
+    sides = (("fast_pixel_direction", panel.fast, panel.pixel_mm), ("slow_pixel_direction", panel.slow, panel.slow_mm))
+    for key, axis, size in sides:
         where = f"/entry/instrument/detector/{name}/module_offset"
-        _put(module, key, np.array([panel.pixel_mm]), "mm", vector=MCSTAS @ axis, **common, depends_on=where)
+        _put(module, key, np.array([size]), "mm", vector=MCSTAS @ axis, **common, depends_on=where)

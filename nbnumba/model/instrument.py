@@ -131,6 +131,8 @@ class Panel(Checked):
         Directions of increasing fast and slow coordinate; need not be normalized.
     spixels, fpixels : int
         Number of pixels along the slow and the fast axis.
+    pixel_mm, slow_pixel_mm : float, float or None
+        Size of a pixel along the fast axis, and along the slow axis where that is another one. The axes may be oblique.
     offset : (2,) int or None
         Fast and slow place of pixel (0, 0) in the image of the whole detector (``geometry_files.whole_image``).
     place : DataPlace or None
@@ -145,10 +147,13 @@ class Panel(Checked):
     pixel_mm: float
     name: str = ""
     offset: tuple[int, int] | None = None
-    place: DataPlace | None = None
+    slow_pixel_mm: float | None = None
 
     def _validate(self) -> None:
-        self._positive("spixels", "fpixels", "pixel_mm")
+        self._positive("spixels", "fpixels", "pixel_mm", "slow_pixel_mm")
+        if self.slow_pixel_mm is not None:
+            good = 1e-2 <= self.slow_pixel_mm / self.pixel_mm <= 1e2
+            check(self, "slow_pixel_mm", "between 1/100 and 100 of pixel_mm", good)
         check(self, "offset", "not negative", self.offset is None or min(self.offset) >= 0)
         self._not_zero_vectors("fast_axis", "slow_axis")
         cosine = np.dot(self.fast_axis, self.slow_axis)

@@ -95,7 +95,7 @@ GOOD = "1 2 3 4\n"
         (GOOD + "1 1000001 3 4\n", "line 2 of .*index 1000001 is beyond 1000000"),
         (GOOD + "1 2 3 4;\n", "line 2 of .*got '4;'"),
         (b"1 2 3 4\n\x00\x01", "not a text file: byte 8 is 0x00"),
-        (b"\x1f\x8b\x08\x00", "not a text file"),
+        (b"\x1f\x8b\x08\x00", "is a gzip file that cannot be unpacked"),
     ],
 )
 def test_malformed(tmp_path, text, message):
