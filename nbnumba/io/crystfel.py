@@ -19,6 +19,7 @@ from statistics import median_low
 import numpy as np
 
 from nbnumba.errors import FileError
+from nbnumba.io.crystfel_data import data_place
 from nbnumba.io.geometry import LARGEST, FileGeometry, make_panel, pixel_sizes, vector
 from nbnumba.io.matrix import NUMBER
 from nbnumba.io.packed import read_unpacked

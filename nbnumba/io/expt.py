@@ -29,6 +29,7 @@ from nbnumba.io.geometry import (
     rotation,
     vector,
 )
+from nbnumba.io.kept import kept
 from nbnumba.io.packed import read_unpacked
 from nbnumba.io.unused import unused_note
 from nbnumba.model.config import Panel, Vector
@@ -63,7 +64,8 @@ class _Reader:
         self.path = path
         self.what = f"the experiment list {path}"
         try:
-            content = json.loads(read_unpacked(path, "experiment list"))
+            # a series reads it once for each image
+            content = kept(path, "expt", lambda: json.loads(read_unpacked(path, "experiment list")))
         except ValueError as error:  # also for bytes that are not UTF-8
             raise FileError(f"{self.what} is not JSON: {error}") from error
         except RecursionError as error:

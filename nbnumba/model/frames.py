@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from nbnumba.model.crystal import RTD
+from nbnumba.model.data_layout import Layout, layout_of
 from nbnumba.model.detector import ResolvedPanel
 from nbnumba.model.experiment import Experiment
 from nbnumba.model.vectors import unit
@@ -146,6 +147,13 @@ def _panel_geometry(panel: ResolvedPanel, turn: np.ndarray, name: str) -> PanelG
         slow_pixel_mm=None if is_square else sizes[1],
         name=name,
     )
+
+
+def layout(experiment: Experiment) -> Layout:
+    """Places of the panels of an experiment in an array of all of them."""
+    if experiment.simulation.detector.panels:
+        return layout_of(experiment.simulation.detector.panels)
+    return Layout.single(experiment.panel.spixels, experiment.panel.fpixels)
 
 
 def _normal(across: np.ndarray) -> np.ndarray | None:

@@ -148,6 +148,7 @@ class Panel(Checked):
     name: str = ""
     offset: tuple[int, int] | None = None
     slow_pixel_mm: float | None = None
+    place: DataPlace | None = None
 
     def _validate(self) -> None:
         self._positive("spixels", "fpixels", "pixel_mm", "slow_pixel_mm")

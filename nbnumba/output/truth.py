@@ -178,7 +178,7 @@ def _place(group: Any, geometry: ImageGeometry, index: int) -> None:
         "origin_mm": panel.origin_mm,
         "fast_axis": panel.fast,
         "slow_axis": panel.slow,
-        "pixel_mm": panel.pixel_mm,
+        "pixel_mm": (panel.pixel_mm, panel.slow_mm),
         "slow_fast": geometry.layout.corners[index],
     }
     for key, value in attributes.items():

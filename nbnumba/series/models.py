@@ -111,7 +111,7 @@ def _detector(experiment: Experiment, outputs: Outputs) -> dict[str, Any]:
                 "raw_image_offset": [fast, slow],
                 "image_size": [panel.fpixels, panel.spixels],
                 "pixel_size": [panel.pixel_mm, panel.slow_mm],
-                "trusted_range": [-1.0, 65535.0],
+                "trusted_range": readout["trusted_range"],
                 "thickness": detector.thickness * 1000,
                 "material": "",
                 "mu": detector.mu / 1000,
