@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from nbnumba.cli.contradicted import NEEDED, contradictions
 from nbnumba.cli.parse import Invocation
 from nbnumba.errors import ConfigError, UsageError
 from nbnumba.io.geometry import FileGeometry
@@ -131,6 +132,8 @@ def build(invocation: Invocation) -> tuple[Simulation, Outputs, RunOptions]:
         values.put("crystal.A_matrix", tuple(read_matrix(Path(matrix))), f"-mat {matrix}")
     _no_sensor_without_absorption(values)
     _wavelength_of_spectrum(invocation, values)
+    for note in contradictions(invocation.values, values, geometry):
+        log.warning(note)
     if geometry is not None and matrix is None:
         _file_crystal(geometry, values)
     _model_and_cell(values)
@@ -163,6 +166,10 @@ class _Values:
 
     known: dict[str, Any] = field(default_factory=dict)
     source: dict[str, str] = field(default_factory=dict)
+    #: Distance and nearest distance (mm) in the header of an image.
+    distances: dict[str, tuple[float | None, float | None]] = field(default_factory=dict)
+    #: Keywords that the header of an image lacks, and the header.
+    missing: list[tuple[str, str]] = field(default_factory=list)
 
     def put(self, dest: str, value: Any, source: str) -> None:
         element = re.fullmatch(r"(.*)\[(\d)\]", dest)
@@ -216,15 +223,19 @@ def _headers(invocation: Invocation, values: _Values) -> SmvImage | None:
 def _geometry(invocation: Invocation, values: _Values) -> FileGeometry | None:
     """Set the values of the file of ``--geometry`` that no flag gives, except its crystal."""
     name, given = invocation.values.get("input.geometry"), invocation.values
-    image = given.get("input.geometry_image")
+    image, experiment = given.get("input.geometry_image"), given.get("input.experiment")
     if name is None:
         if image is not None:
             raise UsageError("--geometry-image chooses an image of the scan of --geometry: give --geometry FILE")
+        if experiment is not None:
+            raise UsageError("--experiment chooses an experiment of the list of --geometry: give --geometry FILE")
         return None
     from nbnumba.model import geometry_files
 
     path = Path(name)
     if geometry_files.geometry_kind(path) == "smv":
+        if experiment is not None:
+            raise UsageError(f"--experiment chooses an experiment of a .expt, but {name} is an SMV image: leave it out")
         header = read_smv(path, header_only=True)
         _apply_header(header, values, mirrored=False, source=f"the header of {name}")
         _warn_if_swapped(header.data.shape, name, invocation)
@@ -232,9 +243,8 @@ def _geometry(invocation: Invocation, values: _Values) -> FileGeometry | None:
     if given.get("detector.convention", "CUSTOM") != "CUSTOM":
         flag = invocation.spelled["detector.convention"]
         raise UsageError(f"{flag} contradicts --geometry {name}, which gives all axes: leave one of them out")
-    found = geometry_files.read_geometry(
-        path, image=image, distance_mm=given.get("detector.distance_mm"), wavelength_A=given.get("beam.wavelength_A")
-    )
+    found = image_geometry_of(invocation, image)
+    assert found is not None
     for note in found.notes:
         log.warning(note)
     if len(found.panels) == 1:
@@ -257,6 +267,28 @@ def _warn_if_swapped(shape: tuple[int, ...], name: str, invocation: Invocation) 
         log.warning(f"{name} has {shape[1]} x {shape[0]} pixels, the flags give {fpixels} x {spixels}{SWAPPED}")
 
 
+def image_geometry_of(invocation: Invocation, image: int | None) -> FileGeometry | None:
+    """Geometry of one image of the file of ``--geometry``; None without a file, or where it is an SMV header.
+
+    Raises
+    ------
+    FileError
+        The file cannot be read, or has no such image.
+    """
+    from nbnumba.model import geometry_files
+
+    name, given = invocation.values.get("input.geometry"), invocation.values
+    if name is None or geometry_files.geometry_kind(Path(name)) == "smv":
+        return None
+    return geometry_files.read_geometry(
+        Path(name),
+        image=image,
+        experiment=given.get("input.experiment"),
+        distance_mm=given.get("detector.distance_mm"),
+        wavelength_A=_given_wavelength(invocation),
+    )
+
+
 def _file_crystal(found: FileGeometry, values: _Values) -> None:
     """Set the crystal of the geometry file: its orientation, with the cell of the flags if they give one."""
     from nbnumba.model.geometry_files import orientation
@@ -272,13 +304,21 @@ def _file_crystal(found: FileGeometry, values: _Values) -> None:
         values.put("crystal.cell", found.cell, source)
 
 
+def _given_wavelength(invocation: Invocation) -> float | None:
+    """Wavelength of a flag, or the mean of the spectrum."""
+    path = invocation.values.get("beam.spectrum")
+    if path is None or "beam.wavelength_A" in invocation.values:
+        return invocation.values.get("beam.wavelength_A")
+    from nbnumba.io.spectrum import read_spectrum
+
+    return read_spectrum(path).mean_A
+
+
 def _wavelength_of_spectrum(invocation: Invocation, values: _Values) -> None:
     """Set the wavelength to the mean of the spectrum, unless a flag gives it; a file's wavelength is not used then."""
     path = values.get("beam.spectrum")
     if path is not None and "beam.wavelength_A" not in invocation.values:
-        from nbnumba.io.spectrum import read_spectrum
-
-        values.put("beam.wavelength_A", read_spectrum(path).mean_A, f"--spectrum {path}")
+        values.put("beam.wavelength_A", _given_wavelength(invocation), f"--spectrum {path}")
 
 
 def _model_and_cell(values: _Values) -> None:
@@ -312,6 +352,7 @@ def _apply_header(image: SmvImage, values: _Values, *, mirrored: bool, source: s
     spixels, fpixels = image.data.shape
     values.put("detector.spixels", int(spixels), source)
     values.put("detector.fpixels", int(fpixels), source)
+    values.distances = {source: (image.value("DISTANCE"), image.value("CLOSE_DISTANCE"))}
     for keyword, dest in _HEADER.items():
         number = image.value(keyword)
         if number is None:
@@ -322,6 +363,8 @@ def _apply_header(image: SmvImage, values: _Values, *, mirrored: bool, source: s
         if keyword == "OSC_RANGE" and number < 0:
             continue  # the reference treats a negative range as not given
         values.put(dest, float(number), f"{source}: {keyword}")
+    if not mirrored:
+        values.missing = [(key, source) for key in NEEDED if image.value(key) is None]
 
 
 def _check_mask(mask: np.ndarray, values: _Values) -> None:

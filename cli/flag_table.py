@@ -317,6 +317,7 @@ _GEOMETRY = panel(
         "flags override it.",
     ),
     count("--geometry-image", "input.geometry_image", "Which image of the file's scan.", default="the first"),
+    count("--experiment", "input.experiment", "Which experiment of a .expt, counted from 0.", default="0"),
 )
 
 _SAMPLING = panel(

@@ -13,6 +13,7 @@ from typing import Any
 from nbnumba.cli import interrupt, report
 from nbnumba.cli.build import RunOptions, build
 from nbnumba.cli.series_flags import SeriesRequest
+from nbnumba.cli.series_geometry import changes_by_image
 from nbnumba.errors import ConfigError, UsageError
 from nbnumba.model.config import Simulation
 from nbnumba.model.experiment import resolve
@@ -74,6 +75,7 @@ def plan(request: SeriesRequest, simulation: Simulation, outputs: Outputs, optio
         kind=request.kind,  # type: ignore[arg-type]
         orientations=request.orientations,  # type: ignore[arg-type]
         variations=() if request.vary is None else read_variations(request.vary),
+        by_image=changes_by_image(request, simulation),
         outputs=_outputs(request, outputs, simulation),
         seed=seed,
         device=options.device,

@@ -136,8 +136,13 @@ def beam_box(orientations, sources, panel):
     longest = np.linalg.norm(orientations.reshape(-1, 3), axis=1).max()
     radius = distance / toward * wavelength / longest / panel.pixel_size
     place = directions * distance[:, None] - corner
+    wide_f = wide_s = 1.0
+    if np.abs(np.array([fdet @ fdet - 1.0, sdet @ sdet - 1.0, fdet @ sdet])).max() > 1e-6:  # oblique or not square
+        fdet, sdet = np.linalg.pinv(np.array([fdet, sdet])).T
+        wide_f, wide_s = float(np.linalg.norm(fdet)), float(np.linalg.norm(sdet))
     f, s = place @ fdet / panel.pixel_size, place @ sdet / panel.pixel_size
-    box = ((f - radius).min(), (f + radius).max(), (s - radius).min(), (s + radius).max())
+    radius_f, radius_s = radius * wide_f, radius * wide_s
+    box = ((f - radius_f).min(), (f + radius_f).max(), (s - radius_s).min(), (s + radius_s).max())
     low_f, high_f, low_s, high_s = (int(x) for x in np.clip(np.floor(box), -1e9, 1e9))
     return low_f, high_f + 1, low_s, high_s + 1
 

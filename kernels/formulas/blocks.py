@@ -13,7 +13,9 @@ SQUARE, ROUND, GAUSS, TOPHAT = range(4)
 class PanelBlock(NamedTuple):
     """Geometry and sampling of one panel.
 
-    ``pix0`` is the corner of pixel (0, 0); ``fdet``, ``sdet``, ``odet`` are unit axes, odet away from the sample.
+    ``pix0`` is the corner of pixel (0, 0); ``fdet``, ``sdet``, ``odet`` are unit axes, odet away from the sample. Where
+    pixels are oblique or not square, ``fdet`` and ``sdet`` are the edges of a pixel over ``pixel_size``, the square root of
+    its area.
     Rows ``s0 <= s < s1`` and columns ``f0 <= f < f1`` are rendered, all others left as they are.
     """
 

@@ -33,11 +33,11 @@ def cbf_header(geometry: ImageGeometry, count_cutoff: int, gain: float = 1.0) ->
         Counts per photon.
     """
     g, panel = geometry, geometry.panel
-    pixel = f"{panel.pixel_mm * 1e-3:.10g} m"
-    beam = g.beam_fast_mm / panel.pixel_mm, g.beam_slow_mm / panel.pixel_mm
+    pixel = f"{panel.pixel_mm * 1e-3:.10g} m x {panel.slow_mm * 1e-3:.10g} m"
+    beam = g.beam_fast_mm / panel.pixel_mm, g.beam_slow_mm / panel.slow_mm
     lines = [
         "Detector: nbnumba simulation",
-        f"Pixel_size {pixel} x {pixel}",
+        f"Pixel_size {pixel}",
         f"Exposure_time {g.exposure_s:.10g} s",
         f"Exposure_period {g.exposure_s:.10g} s",
         f"Count_cutoff {count_cutoff} counts",

@@ -4,6 +4,8 @@ The file's frame is kept as it is. Its beam ``direction`` points from the crysta
 those before the goniometer: with S and F the setting and the fixed rotation, e the axis as mounted, the crystal stands
 at S R(e, phi) F A = R(S e, phi) S F A. For stills (no goniometer, no scan, or no oscillation) DIALS takes A as it is.
 Panels are given in the frame of their group, the groups nested (dxtbx, ``virtual_panel.h``, ``multi_axis_goniometer.h``).
+Of scan-varying models, which have a value at the start of each image and one at the end of the last, the middle of the
+image is taken.
 """
 
 from __future__ import annotations
@@ -17,17 +19,19 @@ from typing import Any
 import numpy as np
 
 from nbnumba.errors import FileError
-from nbnumba.io.files import read_bytes
 from nbnumba.io.geometry import (
     LARGEST,
     FileGeometry,
     make_panel,
+    pixel_sizes,
     polarization,
     reciprocal_of,
     rotation,
-    square_pixel,
     vector,
 )
+from nbnumba.io.kept import kept
+from nbnumba.io.packed import read_unpacked
+from nbnumba.io.unused import unused_note
 from nbnumba.model.config import Panel, Vector
 
 #: Scans with less than this width (deg) are stills to dxtbx.
@@ -35,16 +39,15 @@ MIN_OSC = 1e-7
 Entry = dict[str, Any]
 
 
-def read_expt(path: Path | str, image: int | None = None, index: int = 0) -> FileGeometry:
+def read_expt(path: Path | str, image: int | None = None, index: int | None = None) -> FileGeometry:
     """Geometry of one experiment of an ``.expt`` file.
 
     Parameters
     ----------
     image : int, optional
-        Number of the image in the scan; by default the first. A scan-varying crystal is evaluated in the image's
-        middle.
-    index : int
-        Which experiment of the list.
+        Number of the image in the scan; by default the first. Scan-varying models are evaluated in the image's middle.
+    index : int, optional
+        Which experiment of the list, counted from 0 as DIALS does; by default the first.
 
     Raises
     ------
@@ -61,7 +64,8 @@ class _Reader:
         self.path = path
         self.what = f"the experiment list {path}"
         try:
-            content = json.loads(read_bytes(path, "experiment list"))
+            # a series reads it once for each image
+            content = kept(path, "expt", lambda: json.loads(read_unpacked(path, "experiment list")))
         except ValueError as error:  # also for bytes that are not UTF-8
             raise FileError(f"{self.what} is not JSON: {error}") from error
         except RecursionError as error:
@@ -70,21 +74,19 @@ class _Reader:
             raise FileError(f"{self.what} has no list 'experiment'")
         self.content: Entry = content
         self.notes: list[str] = []
+        self.unused: list[str] = []
 
-    def read(self, image: int | None, index: int) -> FileGeometry:
-        experiments = self.content["experiment"]
-        if not 0 <= index < len(experiments):
-            raise FileError(f"{self.what} has {len(experiments)} experiments: there is no number {index}")
-        if len(experiments) > 1:
-            self.notes.append(f"{self.what} has {len(experiments)} experiments: number {index} is taken")
-        beam_entry = self.model(experiments[index], "beam")
+    def read(self, image: int | None, index: int | None) -> FileGeometry:
+        experiment = self.choose(index)
+        scan = self.scan(self.model(experiment, "scan"), image)
+        point = None if scan is None else scan[3]
+        beam_entry = self.model(experiment, "beam")
         if beam_entry is None:
-            raise FileError(f"{self.what}: experiment {index} has no beam")
-        found = self.beam(*beam_entry)
-        if (entry := self.model(experiments[index], "detector")) is not None:
+            raise FileError(f"{self.what}: experiment {index or 0} has no beam")
+        found = self.beam(*beam_entry, point)
+        if (entry := self.model(experiment, "detector")) is not None:
             found = self.detector(*entry, found)
-        spindle, setting, fixed = self.goniometer(self.model(experiments[index], "goniometer"))
-        scan = self.scan(self.model(experiments[index], "scan"), image)
+        spindle, setting, fixed = self.goniometer(self.model(experiment, "goniometer"), point)
         # without a rotation the crystal's vectors are those of the image
         turning = spindle is not None and scan is not None and abs(scan[1]) > MIN_OSC
         if turning:
@@ -93,10 +95,50 @@ class _Reader:
             sense = math.copysign(1.0, scan[1])
             spindle = vector(sense * np.array(spindle))
             found = replace(found, phi_deg=sense * scan[0], osc_deg=abs(scan[1]), images=scan[2])
-        if (entry := self.model(experiments[index], "crystal")) is not None:
-            A = self.crystal(*entry, None if scan is None else scan[3])
+        if (entry := self.model(experiment, "crystal")) is not None:
+            A = self.crystal(*entry, point)
             found = replace(found, reciprocal=setting @ fixed @ A if turning else A)
-        return replace(found, spindle=spindle, notes=tuple(self.notes))
+        self.see_imageset(experiment)
+        notes = (*self.notes, *unused_note(self.what.removeprefix("the "), self.unused))
+        return replace(found, spindle=spindle, notes=notes)
+
+    def choose(self, index: int | None) -> Any:
+        """The experiment that is wanted."""
+        experiments = self.content["experiment"]
+        if not 0 <= (index or 0) < len(experiments):
+            last = f", 0 to {len(experiments) - 1}" if len(experiments) > 1 else ""
+            raise FileError(f"{self.what} has {len(experiments)} experiments{last}: there is no number {index or 0}")
+        if len(experiments) > 1 and index is None:
+            self.notes.append(
+                f"{self.what} has {len(experiments)} experiments: number 0 is taken; --experiment N takes another one"
+            )
+        return experiments[index or 0]
+
+    def see_imageset(self, experiment: Any) -> None:
+        """Note what the images' own corrections and the profile of the spots would change."""
+        if (entry := self.model(experiment, "imageset")) is not None:
+            names = [name for name in ("dx", "dy", "mask", "gain", "pedestal") if entry[0].get(name)]
+            self.unused += [f"imageset {name}" for name in names]
+        if self.model(experiment, "profile") is not None:
+            self.unused.append("a profile model (its spot size and mosaicity)")
+
+    def see(self, entry: Entry, where: str, **usual: float) -> None:
+        """Note numbers that differ from those that change nothing."""
+        for key, nothing in usual.items():
+            value = entry.get(key, nothing)
+            if isinstance(value, int | float) and not isinstance(value, bool) and abs(value - nothing) > 1e-6:
+                self.unused.append(f"{where.rpartition(': ')[2]}.{key} {value:g}")
+
+    def at_point(self, entry: Entry, key: str, count: int, where: str, point: float | None) -> np.ndarray | None:
+        """``count`` numbers for both ends of the image, (2, count); None where the model does not vary."""
+        varying = entry.get(key)
+        if not isinstance(varying, list) or len(varying) < 2:
+            return None
+        if point is None:
+            self.unused.append(f"{where.rpartition(': ')[2]}.{key}, as it has no scan")
+            return None
+        low = max(min(math.floor(point), len(varying) - 2), 0)
+        return np.array([self.numbers({key: varying[i]}, key, count, f"{where}.{key}[{i}]") for i in (low, low + 1)])
 
     def model(self, experiment: Any, name: str) -> tuple[Entry, str] | None:
         """The beam, detector, ... of an experiment, with its place; None where it has none."""
@@ -137,7 +179,7 @@ class _Reader:
             return default
         return float(self.numbers({key: [entry.get(key)]} if key in entry else entry, key, 1, where)[0])
 
-    def beam(self, entry: Entry, where: str) -> FileGeometry:
+    def beam(self, entry: Entry, where: str, point: float | None) -> FileGeometry:
         direction = vector(-self.axis(entry, "direction", where))
         wavelength = None
         if entry.get("__id__") == "polychromatic" or "wavelength" not in entry:
@@ -146,8 +188,20 @@ class _Reader:
             wavelength = self.number(entry, "wavelength", where)
             if wavelength <= 0:
                 raise FileError(f"{where}.wavelength must be > 0, got {wavelength:g}")
-        if entry.get("probe", "x-ray") != "x-ray":
-            raise FileError(f"{where}.probe is {entry['probe']}: only x-rays can be simulated")
+        s0 = self.at_point(entry, "s0_at_scan_points", 3, where, point)
+        if s0 is not None:
+            lengths = np.linalg.norm(s0, axis=1)
+            if not lengths.all() or np.linalg.norm(s0.mean(axis=0)) < 1e-6 * lengths.max():
+                raise FileError(f"{where}.s0_at_scan_points must be vectors along the beam")
+            direction = vector(s0.mean(axis=0) / np.linalg.norm(s0.mean(axis=0)))
+            if wavelength is not None and not math.isclose(wavelength * lengths.mean(), 1, rel_tol=1e-6):
+                wavelength = 1 / float(lengths.mean())
+        if entry.get("probe", "x-ray") not in ("x-ray", None):
+            self.notes.append(
+                f"{where}.probe is {str(entry['probe'])[:20]}: it is simulated as X-rays of its wavelength; check F and "
+                "give -nopolar"
+            )
+        self.see(entry, where, divergence=0, sigma_divergence=0)
         polar = kahn = None
         if "polarization_normal" in entry:
             normal = self.axis(entry, "polarization_normal", where)
@@ -204,7 +258,6 @@ class _Reader:
     def panel(self, entry: Entry, where: str, orientation: np.ndarray, origin: np.ndarray) -> Panel:
         axes, corner = self.frame(entry, where)
         axes, corner = orientation @ axes, origin + orientation @ corner
-        pixel = square_pixel(where, *self.numbers(entry, "pixel_size", 2, where))
         fpixels, spixels = self.numbers(entry, "image_size", 2, where)
         offset = self.numbers(entry, "raw_image_offset", 2, where) if "raw_image_offset" in entry else None
         return make_panel(
@@ -214,12 +267,14 @@ class _Reader:
             slow_axis=vector(axes[:, 1]),
             fpixels=int(fpixels),
             spixels=int(spixels),
-            pixel_mm=pixel,
+            **pixel_sizes(*self.numbers(entry, "pixel_size", 2, where)),
             name=str(entry.get("name", "")),
             offset=None if offset is None or offset.min() < 0 else (int(offset[0]), int(offset[1])),
         )
 
-    def goniometer(self, found: tuple[Entry, str] | None) -> tuple[Vector | None, np.ndarray, np.ndarray]:
+    def goniometer(
+        self, found: tuple[Entry, str] | None, point: float | None
+    ) -> tuple[Vector | None, np.ndarray, np.ndarray]:
         """Spindle in the laboratory, setting rotation, fixed rotation."""
         if found is None:
             return None, np.eye(3), np.eye(3)
@@ -231,6 +286,7 @@ class _Reader:
                 fixed = self.numbers(entry, "fixed_rotation", 9, where).reshape(3, 3)
             if entry.get("setting_rotation") is not None:
                 setting = self.numbers(entry, "setting_rotation", 9, where).reshape(3, 3)
+            setting = self.varying_setting(entry, where, point, setting)
             return vector(setting @ datum), setting, fixed
         axes, scan_axis = entry["axes"], entry.get("scan_axis")
         if not isinstance(axes, list) or not isinstance(scan_axis, int) or not 0 <= scan_axis < len(axes):
@@ -243,7 +299,19 @@ class _Reader:
                 fixed = rotation(axis, angle) @ fixed
             elif i > scan_axis:
                 setting = rotation(axis, angle) @ setting
+        setting = self.varying_setting(entry, where, point, setting)
         return vector(setting @ turned[scan_axis]), setting, fixed
+
+    def varying_setting(self, entry: Entry, where: str, point: float | None, setting: np.ndarray) -> np.ndarray:
+        """The setting rotation in the middle of the image; the fixed one where it does not vary."""
+        ends = self.at_point(entry, "setting_rotation_at_scan_points", 9, where, point)
+        if ends is None:
+            return setting
+        # the rotation nearest to the mean of two
+        U, sizes, V = np.linalg.svd(ends.mean(axis=0).reshape(3, 3))
+        if sizes[-1] < 0.5 or np.linalg.det(U @ V) < 0:
+            raise FileError(f"{where}.setting_rotation_at_scan_points must be rotations")
+        return np.asarray(U @ V)
 
     def scan(
         self, found: tuple[Entry, str] | None, image: int | None
@@ -272,12 +340,26 @@ class _Reader:
 
     def crystal(self, entry: Entry, where: str, point: float | None) -> np.ndarray:
         """a*, b*, c* as columns (1/Å), before the goniometer."""
-        varying = entry.get("A_at_scan_points")
-        if isinstance(varying, list) and len(varying) > 1 and point is not None:
-            low = min(math.floor(point), len(varying) - 2)
-            pair = [self.numbers({"A": varying[i]}, "A", 9, f"{where}.A_at_scan_points[{i}]") for i in (low, low + 1)]
-            A = np.mean(pair, axis=0).reshape(3, 3)
-            reciprocal_of(f"{where}.A_at_scan_points", *A.T)  # three vectors in one plane are refused here, too
-            return A
+        self.see(entry, where, mosaicity=0, ML_half_mosaicity_deg=0, ML_domain_size_ang=0)
+        ends = self.at_point(entry, "A_at_scan_points", 9, where, point)
+        if ends is not None:
+            for A in ends:
+                reciprocal_of(f"{where}.A_at_scan_points", *A.reshape(3, 3).T)  # three vectors in one plane are refused
+            return _midway(*(A.reshape(3, 3) for A in ends))
         direct = [self.numbers(entry, f"real_space_{axis}", 3, where) for axis in "abc"]
         return reciprocal_of(where, *direct)
+
+
+def _midway(first: np.ndarray, last: np.ndarray) -> np.ndarray:
+    """Matrix (3, 3) half way from one to another: the same step leads to it and on, T^(1/2) first with T = last/first.
+
+    The mean of the two would lie on the chord of their rotation: its cell is too large, by 4e-5 for one degree. Newton's
+    iteration for the square root is exact after a few steps for the small T of an image; the mean is its start.
+    """
+    T = last @ np.linalg.inv(first)
+    root = (np.eye(3) + T) / 2
+    if np.linalg.norm(T - np.eye(3)) > 0.5:  # no crystal turns that far in an image
+        return np.asarray(root @ first)
+    for _ in range(6):
+        root = (root + np.linalg.solve(root, T)) / 2
+    return np.asarray(root @ first)

@@ -76,14 +76,17 @@ def read_bytes(path: Path | str, what: str) -> bytes:
 def read_text(path: Path | str, what: str) -> str:
     """Content of a text file in any encoding that contains ASCII, line ends as ``\\n``.
 
-    Bytes above 127 become Latin-1 letters: numbers do not need them, and comments may hold anything.
+    Bytes above 127 become Latin-1 letters: numbers do not need them, and comments may hold anything. Packed files are
+    unpacked.
 
     Raises
     ------
     FileError
         The file cannot be read, or holds control characters.
     """
-    return as_text(read_bytes(path, what), path, what)
+    from nbnumba.io.packed import read_unpacked
+
+    return as_text(read_unpacked(path, what), path, what)
 
 
 def as_text(data: bytes, path: Path | str, what: str) -> str:

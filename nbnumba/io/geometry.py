@@ -46,7 +46,7 @@ class FileGeometry:
     images : (2,) int or None
         First and last number of the scan.
     distance_taken : bool
-        Whether the panels stand at the distance that the user gave.
+        Whether the panels stand at the distance that the user gave; ``distance_mm`` is the file's then.
     """
 
     path: Path
@@ -65,6 +65,7 @@ class FileGeometry:
     osc_deg: float | None = None
     images: tuple[int, int] | None = None
     distance_taken: bool = False
+    distance_mm: float | None = None
     notes: tuple[str, ...] = ()
 
 
@@ -105,17 +106,11 @@ def reciprocal_of(where: str, a: Numbers, b: Numbers, c: Numbers) -> np.ndarray:
     return np.linalg.inv(direct)
 
 
-def square_pixel(where: str, fast_mm: float, slow_mm: float) -> float:
-    """Size of a square pixel.
-
-    Raises
-    ------
-    FileError
-        The pixel is not square.
-    """
-    if not math.isclose(fast_mm, slow_mm, rel_tol=1e-6):
-        raise FileError(f"{where}: pixels of {fast_mm:g} x {slow_mm:g} mm are not square, which a panel must be")
-    return float(fast_mm)
+def pixel_sizes(fast_mm: float, slow_mm: float) -> dict[str, float]:
+    """Size of a pixel as arguments of a panel: one number, or two where it is not square."""
+    if math.isclose(fast_mm, slow_mm, rel_tol=1e-6):
+        return {"pixel_mm": float(fast_mm)}
+    return {"pixel_mm": float(fast_mm), "slow_pixel_mm": float(slow_mm)}
 
 
 def make_panel(where: str, **fields: Any) -> Panel:

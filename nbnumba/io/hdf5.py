@@ -1,15 +1,32 @@
-"""HDF5 files that get their name when they are complete."""
+"""HDF5 files that get their name when they are complete, and the filter that compresses them.
+
+Problem: if ``HDF5_PLUGIN_PATH`` names a folder with the filter, HDF5 loads it from there as soon as hdf5plugin asks whether
+it is known, and hdf5plugin then leaves it alone. That copy was never told which HDF5 library it belongs to; it finds none
+by itself in h5py's wheels, so that it reads, but fails when a data set is created ("error during user callback"). Choice:
+a filter that hdf5plugin did not register itself is replaced by its own, which is connected to h5py's library.
+"""
 
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import h5py
+import hdf5plugin
 
 from nbnumba.io.files import atomic_write
+
+
+def bitshuffle() -> Mapping[str, Any]:
+    """Arguments of ``create_dataset`` that compress by bitshuffle and LZ4."""
+    name = hdf5plugin.Bitshuffle.filter_name
+    # "unknown" is hdf5plugin's word for a filter that something else has registered
+    if hdf5plugin.get_config().registered_filters.get(name) == "unknown":
+        hdf5plugin.register(name, force=True)
+    return hdf5plugin.Bitshuffle(cname="lz4")
 
 
 @contextmanager

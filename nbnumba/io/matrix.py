@@ -1,4 +1,7 @@
-"""MOSFLM's orientation matrix as text: nine numbers, row by row; the rest of the file is ignored."""
+"""MOSFLM's orientation matrix as text: nine numbers, row by row.
+
+MOSFLM writes more after them: three missetting angles, the nine numbers of U, and on line 8 the cell.
+"""
 
 from __future__ import annotations
 
@@ -57,3 +60,22 @@ def read_matrix(path: Path | str) -> tuple[float, ...]:
             if len(values) == 9:
                 return tuple(values)
     raise FileError(f"the matrix file {path} ends at line {line} with {len(values)} numbers, 9 are needed")
+
+
+def read_matrix_cell(path: Path | str) -> tuple[float, ...] | None:
+    """Unit cell (Å, degrees) on line 8 of a MOSFLM matrix file; None where there is no such line.
+
+    Raises
+    ------
+    FileError
+        The file cannot be read.
+    """
+    words: list[str] = []
+    for text in read_text(path, "matrix file").split("\n"):
+        words += split_numbers(re.split("[#!]", text, maxsplit=1)[0])
+    # A, missetting angles, U, cell
+    cell = words[21:27]
+    if len(cell) < 6 or not all(NUMBER.fullmatch(word) for word in words[:27]):
+        return None
+    values = tuple(map(float, cell))
+    return values if all(0.1 < value < 1e5 for value in values) and max(values[3:]) < 180 else None

@@ -1,8 +1,9 @@
 """NXmx: images as HDF5 in the NeXus layout for macromolecular crystallography, compressed by bitshuffle and LZ4.
 
 The frame is McStas': z along the beam. One file holds one image or a series; :func:`write_nexus_master` joins files of
-the same experiment into one series through a virtual data set. Several panels lie below one another in the data, each a
-module with its own position. The same content gives the same file, bit for bit: there are no time stamps.
+the same experiment into one series through a virtual data set. Several panels lie in the data as the file of the geometry
+describes (:mod:`nbnumba.model.data_layout`), each a module with its own position. The same content gives the same file,
+bit for bit: there are no time stamps.
 """
 
 from __future__ import annotations
@@ -14,16 +15,17 @@ from pathlib import Path
 from typing import Any
 
 import h5py
-import hdf5plugin
 import numpy as np
 
 from nbnumba.errors import FileError
-from nbnumba.io.hdf5 import new_hdf5
+from nbnumba.io import geom_views
+from nbnumba.io.hdf5 import bitshuffle, new_hdf5
 from nbnumba.model.frames import MCSTAS, ImageGeometry, PanelGeometry
 
 #: Thickness of the sensor that is written where none is simulated: DIALS needs one, and 1 nm shifts no spot.
 NO_SENSOR_MM = 1e-6
-_DATA = "/entry/data/data"
+#: Name of the counts, and their name where CrystFEL's layout of that data set is another one.
+_DATA, _OTHER_DATA = "/entry/data/data", "/entry/data/counts"
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -37,19 +39,17 @@ class ValidCounts:
     underload : int
         Smallest count that is a measurement.
     pixel_mask : (slow, fast) int or None
-        0: good, bit 0: no pixel, bit 1: dead; all panels below one another.
+        0: good, bit 0: no pixel, bit 1: dead; all panels as ``ImageGeometry.layout`` arranges them.
     """
 
     saturation: int
     underload: int = 0
     pixel_mask: np.ndarray | None = None
 
-
-def stack_panels(panels: Sequence[np.ndarray], fill: int = 0) -> np.ndarray:
-    """Panels (spixels, fpixels) below one another, narrow ones padded with ``fill`` at the right."""
-    width = max(panel.shape[1] for panel in panels)
-    padded = [np.pad(p, ((0, 0), (0, width - p.shape[1])), constant_values=fill) for p in panels]
-    return np.concatenate(padded)
+    @property
+    def gap(self) -> int:
+        """Value of pixels that are in no panel: no measurement."""
+        return self.underload - 1
 
 
 def write_nexus(
@@ -64,7 +64,7 @@ def write_nexus(
     Parameters
     ----------
     counts : (n, slow, fast) or (slow, fast) int32
-        No pedestal; the panels as :func:`stack_panels` arranges them.
+        No pedestal; the panels as ``geometry.layout`` arranges them.
     starts_deg : sequence of n float, optional
         Spindle angle at the start of each image; default: one image after the other from ``phi_deg``.
 
@@ -80,12 +80,13 @@ def write_nexus(
     with new_hdf5(path) as file:
         _describe(file, geometry, valid, len(counts), starts_deg)
         file.create_dataset(
-            _DATA,
+            _data_name(geometry),
             data=counts,
             chunks=(1, *counts.shape[1:]),
             track_times=False,
-            **hdf5plugin.Bitshuffle(nelems=0, cname="lz4"),
+            **bitshuffle(),
         )
+        geom_views.write(file, _data_name(geometry), geometry.layout, valid.gap, valid.pixel_mask)
 
 
 def write_nexus_master(
@@ -112,16 +113,17 @@ def write_nexus_master(
     """
     lengths = list(images_per_part) if images_per_part is not None else [1] * len(parts)
     total = sum(lengths)
-    shape = _data_shape(geometry)
+    shape, data = geometry.layout.shape, _data_name(geometry)
     layout = h5py.VirtualLayout((total, *shape), dtype=np.int32)
     first = 0
     for part, length in zip(parts, lengths, strict=True):
         name = os.path.relpath(part, Path(path).parent)
-        layout[first : first + length] = h5py.VirtualSource(name, _DATA, (length, *shape), dtype=np.int32)
+        layout[first : first + length] = h5py.VirtualSource(name, data, (length, *shape), dtype=np.int32)
         first += length
     with new_hdf5(path) as file:
         _describe(file, geometry, valid, total, starts_deg)
-        file.create_virtual_dataset(_DATA, layout, fillvalue=0)
+        file.create_virtual_dataset(data, layout, fillvalue=0)
+        geom_views.write(file, data, geometry.layout, valid.gap, valid.pixel_mask)
 
 
 def join_nexus(path: Path | str, parts: Sequence[Path], geometry: ImageGeometry) -> None:
@@ -145,12 +147,14 @@ def join_nexus(path: Path | str, parts: Sequence[Path], geometry: ImageGeometry)
     write_nexus_master(path, parts, geometry, valid)
 
 
-def _data_shape(geometry: ImageGeometry) -> tuple[int, int]:
-    return sum(p.spixels for p in geometry.panels), max(p.fpixels for p in geometry.panels)
+def _data_name(geometry: ImageGeometry) -> str:
+    """Name of the data set of counts."""
+    taken = any(view.path == _DATA and not geom_views.is_whole(view, geometry.layout) for view in geometry.layout.views)
+    return _OTHER_DATA if taken else _DATA
 
 
 def _check_shape(shape: tuple[int, ...], geometry: ImageGeometry) -> None:
-    wanted = _data_shape(geometry)
+    wanted = geometry.layout.shape
     if len(shape) != 3 or shape[1:] != wanted or shape[0] < 1:
         raise TypeError(f"counts must be (n, {wanted[0]}, {wanted[1]}) for this detector, got {shape}")
 
@@ -178,7 +182,7 @@ def _describe(
     entry = _group(file, "entry", "NXentry")
     entry.attrs["default"] = "data"
     _put(entry, "definition", "NXmx", version="1.0")
-    _group(entry, "data", "NXdata").attrs["signal"] = "data"
+    _group(entry, "data", "NXdata").attrs["signal"] = _data_name(geometry).rsplit("/", 1)[-1]
     _put(_group(entry, "source", "NXsource"), "name", "nbnumba simulation", short_name="nbnumba")
     _describe_sample(entry, geometry, n_images, starts_deg)
     instrument = _group(entry, "instrument", "NXinstrument")
@@ -223,31 +227,30 @@ def _describe_detector(instrument: h5py.Group, geometry: ImageGeometry, valid: V
         _put(detector, name, geometry.exposure_s, "s")
     _put(detector, "distance", geometry.distance_mm * 1e-3, "m")
     _put(detector, "beam_center_x", geometry.beam_fast_mm / panel.pixel_mm, "pixel")
-    _put(detector, "beam_center_y", geometry.beam_slow_mm / panel.pixel_mm, "pixel")
-    for name in ("x_pixel_size", "y_pixel_size"):
-        _put(detector, name, panel.pixel_mm * 1e-3, "m")
+    _put(detector, "beam_center_y", geometry.beam_slow_mm / panel.slow_mm, "pixel")
+    for name, size in (("x_pixel_size", panel.pixel_mm), ("y_pixel_size", panel.slow_mm)):
+        _put(detector, name, size * 1e-3, "m")
     _put(detector, "depends_on", "/entry/instrument/detector/transformations/distance")
     axes = _group(detector, "transformations", "NXtransformations")
     along = {"transformation_type": "translation", "vector": np.array([0.0, 0.0, 1.0]), "depends_on": "."}
     _put(axes, "distance", np.array([geometry.distance_mm]), "mm", **along)
     if valid.pixel_mask is not None:
-        if valid.pixel_mask.shape != _data_shape(geometry):
-            raise TypeError(f"the pixel mask must be {_data_shape(geometry)}, got {valid.pixel_mask.shape}")
+        if valid.pixel_mask.shape != geometry.layout.shape:
+            raise TypeError(f"the pixel mask must be {geometry.layout.shape}, got {valid.pixel_mask.shape}")
         mask = valid.pixel_mask.astype(np.uint32)
-        detector.create_dataset(
-            "pixel_mask", data=mask, chunks=mask.shape, track_times=False, **hdf5plugin.Bitshuffle(cname="lz4")
-        )
+        detector.create_dataset("pixel_mask", data=mask, chunks=mask.shape, track_times=False, **bitshuffle())
         _put(detector, "pixel_mask_applied", 0)
-    first_row = 0
+    digits = len(str(len(geometry.panels) - 1))  # readers take modules in the order of their names
     for number, each in enumerate(geometry.panels):
-        name = "module" if len(geometry.panels) == 1 else f"module_{number}"
-        _describe_module(detector, name, each, geometry.distance_mm, first_row)
-        first_row += each.spixels
+        name = "module" if len(geometry.panels) == 1 else f"module_{number:0{digits}d}"
+        _describe_module(detector, name, each, geometry.distance_mm, geometry.layout.corners[number])
 
 
-def _describe_module(detector: h5py.Group, name: str, panel: PanelGeometry, distance_mm: float, first_row: int) -> None:
+def _describe_module(
+    detector: h5py.Group, name: str, panel: PanelGeometry, distance_mm: float, corner: tuple[int, int]
+) -> None:
     module = _group(detector, name, "NXdetector_module")
-    _put(module, "data_origin", np.array([first_row, 0]))
+    _put(module, "data_origin", np.array(corner))
     _put(module, "data_size", np.array([panel.spixels, panel.fpixels]))
     _put(module, "data_stride", np.array([1, 1]))
     rest = MCSTAS @ panel.origin_mm - [0, 0, distance_mm]
@@ -263,6 +266,7 @@ def _describe_module(detector: h5py.Group, name: str, panel: PanelGeometry, dist
         **common,
         depends_on="/entry/instrument/detector/transformations/distance",
     )
-    for key, axis in (("fast_pixel_direction", panel.fast), ("slow_pixel_direction", panel.slow)):
+    sides = (("fast_pixel_direction", panel.fast, panel.pixel_mm), ("slow_pixel_direction", panel.slow, panel.slow_mm))
+    for key, axis, size in sides:
         where = f"/entry/instrument/detector/{name}/module_offset"
-        _put(module, key, np.array([panel.pixel_mm]), "mm", vector=MCSTAS @ axis, **common, depends_on=where)
+        _put(module, key, np.array([size]), "mm", vector=MCSTAS @ axis, **common, depends_on=where)

@@ -11,6 +11,7 @@ DENZO's beam centre, DIALS (FormatSMVADSC) and others place the image exactly. N
 
 from __future__ import annotations
 
+import io
 import math
 import os
 import re
@@ -28,7 +29,8 @@ from nbnumba.io.files import atomic_write, cause
 Flavour = Literal["reference", "adsc"]
 _Entries = dict[str, float | str]
 
-_MAGIC = b"{\nHEADER_BYTES="
+#: First bytes of a file; line ends may be those of DOS.
+MAGIC = b"{\nHEADER_BYTES", b"{\r\nHEADER_BYTES"
 _BLOCK = 512
 _HEADER_LIMIT = 1 << 20
 _SIDE_LIMIT = 1_000_000
@@ -96,7 +98,7 @@ def read_smv(path: Path | str, header_only: bool = False) -> SmvImage:
     """
     path = Path(path)
     try:
-        with open(path, "rb") as file:
+        with _opened(path) as file:
             header = _read_header(path, file)
             shape = _shape(path, header)
             kind = _pixel_type(path, header)
@@ -109,9 +111,18 @@ def read_smv(path: Path | str, header_only: bool = False) -> SmvImage:
     return SmvImage(header, data, path)
 
 
+def _opened(path: Path) -> BinaryIO:
+    """The file, or its unpacked content if it is packed."""
+    from nbnumba.io.packed import packer_of, read_unpacked
+
+    with open(path, "rb") as file:
+        packed = stat.S_ISREG(os.fstat(file.fileno()).st_mode) and packer_of(file.read(8)) is not None
+    return io.BytesIO(read_unpacked(path, "SMV image")) if packed else open(path, "rb")
+
+
 def _read_header(path: Path, file: BinaryIO) -> str:
     first = file.read(_BLOCK)
-    if not first.startswith(_MAGIC):
+    if not first.startswith(MAGIC):
         raise FileError(f"{path} is not an SMV image: it does not start with '{{', a new line and 'HEADER_BYTES='")
     size = header_value(_text(first), "HEADER_BYTES")
     if size is None or not _BLOCK <= size <= _HEADER_LIMIT or size != int(size):
@@ -143,14 +154,22 @@ def _pixel_type(path: Path, header: str) -> str:
     order = {"little_endian": "<", "big_endian": ">"}.get(orders[-1] if orders else "")
     if order is None:
         raise FileError(f"the SMV image {path} must say BYTE_ORDER=little_endian or big_endian")
-    types = re.findall(r"(?<!\w)TYPE=\s*(\w*)", header)
-    if types and types[-1] not in ("unsigned_short", "mad"):
-        raise FileError(f"the SMV image {path} must hold unsigned_short pixels, its TYPE is {types[-1]}")
+    # d*TREK has Data_type=unsigned short int
+    found = re.findall(r"(?<!\w)(TYPE|Data_type)\s*=[ \t]*([^;\r\n}]*)", header)
+    for key, kind in found[-1:]:
+        if re.sub(r"[\s_]+", " ", kind).strip().lower() not in ("unsigned short", "unsigned short int", "mad"):
+            raise FileError(f"the SMV image {path} must hold unsigned_short pixels, its {key} is {kind.strip()[:40]}")
+    packing = re.findall(r"(?<!\w)COMPRESSION\s*=\s*(\w+)", header, re.IGNORECASE)
+    if packing and packing[-1].lower() != "none":
+        raise FileError(f"the SMV image {path} holds compressed pixels ({packing[-1]}), which are not read")
     return order + "u2"
 
 
 def _check_length(path: Path, file: BinaryIO, shape: tuple[int, int]) -> None:
     """Refuse a truncated file before anything is allocated for its pixels."""
+    if isinstance(file, io.BytesIO):
+        _check_pixels(path, shape, len(file.getbuffer()) - file.tell())
+        return
     status = os.fstat(file.fileno())
     if stat.S_ISREG(status.st_mode):
         _check_pixels(path, shape, status.st_size - file.tell())

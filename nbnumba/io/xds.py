@@ -22,12 +22,13 @@ from nbnumba.io.geometry import (
     FileGeometry,
     Numbers,
     make_panel,
+    pixel_sizes,
     polarization,
     reciprocal_of,
-    square_pixel,
     vector,
 )
 from nbnumba.io.matrix import number
+from nbnumba.io.unused import unused_note
 from nbnumba.model.config import Panel
 
 _KEYWORD = re.compile(r"(?<!\S)([A-Z][A-Z0-9_'()/.-]*)\s*=")
@@ -66,6 +67,10 @@ _COUNTS = {
 }
 
 
+#: Keywords that would change the geometry, the beam or which pixels count, and are only named.
+_UNUSED = re.compile(r"[XY]-GEO_CORR|UNTRUSTED_(RECTANGLE|ELLIPSE|QUADRILATERAL)|BEAM_DIVERGENCE.*|REFLECTING_RANGE.*")
+
+
 @dataclass
 class _Segment:
     """Pixels x1 to x2, y1 to y2, counted from 1, both ends included; origin in pixels, distance in mm."""
@@ -98,15 +103,14 @@ class _Plane:
 
     def panels(self, where: str) -> tuple[Panel, ...]:
         """Panels of the segments; one panel where there are none."""
-        pixel = square_pixel(where, self.qx, self.qy)
         ED = _axes(where, "DIRECTION_OF_DETECTOR", self.x_axis, self.y_axis)
-        ORG = ED @ [-self.orgx * pixel, -self.orgy * pixel, self.distance]
+        ORG = ED @ [-self.orgx * self.qx, -self.orgy * self.qy, self.distance]
         panels = []
         for i, segment in enumerate(self.segments or [_Segment(1, int(self.nx), 1, int(self.ny))], 1):
             place = f"{where}: segment {i}" if self.segments else where
             EDS = ED @ _axes(place, "DIRECTION_OF_SEGMENT", segment.x_axis, segment.y_axis)
             # the corner of its first pixel is half a pixel before that pixel's number
-            across = [(segment.x1 - 0.5 - segment.orgx) * pixel, (segment.y1 - 0.5 - segment.orgy) * pixel]
+            across = [(segment.x1 - 0.5 - segment.orgx) * self.qx, (segment.y1 - 0.5 - segment.orgy) * self.qy]
             panels.append(
                 make_panel(
                     place,
@@ -115,7 +119,7 @@ class _Plane:
                     slow_axis=vector(EDS[:, 1]),
                     fpixels=segment.x2 - segment.x1 + 1,
                     spixels=segment.y2 - segment.y1 + 1,
-                    pixel_mm=pixel,
+                    **pixel_sizes(self.qx, self.qy),
                     name=str(i) if self.segments else "",
                     offset=(segment.x1 - 1, segment.y1 - 1),
                 )
@@ -237,7 +241,8 @@ def read_xds_inp(path: Path | str, image: int | None = None) -> FileGeometry:
     FileError
         The file cannot be read, or a keyword is missing or has wrong numbers.
     """
-    found, segments = _keywords(path)
+    unused: list[str] = []
+    found, segments = _keywords(path, unused)
     where = f"the XDS.INP file {path}"
     notes = []
 
@@ -283,12 +288,15 @@ def read_xds_inp(path: Path | str, image: int | None = None) -> FileGeometry:
         phi_deg=get("STARTING_ANGLE", 0)[0] + osc * ((start if image is None else image) - start),
         osc_deg=osc if osc > 0 else None,
         images=None if "DATA_RANGE" not in found else (int(found["DATA_RANGE"][0]), int(found["DATA_RANGE"][1])),
-        notes=tuple(notes),
+        notes=(*notes, *unused_note(where.removeprefix("the "), unused)),
     )
 
 
-def _keywords(path: Path | str) -> tuple[dict[str, list[float]], list[_Segment]]:
-    """Numbers of the keywords that are used here, the last of each, and the segments in their order."""
+def _keywords(path: Path | str, unused: list[str]) -> tuple[dict[str, list[float]], list[_Segment]]:
+    """Numbers of the keywords that are used here, the last of each, and the segments in their order.
+
+    Those that are not used go into ``unused``.
+    """
     what = "XDS.INP file"
     found: dict[str, list[float]] = {}
     segments: list[_Segment] = []
@@ -299,6 +307,8 @@ def _keywords(path: Path | str) -> tuple[dict[str, list[float]], list[_Segment]]
         for mark, end in zip(marks, ends, strict=False):
             key, words = mark[1], bare[mark.end() : end].split()
             if key not in _COUNTS:
+                if _UNUSED.fullmatch(key):
+                    unused.append(f"{key}=")
                 continue
             if len(words) < _COUNTS[key]:
                 raise FileError(

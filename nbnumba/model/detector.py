@@ -6,17 +6,22 @@ The rules and their order are those of nanoBragg.c; docs/physics.md has them as 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from nbnumba.errors import ConfigError
-from nbnumba.model.config import Convention, Detector, Pivot
+from nbnumba.model.config import Convention, Detector, Panel, Pivot
 from nbnumba.model.conventions import CONVENTIONS
 from nbnumba.model.editions import edition_of
 from nbnumba.model.vectors import rotate_axis, rotate_xyz, unit
 
 DEG = math.pi / 180
+#: Cosine of the angle between a panel's axes from which on its pixels are oblique.
+OBLIQUE = 1e-4
+#: Relative difference of the sides of a pixel from which on the user is told.
+NOT_SQUARE = 1e-3
 Array = np.ndarray
 
 
@@ -33,6 +38,8 @@ class Frame:
 class ResolvedPanel:
     """One panel in the laboratory frame; lengths in metres.
 
+    Pixel (s, f) begins at ``pix0 + pixel_size * (f * fdet + s * sdet)``. The axes are unit vectors at right angles; where
+    pixels are oblique or not square, they are the edges of a pixel over ``pixel_size``, the square root of its area.
     ``Fbeam, Sbeam`` are where the beam hits the plane and ``Fclose, Sclose`` the point nearest to the crystal, from
     the corner of pixel (0, 0). ``Xbeam, Ybeam`` is the beam centre of the header, as the convention counts it.
     """
@@ -122,6 +129,7 @@ def resolve_detector(detector: Detector, physics: str) -> ResolvedDetector:
         if detector.curved:
             raise ConfigError("detector.curved cannot be used with a list of panels")
         panels = tuple(_explicit_panel(panel, beam) for panel in detector.panels)
+        notes += _odd_pixels(detector.panels)
     else:
         panels = (_single_panel(detector, frame, pivot, notes),)
     thickness, layer_step, layers, mu = _resolve_sensor(detector, physics, notes)
@@ -139,6 +147,18 @@ def resolve_detector(detector: Detector, physics: str) -> ResolvedDetector:
         twotheta_deg=detector.twotheta_deg,
         notes=tuple(notes),
     )
+
+
+def _odd_pixels(panels: Sequence[Panel]) -> list[str]:
+    """A sentence about panels whose pixels are clearly not square; empty if there are none."""
+    odd = [p for p in panels if p.slow_pixel_mm is not None and abs(p.slow_pixel_mm / p.pixel_mm - 1) > NOT_SQUARE]
+    if not odd:
+        return []
+    more = f" and {len(odd) - 1} more" if len(odd) > 1 else ""
+    return [
+        f"pixels of panel {odd[0].name or 1}{more} are not square, {odd[0].pixel_mm:.6g} x {odd[0].slow_pixel_mm:.6g} mm: "
+        "the image, --nexus and --cbf have both sizes, files with one size for a pixel the root of its area"
+    ]
 
 
 def _pixels(count: int | None, size_mm: float, pixel_mm: float, axis: str) -> tuple[int, float]:
@@ -269,21 +289,27 @@ def _given_pix0(detector: Detector, pix0: Array, notes: list[str]) -> Array:
     return np.array(detector.pix0_vector_mm) / 1000
 
 
-def _explicit_panel(panel, beam: Array) -> ResolvedPanel:
+def _explicit_panel(panel: Panel, beam: Array) -> ResolvedPanel:
     fdet, sdet = unit(panel.fast_axis), unit(panel.slow_axis)
-    pix0 = np.array(panel.pix0_mm) / 1000
+    pix0, pixel = np.array(panel.pix0_mm) / 1000, panel.pixel_mm / 1000
     odet = unit(np.cross(fdet, sdet))
     if pix0 @ odet < 0:
         odet = -odet
+    towards = fdet, sdet
+    if panel.slow_pixel_mm is not None or abs(fdet @ sdet) > OBLIQUE:
+        ratio = 1.0 if panel.slow_pixel_mm is None else panel.slow_pixel_mm / panel.pixel_mm
+        side = math.sqrt(ratio * float(np.linalg.norm(np.cross(fdet, sdet))))
+        pixel, fdet, sdet = side * pixel, fdet / side, ratio * sdet / side
+        # coordinates of a point of the plane are its products with these
+        towards = tuple(np.linalg.pinv(np.array([fdet, sdet])).T)
     close_distance, ratio = float(pix0 @ odet), float(beam @ odet)
     if close_distance == 0:
         raise ConfigError(f"panel {panel.name or panel.pix0_mm}: its plane goes through the crystal")
     # a panel parallel to the beam is never hit by it: report the near point's distance
     distance = close_distance / ratio if abs(ratio) > 1e-9 else close_distance
     spot = distance * beam - pix0
-    pixel = panel.pixel_mm / 1000
-    Fclose, Sclose = -float(pix0 @ fdet), -float(pix0 @ sdet)
-    Fbeam, Sbeam = float(fdet @ spot), float(sdet @ spot)
+    Fclose, Sclose = (-float(pix0 @ axis) for axis in towards)
+    Fbeam, Sbeam = (float(axis @ spot) for axis in towards)
     return ResolvedPanel(
         pix0=pix0,
         fdet=fdet,

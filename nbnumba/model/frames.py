@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from nbnumba.model.crystal import RTD
+from nbnumba.model.data_layout import Layout, layout_of
+from nbnumba.model.detector import ResolvedPanel
 from nbnumba.model.experiment import Experiment
 from nbnumba.model.vectors import unit
 
@@ -22,7 +24,10 @@ _ALIGNED = 1e-9
 
 @dataclass(frozen=True, eq=False)
 class PanelGeometry:
-    """A panel in the frame of imgCIF: corner of pixel (0, 0) in mm, unit axes (3,), size in pixels."""
+    """A panel in the frame of imgCIF: corner of pixel (0, 0) in mm, unit axes (3,), size in pixels.
+
+    ``pixel_mm`` is the size of a pixel along fast, ``slow_mm`` that along slow.
+    """
 
     origin_mm: np.ndarray
     fast: np.ndarray
@@ -31,6 +36,12 @@ class PanelGeometry:
     fpixels: int
     pixel_mm: float
     name: str = ""
+    slow_pixel_mm: float | None = None
+
+    @property
+    def slow_mm(self) -> float:
+        """Size of a pixel along slow (mm)."""
+        return self.pixel_mm if self.slow_pixel_mm is None else self.slow_pixel_mm
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -40,6 +51,8 @@ class ImageGeometry:
     Attributes
     ----------
     panels : tuple of PanelGeometry
+    layout : Layout
+        Places of the panels in arrays of all of them.
     distance_mm : float
         From the crystal to the first panel, along the beam.
     beam_fast_mm, beam_slow_mm : float
@@ -57,6 +70,7 @@ class ImageGeometry:
     """
 
     panels: tuple[PanelGeometry, ...]
+    layout: Layout
     wavelength_A: float
     distance_mm: float
     beam_fast_mm: float
@@ -97,20 +111,12 @@ def image_geometry(experiment: Experiment) -> ImageGeometry:
     simulation = experiment.simulation
     names = [panel.name for panel in simulation.detector.panels] or [""]
     panels = tuple(
-        PanelGeometry(
-            origin_mm=turn @ panel.pix0 * 1000,
-            fast=turn @ panel.fdet,
-            slow=turn @ panel.sdet,
-            spixels=panel.spixels,
-            fpixels=panel.fpixels,
-            pixel_mm=panel.pixel_size * 1000,
-            name=name,
-        )
-        for panel, name in zip(experiment.detector.panels, names, strict=True)
+        _panel_geometry(panel, turn, name) for panel, name in zip(experiment.detector.panels, names, strict=True)
     )
     distance, fast, slow = _where_beam_hits(panels[0])
     return ImageGeometry(
         panels=panels,
+        layout=layout(experiment),
         wavelength_A=simulation.beam.wavelength_A,
         distance_mm=distance,
         beam_fast_mm=fast,
@@ -123,6 +129,31 @@ def image_geometry(experiment: Experiment) -> ImageGeometry:
         flux=simulation.beam.flux,
         polarization_normal=_normal(turn @ np.cross(experiment.detector.frame.beam, experiment.detector.frame.polar)),
     )
+
+
+def _panel_geometry(panel: ResolvedPanel, turn: np.ndarray, name: str) -> PanelGeometry:
+    sizes = [panel.pixel_size * 1000 * float(np.linalg.norm(axis)) for axis in (panel.fdet, panel.sdet)]
+    axes = panel.fdet, panel.sdet
+    is_square = max(abs(size / (panel.pixel_size * 1000) - 1) for size in sizes) < _ALIGNED
+    if not is_square:
+        axes = unit(panel.fdet), unit(panel.sdet)
+    return PanelGeometry(
+        origin_mm=turn @ panel.pix0 * 1000,
+        fast=turn @ axes[0],
+        slow=turn @ axes[1],
+        spixels=panel.spixels,
+        fpixels=panel.fpixels,
+        pixel_mm=panel.pixel_size * 1000 if is_square else sizes[0],
+        slow_pixel_mm=None if is_square else sizes[1],
+        name=name,
+    )
+
+
+def layout(experiment: Experiment) -> Layout:
+    """Places of the panels of an experiment in an array of all of them."""
+    if experiment.simulation.detector.panels:
+        return layout_of(experiment.simulation.detector.panels)
+    return Layout.single(experiment.panel.spixels, experiment.panel.fpixels)
 
 
 def _normal(across: np.ndarray) -> np.ndarray | None:

@@ -16,6 +16,8 @@ import numpy as np
 from nbnumba.errors import ConfigError, FileError
 from nbnumba.io.files import cause
 from nbnumba.io.geometry import FileGeometry
+from nbnumba.io.packed import packer_of, read_unpacked
+from nbnumba.io.smv import MAGIC
 from nbnumba.model.config import Beam, Crystal, Detector, Panel, Scan
 from nbnumba.model.vectors import unit
 
@@ -35,6 +37,7 @@ def read_geometry(
     path: Path | str,
     *,
     image: int | None = None,
+    experiment: int | None = None,
     distance_mm: float | None = None,
     wavelength_A: float | None = None,
 ) -> FileGeometry:
@@ -46,31 +49,43 @@ def read_geometry(
     ----------
     image : int, optional
         Number of the image, where the file describes a scan.
+    experiment : int, optional
+        Number of the experiment, from 0, where the file has several.
     distance_mm, wavelength_A : float, optional
         Values of the user: some files refer to the data file for them.
 
     Raises
     ------
     FileError
-        The file cannot be read, or is none of these.
+        The file cannot be read, is none of these, or has no wavelength while none is given.
     """
     path = Path(path)
     kind = geometry_kind(path)
+    if experiment is not None and kind != "expt":
+        raise FileError(f"{path} is no list of experiments: leave out --experiment")
     if kind == "expt":
         from nbnumba.io.expt import read_expt
 
-        return read_expt(path, image)
-    if kind == "crystfel":
+        found = read_expt(path, image, experiment)
+    elif kind == "crystfel":
         from nbnumba.io.crystfel import read_geom
 
-        return read_geom(path, distance_mm=distance_mm, wavelength_A=wavelength_A)
-    if kind in ("xparm", "xdsinp"):
+        found = read_geom(path, distance_mm=distance_mm, wavelength_A=wavelength_A)
+    elif kind in ("xparm", "xdsinp"):
         from nbnumba.io import xds
 
-        return (xds.read_xparm if kind == "xparm" else xds.read_xds_inp)(path, image)
-    from nbnumba.io import image_geometry
+        found = (xds.read_xparm if kind == "xparm" else xds.read_xds_inp)(path, image)
+    elif kind == "cbf":
+        from nbnumba.io.image_geometry import read_cbf_geometry
 
-    return (image_geometry.read_cbf_geometry if kind == "cbf" else image_geometry.read_nxmx_geometry)(path, image)
+        found = read_cbf_geometry(path, image)
+    else:
+        from nbnumba.io.nxmx_geometry import read_nxmx_geometry
+
+        found = read_nxmx_geometry(path, image)
+    if found.wavelength_A is None and wavelength_A is None:
+        raise FileError(f"{path} gives no wavelength: give -lambda, -energy or --spectrum FILE")
+    return found
 
 
 def geometry_kind(path: Path) -> str:
@@ -86,11 +101,16 @@ def geometry_kind(path: Path) -> str:
             head = handle.read(1 << 16)
     except (OSError, ValueError) as error:
         raise FileError(f"cannot read the geometry file {path}: {cause(error)}") from error
+    packer = packer_of(head)
+    if packer is not None:
+        head = read_unpacked(path, "geometry file", 1 << 16)
+    if head.startswith(_HDF5) and packer is not None:
+        raise FileError(f"{path} is an HDF5 file packed by {packer}: unpack it first")
     if head.startswith(_HDF5):
         return "nxmx"
     if head.startswith(b"###CBF"):
         return "cbf"
-    if head.startswith((b"{\nHEADER_BYTES", b"{\r\nHEADER_BYTES")):
+    if head.startswith(MAGIC):
         return "smv"
     text = head.removeprefix(b"\xef\xbb\xbf").decode("latin-1")
     if text.lstrip().startswith("{"):
@@ -141,6 +161,10 @@ def settings(found: FileGeometry, given: Collection[str] = ()) -> dict[str, Any]
     elif len(found.panels) > 1:
         raise ConfigError(
             f"detector.{moves[0]} cannot be set: {found.path} has {len(found.panels)} panels; move them in the file"
+        )
+    elif found.panels and found.panels[0].slow_pixel_mm is not None:
+        raise ConfigError(
+            f"detector.{moves[0]} cannot be set: the pixels of {found.path} are not square; move the panel in the file"
         )
     elif found.panels:
         values |= _movable(found.panels[0], found.beam, near=any(key in _NEAR for key in moves))

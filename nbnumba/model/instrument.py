@@ -83,6 +83,43 @@ class Beam(Checked):
 
 
 @dataclass(frozen=True, kw_only=True)
+class DataPlace(Checked):
+    """Place of a panel in the HDF5 files of its detector, as CrystFEL describes it.
+
+    Attributes
+    ----------
+    data : str
+        Name of the data set; ``%`` stands for a part of the name that differs from image to image.
+    dims : tuple of str or int
+        Its axes: ``%`` images, ``ss`` slow, ``fs`` fast; a number is the panel's index along that axis.
+    masks : tuple of (str, int, int)
+        Names of masks with the same axes; bits that are set in good pixels, and bits that are set in bad ones.
+    """
+
+    data: str = "/data/data"
+    dims: tuple[str | int, ...] = ("ss", "fs")
+    masks: tuple[tuple[str, int, int], ...] = ()
+
+    def _validate(self) -> None:
+        check(self, "data", "a name that begins with /", self.data.startswith("/"))
+        words = [axis for axis in self.dims if isinstance(axis, str)]
+        good = [axis for axis in words if axis != "%"] == ["ss", "fs"]
+        check(
+            self, "dims", "ss, then fs, among images (%) and numbers from 0", good and min(self.indices, default=0) >= 0
+        )
+
+    @property
+    def indices(self) -> tuple[int, ...]:
+        """The panel's index along the axes that have one."""
+        return tuple(axis for axis in self.dims if isinstance(axis, int))
+
+    @property
+    def axes(self) -> tuple[str, ...]:
+        """Kinds of the axes: ``#`` for an index."""
+        return tuple(axis if isinstance(axis, str) else "#" for axis in self.dims)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Panel(Checked):
     """One flat panel, given by its corner and axes: for detectors that no convention of :class:`Detector` describes.
 
@@ -94,8 +131,12 @@ class Panel(Checked):
         Directions of increasing fast and slow coordinate; need not be normalized.
     spixels, fpixels : int
         Number of pixels along the slow and the fast axis.
+    pixel_mm, slow_pixel_mm : float, float or None
+        Size of a pixel along the fast axis, and along the slow axis where that is another one. The axes may be oblique.
     offset : (2,) int or None
         Fast and slow place of pixel (0, 0) in the image of the whole detector (``geometry_files.whole_image``).
+    place : DataPlace or None
+        Data set of the panel's pixels, where the file of the geometry names one; ``offset`` is the place in it.
     """
 
     pix0_mm: Vector
@@ -106,9 +147,14 @@ class Panel(Checked):
     pixel_mm: float
     name: str = ""
     offset: tuple[int, int] | None = None
+    slow_pixel_mm: float | None = None
+    place: DataPlace | None = None
 
     def _validate(self) -> None:
-        self._positive("spixels", "fpixels", "pixel_mm")
+        self._positive("spixels", "fpixels", "pixel_mm", "slow_pixel_mm")
+        if self.slow_pixel_mm is not None:
+            good = 1e-2 <= self.slow_pixel_mm / self.pixel_mm <= 1e2
+            check(self, "slow_pixel_mm", "between 1/100 and 100 of pixel_mm", good)
         check(self, "offset", "not negative", self.offset is None or min(self.offset) >= 0)
         self._not_zero_vectors("fast_axis", "slow_axis")
         cosine = np.dot(self.fast_axis, self.slow_axis)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -154,6 +155,11 @@ class Outputs(Readout):
     def has_noise(self) -> bool:
         """Whether noise is drawn: for a noise image, even one that is not written, as other files have its counts."""
         return self.noisefile is not None
+
+    @property
+    def pedestal(self) -> int:
+        """Counts of the SMV files in a pixel without photons; the reference truncates fractions, the readout rounds them."""
+        return math.floor(max(self.adc_offset, 0.0) + (0.0 if self.is_ideal else 0.5))
 
     def _validate(self) -> None:
         super()._validate()

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from nbnumba.model.config import Background
 from nbnumba.model.crystal import RTD
+from nbnumba.model.frames import ImageGeometry
 from nbnumba.render.inputs import build_inputs
 from nbnumba.render.simulate import Result, simulate
 
@@ -137,24 +139,47 @@ def list_spots(
     return spots[np.argsort(-spots["photons"], kind="stable")]
 
 
-def write_truth(path: Path | str, panels: tuple[PanelTruth, ...]) -> None:
+def write_truth(path: Path | str, panels: tuple[PanelTruth, ...], geometry: ImageGeometry | None = None) -> None:
     """Write HDF5: a group ``panel_0``, ``panel_1``, ... for each panel with the fields of :class:`PanelTruth`.
+
+    Parameters
+    ----------
+    geometry : ImageGeometry, optional
+        Position of the panels, which becomes attributes of their groups, and of beam and spindle.
 
     Raises
     ------
     FileError
         It cannot be written.
     """
-    import hdf5plugin
-
-    from nbnumba.io.hdf5 import new_hdf5
+    from nbnumba.io.hdf5 import bitshuffle, new_hdf5
 
     with new_hdf5(path) as file:
         file.attrs["content"] = "nbnumba truth"
+        if geometry is not None:
+            file.attrs["frame"] = "imgCIF: z from the crystal to the source"
+            file.attrs["beam"], file.attrs["spindle"] = (0.0, 0.0, -1.0), geometry.spindle
         for index, panel in enumerate(panels):
             group = file.create_group(f"panel_{index}", track_order=True)
+            if geometry is not None:
+                _place(group, geometry, index)
             for name, values in vars(panel).items():
-                packed = {} if values.ndim < 2 else dict(hdf5plugin.Bitshuffle(cname="lz4"), chunks=values.shape)
+                packed = {} if values.ndim < 2 else dict(bitshuffle(), chunks=values.shape)
                 group.create_dataset(name, data=values, track_times=False, **packed)
             for name in ("bragg", "background"):
                 group[name].attrs["units"] = "photons"
+
+
+def _place(group: Any, geometry: ImageGeometry, index: int) -> None:
+    """Position of a panel, and of its first pixel in the array of ``--nexus``, as attributes."""
+    panel = geometry.panels[index]
+    attributes = {
+        "name": panel.name,
+        "origin_mm": panel.origin_mm,
+        "fast_axis": panel.fast,
+        "slow_axis": panel.slow,
+        "pixel_mm": (panel.pixel_mm, panel.slow_mm),
+        "slow_fast": geometry.layout.corners[index],
+    }
+    for key, value in attributes.items():
+        group.attrs[key] = value

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -106,8 +105,7 @@ def noisy_counts(
     if offset < 0:  # the reference lets negative numbers wrap around, which would make wrong counts here
         offset = 0.0
         frames = noisy_frames(result, outputs, seed, offset, masks)
-    # the reference truncates fractions, the detector model rounds them
-    base = math.floor(offset if outputs.is_ideal else offset + 0.5)
+    base = outputs.pedestal
     return Counts(
         panels=tuple(np.where(m > 0, 0, frame.counts - base) for frame, m in zip(frames, masks, strict=True)),
         masks=masks,

@@ -203,7 +203,8 @@ def _shown(description: dict[str, Any], key: str) -> str:
 def description(series: Series) -> dict[str, Any]:
     """Everything that determines the files of a series, field by field, in types that JSON has.
 
-    Input files are represented by a digest of their content, the mask by one of its pixels.
+    Input files are represented by a digest of their content, the mask by one of its pixels, values of each image by one
+    of them all.
 
     Raises
     ------
@@ -216,6 +217,9 @@ def description(series: Series) -> dict[str, Any]:
     for variation in series.variations:
         rule = {"distribution": variation.distribution, **dict(variation.parameters), "times": variation.times}
         found[f"vary.{variation.name}"] = rule
+    if series.by_image:
+        content = json.dumps(series.by_image).encode()
+        found["by_image"] = f"sha256:{hashlib.sha256(content).hexdigest()}"
     _flatten(found, "", series.simulation)
     for entry in fields(series.outputs):
         value = getattr(series.outputs, entry.name)

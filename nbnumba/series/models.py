@@ -1,6 +1,7 @@
 """The true models of a series for DIALS: an experiment list (``.expt``) in the frame of its images.
 
-A rotation series is one experiment with a scan; each still is an experiment with a crystal of its own. Vectors are in
+A rotation series is one experiment with a scan, or, if its crystal, beam or spindle differ from image to image, one
+experiment for each image; each still is an experiment with a crystal of its own. Vectors are in
 the frame of :mod:`nbnumba.model.frames`, so that the file can be compared with the result of ``dials.import``. It
 expects the images in its own folder.
 """
@@ -17,7 +18,8 @@ import numpy as np
 from nbnumba.io.files import atomic_write
 from nbnumba.model.experiment import Experiment
 from nbnumba.model.frames import image_geometry, to_imgcif
-from nbnumba.series.shots import Series
+from nbnumba.model.outputs import Outputs
+from nbnumba.series.shots import Series, main_image
 
 
 def write_models(path: Path, series: Series, experiments: Iterator[tuple[int, Experiment]]) -> None:
@@ -26,7 +28,7 @@ def write_models(path: Path, series: Series, experiments: Iterator[tuple[int, Ex
     Parameters
     ----------
     experiments : iterator of (int, Experiment)
-        Number and experiment of every shot of stills; of a rotation series only the first shot is used.
+        Number and experiment of every shot; of a rotation series whose models do not change only the first is used.
 
     Raises
     ------
@@ -55,19 +57,19 @@ def experiment_list(series: Series, experiments: Iterator[tuple[int, Experiment]
     for number, experiment in experiments:
         models = {
             "beam": place("beam", _beam(experiment)),
-            "detector": place("detector", _detector(experiment)),
+            "detector": place("detector", _detector(experiment, series.outputs)),
             "crystal": place("crystal", _crystal(experiment)),
         }
         if series.kind == "rotation":
             models |= {
                 "goniometer": place("goniometer", _goniometer(experiment)),
-                "scan": place("scan", _scan(series, experiment)),
+                "scan": place("scan", _scan(series, experiment, number)),
                 "imageset": place("imageset", _sequence(series)),
             }
         else:
             models["imageset"] = place("imageset", _still(series.shot(number).files[0].name))
         entries.append({"__id__": "Experiment", "identifier": "", **models})
-        if series.kind == "rotation":
+        if series.kind == "rotation" and not series.by_image:
             break
     return {"__id__": "ExperimentList", "experiment": entries, **lists, "profile": [], "scaling_model": []}
 
@@ -93,10 +95,12 @@ def _beam(experiment: Experiment) -> dict[str, Any]:
     }
 
 
-def _detector(experiment: Experiment) -> dict[str, Any]:
+def _detector(experiment: Experiment, outputs: Outputs) -> dict[str, Any]:
     panels = []
-    detector = experiment.detector
-    for index, panel in enumerate(image_geometry(experiment).panels):
+    detector, readout = experiment.detector, _readout(outputs)
+    geometry = image_geometry(experiment)
+    for index, panel in enumerate(geometry.panels):
+        slow, fast = geometry.layout.corners[index]
         panels.append(
             {
                 "name": panel.name or f"panel{index}",
@@ -104,17 +108,17 @@ def _detector(experiment: Experiment) -> dict[str, Any]:
                 "fast_axis": _plain(panel.fast),
                 "slow_axis": _plain(panel.slow),
                 "origin": _plain(panel.origin_mm),
-                "raw_image_offset": [0, 0],
+                "raw_image_offset": [fast, slow],
                 "image_size": [panel.fpixels, panel.spixels],
-                "pixel_size": [panel.pixel_mm, panel.pixel_mm],
-                "trusted_range": [-1.0, 65535.0],
+                "pixel_size": [panel.pixel_mm, panel.slow_mm],
+                "trusted_range": readout["trusted_range"],
                 "thickness": detector.thickness * 1000,
                 "material": "",
                 "mu": detector.mu / 1000,
                 "identifier": "",
                 "mask": [],
-                "gain": 1.0,
-                "pedestal": 0.0,
+                "gain": readout["gain"],
+                "pedestal": readout["pedestal"],
                 "px_mm_strategy": {"type": "SimplePxMmStrategy"},
             }
         )
@@ -141,6 +145,17 @@ def _detector(experiment: Experiment) -> dict[str, Any]:
     return {"panels": panels, "hierarchy": group}
 
 
+def _readout(outputs: Outputs) -> dict[str, Any]:
+    """What ``dials.import`` finds in the images: their offset, counts per photon, and the range of measurements."""
+    file, files = main_image(outputs), outputs.files
+    offset = outputs.pedestal if file in (files.get("noisefile"), files.get("intfile")) else 0
+    gain = outputs.gain
+    if file == files.get("intfile"):
+        gain = outputs.scale if outputs.scale > 0 else 1.0
+    largest = outputs.saturation_counts - outputs.pedestal
+    return {"pedestal": float(offset), "gain": gain, "trusted_range": [-1.0 - offset, float(largest)]}
+
+
 def _crystal(experiment: Experiment) -> dict[str, Any]:
     vectors = experiment.crystal.direct @ to_imgcif(experiment).T
     named = dict(zip(("real_space_a", "real_space_b", "real_space_c"), map(_plain, vectors), strict=True))
@@ -153,14 +168,16 @@ def _goniometer(experiment: Experiment) -> dict[str, Any]:
     return {"rotation_axis": axis, "fixed_rotation": identity, "setting_rotation": identity}
 
 
-def _scan(series: Series, experiment: Experiment) -> dict[str, Any]:
+def _scan(series: Series, experiment: Experiment, number: int) -> dict[str, Any]:
+    """The scan that begins with image ``number``: one image if each has models of its own."""
     geometry, exposure = image_geometry(experiment), experiment.simulation.beam.exposure_s
+    numbers = range(number, number + 1 if series.by_image else series.images + 1)
     return {
-        "image_range": [1, series.images],
+        "image_range": [numbers[0], numbers[-1]],
         "batch_offset": 0,
         "oscillation": [geometry.phi_deg, geometry.osc_deg],
-        "exposure_time": [exposure] * series.images,
-        "epochs": [exposure * number for number in range(series.images)],
+        "exposure_time": [exposure] * len(numbers),
+        "epochs": [exposure * (number - 1) for number in numbers],
         "valid_image_ranges": {},
     }
 

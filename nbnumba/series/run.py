@@ -26,13 +26,13 @@ from nbnumba.errors import ConfigError, ResourceError
 from nbnumba.io.files import atomic_write, together
 from nbnumba.io.values import FTable
 from nbnumba.model.experiment import Experiment, resolve
-from nbnumba.model.frames import image_geometry
+from nbnumba.model.frames import image_geometry, layout
 from nbnumba.model.structure_factors import resolve_structure_factors
 from nbnumba.output.sinks.table import BY_FIELD
 from nbnumba.output.writing import write_outputs
 from nbnumba.render.dispatch import choose_device
 from nbnumba.render.renderer import Renderer
-from nbnumba.render.simulate import Result, render_result
+from nbnumba.render.simulate import render_result
 from nbnumba.render.threads import kernels, usable_cores
 from nbnumba.series.folder import PARTS, Folder
 from nbnumba.series.models import write_models
@@ -160,21 +160,12 @@ class ShotMaker:
         with kernels():
             result = render_result(self.renderer(self.experiment(number)))
             spots = spot_table(result.experiment, bragg_images(result, self.threads))
-            picture = thumbnail(_whole(result)) if number in self.pictured else None
+            picture = thumbnail(layout(result.experiment).picture(result.images)) if number in self.pictured else None
             record = shot_record(result, shot.files[0].name, shot.outputs.seed)
             with together():
                 write_part(self.folder.part(number), record, spots, picture)
                 written = write_outputs(result, shot.outputs_in(self.folder.path))
         return number, written.notes
-
-
-def _whole(result: Result) -> np.ndarray:
-    """One image of all panels."""
-    if len(result.images) == 1:
-        return result.image
-    from nbnumba.model.geometry_files import whole_image
-
-    return whole_image(result.experiment.simulation.detector.panels, result.images)
 
 
 def run_series(
@@ -235,6 +226,7 @@ def run_series(
                 done += 1
                 notes = notes or said  # the notes of all shots are alike
                 tell(done, series.images)
+        notes += _master_notes(series, place)
         seconds = time.perf_counter() - start
         _finish(ShotMaker(recipe), contact_sheet)
     sheet = place.sheet if contact_sheet else None
@@ -344,6 +336,14 @@ def _die_with_parent() -> None:
 def _make(number: int) -> Made:
     assert _maker is not None
     return _maker.make(number)
+
+
+def _master_notes(series: Series, folder: Folder) -> tuple[str, ...]:
+    """Note about what changes from image to image and is the same for all images in a file that joins them."""
+    named = {name for changes in series.by_image for name, _ in changes} - {"crystal.A_matrix"}
+    if folder.master is None or not named:
+        return ()
+    return (f"{folder.master.name} has beam and spindle of the first image: those of each are in its own file",)
 
 
 def _finish(maker: ShotMaker, contact_sheet: bool) -> None:

@@ -24,6 +24,8 @@ from nbnumba.series.variation import Variation, stream, vary
 
 Kind = Literal["rotation", "stills"]
 Orientations = Literal["random", "fixed"]
+#: Fields of the simulation (``part.field``) and their values in one image.
+Changes = tuple[tuple[str, Any], ...]
 
 #: Number of different seeds of the reference's generator.
 SEEDS = 2**31 - 2
@@ -93,6 +95,9 @@ class Series(Checked):
         Orientations of stills: uniform over all rotations, or the simulation's.
     variations : tuple of Variation
         Fields that differ from shot to shot (:mod:`nbnumba.series.variation`).
+    by_image : tuple of Changes
+        Fields of the simulation that differ from image to image of a rotation series, such as the matrix of a crystal
+        that was refined along its scan; empty, or one item for each image. Variations come after them.
     outputs : Outputs
         Names get the number of the shot: ``lysozyme.img`` becomes ``lysozyme_0001.img``.
     seed : int
@@ -106,6 +111,7 @@ class Series(Checked):
     kind: Kind = "rotation"
     orientations: Orientations = "random"
     variations: tuple[Variation, ...] = ()
+    by_image: tuple[Any, ...] = ()
     outputs: Outputs = field(default_factory=series_outputs)
     seed: int = 1
     device: str = "auto"
@@ -117,6 +123,8 @@ class Series(Checked):
         if self.kind == "rotation" and not (self.simulation.scan.osc_deg or 0) > 0:
             raise ConfigError("a rotation series needs the width of an image: give -osc DEG (scan.osc_deg)")
         main_image(self.outputs)
+        good = len(self.by_image) in ((0, self.images) if self.kind == "rotation" else (0,))
+        check(self, "by_image", "empty, or one item for each image of a rotation series", good)
 
     def shot(self, number: int) -> Shot:
         """The shot of this number, from 1.
@@ -128,7 +136,10 @@ class Series(Checked):
         """
         if not 1 <= number <= self.images:
             raise ConfigError(f"the series has shots 1 to {self.images}, got {number}")
-        simulation = vary(self.simulation, self.variations, self.seed, number)
+        simulation = self.simulation
+        if self.by_image:
+            simulation = _changed(simulation, self.by_image[number - 1])
+        simulation = vary(simulation, self.variations, self.seed, number)
         scan, crystal = simulation.scan, simulation.crystal
         if self.kind == "rotation":
             start = scan.phi_deg + (number - 1) * (self.simulation.scan.osc_deg or 0.0)
@@ -171,6 +182,16 @@ class Series(Checked):
     def name(self) -> str:
         """Stem of the files of the whole series: the image's name without its ending."""
         return _split(main_image(self.outputs).name)[0]
+
+
+def _changed(simulation: Simulation, changes: Changes) -> Simulation:
+    """The simulation with these fields."""
+    parts: dict[str, dict[str, Any]] = {}
+    for name, value in changes:
+        part, _, entry = name.partition(".")
+        parts.setdefault(part, {})[entry] = value
+    changed: dict[str, Any] = {part: replace(getattr(simulation, part), **values) for part, values in parts.items()}
+    return replace(simulation, **changed)
 
 
 def main_image(outputs: Outputs) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,10 @@ _TILTED = Panel(
 )
 _PLAIN = Panel(pix0_mm=(1, 2, 95.5), fast_axis=(1, 0, 0), slow_axis=(0, -1, 0), spixels=9, fpixels=33, pixel_mm=0.1)
 
+#: Panels of one width, as arrays of their own (dxtbx' raw_image_offset 0 0), and in one picture with gaps.
+_EVEN = (replace(_PLAIN, offset=(0, 0), name="a"), replace(_TILTED, fpixels=33, spixels=7, offset=(0, 0), name="b"))
+_CUT = (replace(_EVEN[0], offset=(2, 15)), replace(_EVEN[1], offset=(40, 4)))
+
 _BEAM: tuple[Convention, ...] = ("MOSFLM", "DENZO", "ADXV")
 _NEAR: tuple[Convention, ...] = ("XDS", "DIALS")
 
@@ -40,7 +45,10 @@ DETECTORS: dict[str, Detector] = {
         twotheta_deg=7,
         spindle_axis=(0, 1, 1),
     ),
-    "panels": Detector(convention="CUSTOM", panels=(_TILTED, _PLAIN), beam_vector=(0, 0, 1), spindle_axis=(1, 0, 0)),
+    **{
+        name: Detector(convention="CUSTOM", panels=panels, beam_vector=(0, 0, 1), spindle_axis=(1, 0, 0))
+        for name, panels in (("panels", (_TILTED, _PLAIN)), ("stack", _EVEN), ("slab", _CUT))
+    },
 }
 #: Those whose geometry a header of distance and beam centre can tell.
 PLAIN = ("MOSFLM", "DENZO", "XDS")

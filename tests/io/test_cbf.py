@@ -15,6 +15,7 @@ from hypothesis.extra import numpy as hnp
 from nbnumba.errors import FileError
 from nbnumba.io.cbf import cbf_header, read_cbf, write_cbf
 from nbnumba.io.npy import read_npy, write_npy
+from nbnumba.model.data_layout import Layout
 from nbnumba.model.detector import resolve_detector
 from nbnumba.model.frames import ImageGeometry, PanelGeometry, dials_import_words, image_geometry, to_imgcif
 from nbnumba.model.outputs import MAX_COUNT
@@ -26,7 +27,7 @@ def small(shape: tuple[int, int], **more: float) -> ImageGeometry:
     panel = PanelGeometry(np.array([-1.0, 1.0, -100.0]), axes[0], -axes[1], *shape, pixel_mm=0.1)
     numbers = {"distance_mm": 100.0, "beam_fast_mm": 1.0, "beam_slow_mm": 1.0, "phi_deg": 0.0, "osc_deg": 0.1}
     numbers |= {"wavelength_A": 1.0, "exposure_s": 1.0, "thickness_mm": 0.0} | more
-    return ImageGeometry(panels=(panel,), spindle=axes[0], **numbers)
+    return ImageGeometry(panels=(panel,), layout=Layout.single(*shape), spindle=axes[0], **numbers)
 
 
 @settings(max_examples=40)

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from nbnumba.errors import FileError
+from nbnumba.errors import FileError, UsageError
 from nbnumba.io.expt import read_expt
 from nbnumba.io.geometry import rotation
 from nbnumba.model.config import Sampling
@@ -21,9 +21,11 @@ from tests.geometry_inputs import (
     a_panel,
     an_experiment,
     direct_vectors,
+    from_flags,
     group,
     simulation_of,
     write,
+    write_geom,
 )
 
 
@@ -215,8 +217,133 @@ def test_expt_that_is_no_json(tmp_path):
     path.write_text('{"experiment": [\n  {"beam": 0,}\n]}')
     with pytest.raises(FileError, match=r"bad\.expt is not JSON: .*line 2"):
         read_geometry(path)
-    panels = [PANELS[0] | {"pixel_size": [0.1, 0.2]}]
-    with pytest.raises(FileError, match=r"detector\[0\].panels\[0\]: pixels of 0.1 x 0.2 mm are not square"):
-        read_geometry(write(path, an_experiment(detector={"panels": panels})))
     with pytest.raises(FileError, match="experiment 0 has no beam"):
         read_geometry(write(path, an_experiment(beam=None)))
+
+
+def two_experiments() -> dict:
+    """A list of three experiments that share all but the crystal; the last one has its own beam, too."""
+    content = an_experiment(scan=None)
+    a, b, c = direct_vectors().tolist()
+    content["crystal"] += [
+        {"real_space_a": [60, 0, 0], "real_space_b": [0, 60, 0], "real_space_c": [0, 0, 60]},
+        {"real_space_a": c, "real_space_b": a, "real_space_c": b},
+    ]
+    content["beam"].append({"direction": [0, 0, 1], "wavelength": 1.25})
+    first = content["experiment"][0]
+    content["experiment"] += [first | {"crystal": 1}, first | {"crystal": 2, "beam": 1}]
+    return content
+
+
+def test_expt_experiment_is_chosen(tmp_path):
+    path = write(tmp_path / "a.expt", two_experiments())
+    found = read_geometry(path)
+    assert any("3 experiments: number 0 is taken; --experiment N takes another one" in note for note in found.notes)
+    second, third = (read_geometry(path, experiment=i) for i in (1, 2))
+    assert (second.notes, third.notes) == ((), ())
+    np.testing.assert_allclose(second.reciprocal, np.eye(3) / 60)
+    assert (second.wavelength_A, third.wavelength_A) == (WAVELENGTH, 1.25)
+    np.testing.assert_allclose(np.linalg.inv(third.reciprocal)[1], direct_vectors()[0])
+    assert from_flags(f"--geometry {path} --experiment 1 -default_F 1 -N 3").crystal.A_matrix == pytest.approx(
+        (np.eye(3) / 60 * WAVELENGTH).ravel()
+    )
+    with pytest.raises(FileError, match="has 3 experiments, 0 to 2: there is no number 3"):
+        read_geometry(path, experiment=3)
+    with pytest.raises(FileError, match="there is no number -1"):
+        read_geometry(path, experiment=-1)
+    with pytest.raises(UsageError, match="--experiment chooses an experiment of the list of --geometry"):
+        from_flags("--experiment 1 -cell 30 -default_F 1")
+    geom = write_geom(tmp_path / "x.geom")
+    with pytest.raises(FileError, match="is no list of experiments: leave out --experiment"):
+        read_geometry(geom, experiment=0)
+
+
+def drifting_beam(step_deg: float, wavelength: float = WAVELENGTH) -> dict:
+    """A beam that turns by a step about y with each image, with the length 1 / wavelength that dxtbx gives s0."""
+    points = [(rotation((0, 1, 0), step_deg * i) @ [0, 0, -1 / wavelength]).tolist() for i in range(11)]
+    return an_experiment()["beam"][0] | {"s0_at_scan_points": points}
+
+
+@pytest.mark.parametrize("image", [None, 3, 4, 8, 12])
+@pytest.mark.parametrize("step", [1.0, -0.05])
+def test_expt_scan_varying_beam(tmp_path, image, step):
+    """In the middle of image 3 + k the beam has turned by k + 1/2 steps from (0 0 -1)."""
+    found = read_geometry(write(tmp_path / "a.expt", an_experiment(beam=drifting_beam(step))), image=image)
+    middle = (image or 3) - 3 + 0.5
+    np.testing.assert_allclose(found.beam, rotation((0, 1, 0), step * middle) @ [0, 0, -1], atol=1e-12)
+    assert found.wavelength_A == WAVELENGTH
+    assert abs(np.dot(found.beam, found.polar)) < 1e-12
+
+
+def test_expt_scan_varying_wavelength(tmp_path):
+    found = read_geometry(write(tmp_path / "a.expt", an_experiment(beam=drifting_beam(0.0, 1.1))))
+    assert found.wavelength_A == pytest.approx(1.1)
+    broken = drifting_beam(0.0) | {"s0_at_scan_points": [[0, 0, -1], [0, 0, 1]] * 6}
+    with pytest.raises(FileError, match="s0_at_scan_points must be vectors along the beam"):
+        read_geometry(write(tmp_path / "a.expt", an_experiment(beam=broken)))
+
+
+@pytest.mark.parametrize("many_axes", [False, True])
+def test_expt_scan_varying_goniometer(tmp_path, many_axes):
+    """The crystal is turned by the setting of the image's middle, and so is the spindle."""
+    points = [rotation((0, 0, 1), 0.2 * i).ravel().tolist() for i in range(11)]
+    gonio: dict = {"rotation_axis": [1, 0, 0]}
+    if many_axes:
+        gonio = {"axes": [[1, 0, 0], [0, 1, 0]], "angles": [0, 25], "names": ["phi", "omega"], "scan_axis": 0}
+    gonio |= {"setting_rotation_at_scan_points": points}
+    path = write(tmp_path / "a.expt", an_experiment(goniometer=gonio))
+    for image, turned in ((3, 0.1), (7, 0.9), (12, 1.9)):
+        found = read_geometry(path, image=image)
+        setting = rotation((0, 0, 1), turned)
+        np.testing.assert_allclose(found.spindle, setting @ [1, 0, 0], atol=1e-12)
+        np.testing.assert_allclose(found.reciprocal, setting @ np.linalg.inv(direct_vectors()), atol=1e-12)
+    gonio["setting_rotation_at_scan_points"] = [np.diag([1, 1, -1]).ravel().tolist()] * 11
+    with pytest.raises(FileError, match="setting_rotation_at_scan_points must be rotations"):
+        read_geometry(write(path, an_experiment(goniometer=gonio)))
+
+
+def test_expt_scan_points_without_a_scan_are_named(tmp_path):
+    (note,) = read_geometry(write(tmp_path / "a.expt", an_experiment(beam=drifting_beam(1), scan=None))).notes
+    assert "a.expt also has beam[0].s0_at_scan_points, as it has no scan, not used" in note
+
+
+@pytest.mark.parametrize("probe", ["electron", "neutron"])
+def test_expt_of_another_probe_is_read_with_a_warning(tmp_path, probe):
+    beam = an_experiment()["beam"][0] | {"probe": probe, "wavelength": 0.0251}
+    found = read_geometry(write(tmp_path / "a.expt", an_experiment(beam=beam)))
+    assert found.wavelength_A == 0.0251
+    (note,) = found.notes
+    assert f"beam[0].probe is {probe}: it is simulated as X-rays of its wavelength" in note
+
+
+def test_expt_without_a_wavelength(tmp_path):
+    beam = {"__id__": "polychromatic", "direction": [0, 0, 1], "wavelength_range": [0.9, 1.2]}
+    path = write(tmp_path / "a.expt", an_experiment(beam=beam))
+    with pytest.raises(FileError, match=r"a\.expt gives no wavelength: give -lambda, -energy or --spectrum FILE"):
+        read_geometry(path)
+    assert from_flags(f"--geometry {path} -lambda 1.05 -default_F 1 -N 3").beam.wavelength_A == 1.05
+
+
+def test_expt_pixels_that_are_not_square(tmp_path):
+    panels = [PANELS[0] | {"pixel_size": [0.1, 0.2]}]
+    (panel,) = read_geometry(write(tmp_path / "a.expt", an_experiment(detector={"panels": panels}))).panels
+    assert (panel.pixel_mm, panel.slow_pixel_mm) == (0.1, 0.2)
+
+
+def test_expt_what_is_not_used_is_named(tmp_path):
+    content = an_experiment()
+    content["beam"][0] |= {"divergence": 0.0, "sigma_divergence": 0.05}
+    content["crystal"][0] |= {"ML_half_mosaicity_deg": 0.14, "ML_domain_size_ang": 2300, "mosaicity": 0}
+    content["imageset"] = [{"template": "a_####.cbf", "mask": "", "dx": "dx.pickle", "dy": "dy.pickle"}]
+    content["profile"] = [{"__id__": "gaussian_rs"}]
+    content["experiment"][0] |= {"imageset": 0, "profile": 0}
+    (note,) = read_geometry(write(tmp_path / "a.expt", content)).notes
+    for thing in (
+        "beam[0].sigma_divergence 0.05",
+        "crystal[0].ML_half_mosaicity_deg 0.14",
+        "imageset dx",
+        "a profile model",
+    ):
+        assert thing in note
+    assert ".divergence" not in note
+    assert "mask" not in note

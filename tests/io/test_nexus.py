@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from nbnumba.errors import FileError
-from nbnumba.io.nexus import ValidCounts, join_nexus, stack_panels, write_nexus, write_nexus_master
+from nbnumba.io.nexus import ValidCounts, join_nexus, write_nexus, write_nexus_master
 from nbnumba.model.frames import MCSTAS, image_geometry
 from tests.io.geometries import DETECTORS, counts, experiment, in_place
 
@@ -20,7 +20,7 @@ VALID = ValidCounts(saturation=1000)
 
 def write(path: Path, name: str, **more: object) -> np.ndarray:
     geometry = image_geometry(experiment(name))
-    data = stack_panels(counts(geometry))
+    data = geometry.layout.arrange(counts(geometry))
     write_nexus(path, data, geometry, VALID, **more)  # type: ignore[arg-type]
     return data
 
@@ -43,13 +43,12 @@ def test_every_pixel_is_in_its_place(name: str, tmp_path: Path) -> None:
         modules = [group for group in detector.values() if group.attrs.get("NX_class") == "NXdetector_module"]
         assert len(modules) == len(geometry.panels)
         for index, module in enumerate(modules):
-            (row, column), (spixels, fpixels) = module["data_origin"][()], module["data_size"][()]
-            assert column == 0 and (spixels, fpixels) == (
-                geometry.panels[index].spixels,
-                geometry.panels[index].fpixels,
-            )
+            origin, size = module["data_origin"][()], module["data_size"][()]
+            spixels, fpixels = size[-2:]
             expected = counts(geometry)[index]
-            assert np.array_equal(file["entry/data/data"][0, row : row + spixels, :fpixels], expected)
+            assert expected.shape == (spixels, fpixels)
+            part = tuple(slice(low, low + count) for low, count in zip(origin, size, strict=True))
+            assert np.array_equal(file["entry/data/data"][0][part].reshape(spixels, fpixels), expected)
             fast, slow = module["fast_pixel_direction"], module["slow_pixel_direction"]
             corner = matrix(file[fast.attrs["depends_on"]])[:3, 3]
             assert fast.attrs["depends_on"] == slow.attrs["depends_on"]
@@ -57,6 +56,11 @@ def test_every_pixel_is_in_its_place(name: str, tmp_path: Path) -> None:
                 mcstas = corner + f * fast[0] * fast.attrs["vector"] + s * slow[0] * slow.attrs["vector"]
                 assert MCSTAS @ mcstas == pytest.approx(in_place(geometry, index, f, s), abs=1e-10)
         assert file["entry/data/data"].shape[1:] == data.shape
+
+
+@pytest.mark.parametrize(("name", "shape"), [("panels", (21, 33)), ("stack", (16, 33)), ("slab", (24, 73))])
+def test_panels_lie_as_the_geometry_says(name: str, shape: tuple[int, int]) -> None:
+    assert image_geometry(experiment(name)).layout.shape == shape
 
 
 def test_one_image_of_a_rotation(tmp_path: Path) -> None:
@@ -94,7 +98,7 @@ def test_master_shows_the_images_of_its_parts(tmp_path: Path) -> None:
     geometry = image_geometry(experiment("panels"))
     (tmp_path / "parts").mkdir()
     parts = [tmp_path / "parts" / f"p{i}.nxs" for i in range(3)]
-    images = [stack_panels(counts(geometry, seed)) for seed in range(3)]
+    images = [geometry.layout.arrange(counts(geometry, seed)) for seed in range(3)]
     write_nexus_master(tmp_path / "all.nxs", parts, geometry, VALID)  # before its parts are there
     for path, image in zip(parts, images, strict=True):
         write_nexus(path, image, geometry, VALID)
@@ -118,7 +122,7 @@ def test_a_first_part_that_cannot_be_read_is_named(tmp_path: Path) -> None:
 
 def test_flux_is_written_where_it_is_known(tmp_path: Path) -> None:
     geometry = image_geometry(experiment("panels"))
-    image = stack_panels(counts(geometry, 1))
+    image = geometry.layout.arrange(counts(geometry, 1))
     for flux in (0.0, 2.5e11):
         write_nexus(tmp_path / "a.nxs", image, replace(geometry, flux=flux), VALID)
         with h5py.File(tmp_path / "a.nxs") as file:
@@ -135,11 +139,6 @@ def test_mask_and_underload_are_kept(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "a.nxs") as file:
         detector = file["entry/instrument/detector"]
         assert np.array_equal(detector["pixel_mask"], mask) and detector["underload_value"][()] == -40
-
-
-def test_panels_of_different_width_are_stacked() -> None:
-    stacked = stack_panels([np.ones((2, 3), int), np.full((1, 5), 2)], fill=-1)
-    assert stacked.tolist() == [[1, 1, 1, -1, -1], [1, 1, 1, -1, -1], [2, 2, 2, 2, 2]]
 
 
 def test_same_content_same_file(tmp_path: Path) -> None:

@@ -178,3 +178,26 @@ def test_xds_inp_cell_is_the_crystal(tmp_path):
     path.write_text(INP)
     assert from_flags(f"--geometry {path} -default_F 1").crystal.cell == CELL
     assert from_flags(f"--geometry {path} -default_F 1 -cell 50").crystal.cell == (50,)
+
+
+def test_xds_inp_what_is_not_used_is_named(tmp_path):
+    path = tmp_path / "XDS.INP"
+    path.write_text(
+        INP + "X-GEO_CORR= x.pck Y-GEO_CORR= y.pck\nUNTRUSTED_RECTANGLE= 1 2 3 4\nUNTRUSTED_RECTANGLE= 5 6 7 8\n"
+    )
+    (note,) = read_geometry(path).notes
+    assert "XDS.INP also has X-GEO_CORR=, Y-GEO_CORR= and UNTRUSTED_RECTANGLE=, not used" in note
+    path.write_text(INP)
+    assert read_geometry(path).notes == ()
+
+
+def test_xds_pixels_that_are_not_square(tmp_path):
+    path = tmp_path / "XDS.INP"
+    path.write_text(INP.replace("QY= 0.3", "QY= 0.25"))
+    (panel,) = read_geometry(path).panels
+    assert (panel.pixel_mm, panel.slow_pixel_mm) == (0.3, 0.25)
+    # ORGX, ORGY are pixels: the corner is half a pixel before pixel 1
+    x, y = np.array([0.9998, 0, 0.02]), np.array([0, 1, 0])
+    x = x / np.linalg.norm(x)
+    wanted = (0.5 - 118.70) * 0.3 * x + (0.5 - 98.20) * 0.25 * y + 71.5 * np.cross(x, y)
+    np.testing.assert_allclose(panel.pix0_mm, wanted, atol=1e-9)

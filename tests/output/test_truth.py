@@ -12,6 +12,7 @@ import pytest
 
 from nbnumba.kernels.formulas.lattice import F_latt
 from nbnumba.model.config import Background, Beam, Crystal, Detector, Sampling, Scan, Simulation, StructureFactors
+from nbnumba.model.frames import image_geometry
 from nbnumba.model.outputs import Outputs
 from nbnumba.output.truth import SPOT_SHARE, find_truth, list_spots, write_truth
 from nbnumba.output.writing import write_outputs
@@ -150,5 +151,10 @@ def test_truth_is_read_back_from_its_file(tmp_path: Path) -> None:
             assert np.array_equal(file["panel_0"][name][()], values) or values.dtype.kind == "f"
         assert np.array_equal(file["panel_0/wavelength_A"], truth[0].wavelength_A, equal_nan=True)
         assert file["panel_0/spots"]["h"][0] == truth[0].spots["h"][0]
-    write_truth(tmp_path / "again.h5", truth)
+    geometry = image_geometry(result.experiment)
+    with h5py.File(tmp_path / "t.h5") as file:
+        place = file["panel_0"].attrs
+        assert np.array_equal(place["origin_mm"], geometry.panel.origin_mm) and tuple(place["slow_fast"]) == (0, 0)
+        assert np.array_equal(place["slow_axis"], geometry.panel.slow) and tuple(file.attrs["beam"]) == (0, 0, -1)
+    write_truth(tmp_path / "again.h5", truth, geometry)
     assert (tmp_path / "again.h5").read_bytes() == (tmp_path / "t.h5").read_bytes()

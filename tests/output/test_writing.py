@@ -162,7 +162,7 @@ def only(folder: Path, *fields: str) -> Outputs:
         ((), "integer_image"),
         (("pgmfile",), "integer_image pgm_image"),
         (("noisefile",), "integer_image noisy_frames image_geometry"),
-        (("preview", "truth"), "integer_image"),
+        (("preview", "truth"), "integer_image image_geometry"),
         (("npy",), "integer_image expected_frames expected_counts pixel_masks"),
         (("npy", "cbf", "nexus"), "integer_image expected_frames expected_counts pixel_masks image_geometry"),
         (("noisefile", "npy"), "integer_image noisy_frames noisy_counts pixel_masks image_geometry"),

@@ -30,6 +30,5 @@ def _one_array(counts: Counts) -> np.ndarray:
         return panels[0]
     if len({panel.shape for panel in panels}) == 1:
         return np.array(panels)
-    from nbnumba.io.nexus import stack_panels
-
-    return stack_panels(panels, -1)
+    width = max(panel.shape[1] for panel in panels)
+    return np.concatenate([np.pad(p, ((0, 0), (0, width - p.shape[1])), constant_values=-1) for p in panels])

@@ -16,5 +16,5 @@ class TruthTables(Sink):
     def write(self, path: Path, exposure: Exposure) -> Report:
         from nbnumba.output.truth import find_truth, write_truth
 
-        write_truth(path, find_truth(exposure.result))
+        write_truth(path, find_truth(exposure.result), exposure.geometry)
         return Report((path,))

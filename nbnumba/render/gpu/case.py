@@ -34,6 +34,10 @@ class CudaCase(Case):
             return "more structure factors than the fast kernels can index"
         if max(crystal.Na, crystal.Nb, crystal.Nc) > MOST_CELLS:
             return "more cells than the fast kernels can count"
+        fdet, sdet = np.array(self.inputs.panel[3:6]), np.array(self.inputs.panel[6:9])
+        # half of a tile's longer diagonal, which the kernel takes for 0.75 of its side
+        if max(np.linalg.norm(fdet + sdet), np.linalg.norm(fdet - sdet)) > 1.5:
+            return "pixels far from square"
         return ""
 
     @property

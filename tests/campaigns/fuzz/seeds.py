@@ -134,7 +134,8 @@ def _fdump(folder: Path) -> Seeds:
 
 
 def _matrix(folder: Path) -> Seeds:
-    return [*_golden("tri_A.mat", "orth_A.mat"), b"! mm\n1,0,0 0 .5 0 1e-2-3-4.5 # end\n"]
+    line_8 = b"0.1 0 0 0 0.1 0 0 0 0.1\n0 0 0\n1 0 0 0 1 0 0 0 1\n10 10 10 90 90 90\n0 0 0\n"
+    return [*_golden("tri_A.mat", "orth_A.mat"), b"! mm\n1,0,0 0 .5 0 1e-2-3-4.5 # end\n", line_8]
 
 
 def _sources(folder: Path) -> Seeds:
@@ -168,6 +169,8 @@ def _smv(folder: Path) -> Seeds:
     pixels = np.arange(30, dtype="<u2").tobytes()
     found = [smv_header(geometry, 40.0) + pixels, smv_header(geometry, 40.0, "adsc") + pixels]
     found.append(found[0].replace(b"little_endian", b"big_endian   "))
+    found.append(found[0].replace(b"\n", b"\r\n").replace(b"TYPE=unsigned_short", b"Data_type=unsigned short int"))
+    found.append(gzip.compress(found[0], mtime=0))
     return found
 
 
@@ -210,7 +213,11 @@ def _expt(folder: Path) -> Seeds:
     crystal = an_experiment()["crystal"][0] | {"A_at_scan_points": [A] * 11}
     nested = {"panels": PANELS[:2], "hierarchy": group([0]) | {"children": [group([0], origin=[0, 0, 1])]}}
     made = [an_experiment(), an_experiment(goniometer=axes), an_experiment(scan=None), an_experiment(crystal=crystal)]
+    moving = [[0.0, 0.001 * i, -1.02] for i in range(11)]
+    beam = an_experiment()["beam"][0] | {"s0_at_scan_points": moving, "sigma_divergence": 0.02, "probe": "electron"}
+    gonio = {"rotation_axis": [1, 0, 0], "setting_rotation_at_scan_points": [np.eye(3).ravel().tolist()] * 11}
     made += [
+        an_experiment(beam=beam, goniometer=gonio, detector={"panels": [PANELS[0] | {"pixel_size": [0.9, 0.4]}]}),
         an_experiment(detector=nested, crystal=None),
         {"experiment": [{"beam": 0}], "beam": [{"direction": [0, 0, 1]}]},
     ]
@@ -239,7 +246,14 @@ def _xdsinp(folder: Path) -> Seeds:
 def _geom(folder: Path) -> Seeds:
     from tests.geometry_inputs import GEOM
 
-    return [GEOM.encode(), GEOM.replace("photon_energy = 9500 eV", "wavelength = 1.3 A").encode()]
+    more = "detector_shift_x = 1 mm\nbandwidth = 0.01\na1/ss = -0.2x +1.3y\na1/corner_x = 3 or so\n"
+    electrons = GEOM.replace("photon_energy = 9500 eV", "electron_voltage = 200 kV").replace("a0/fs", "a0/fa")
+    return [
+        GEOM.encode(),
+        GEOM.replace("photon_energy = 9500 eV", "wavelength = 1.3 A").encode(),
+        (electrons + more).encode(),
+        b"; \x01\n" + GEOM.replace(" = ", "\xa0=\xa0").encode(),
+    ]
 
 
 def _cbf(folder: Path) -> Seeds:
@@ -249,19 +263,36 @@ def _cbf(folder: Path) -> Seeds:
 
     geometry = _geometry_of("MOSFLM")
     write_cbf(folder / "a.cbf", counts(geometry)[0], geometry, 65000)
-    return [MINI.encode() + b"\x0c\x1a\x04\xd5\x00\x01", (folder / "a.cbf").read_bytes()]
+    angles = MINI.replace(
+        "# Wavelength", "# Detector_2theta 20.0 deg.\n# Kappa 30 deg.\n# Oscillation_axis PHI\n# Wavelength"
+    )
+    return [*(text.encode() + b"\x0c\x1a\x04\xd5\x00\x01" for text in (MINI, angles)), (folder / "a.cbf").read_bytes()]
 
 
 def _own_nxmx(name: str) -> Callable[[Path], bytes]:
     def make(folder: Path) -> bytes:
-        from nbnumba.io.nexus import ValidCounts, stack_panels, write_nexus
+        from nbnumba.io.nexus import ValidCounts, write_nexus
         from tests.io.geometries import counts
 
         geometry = _geometry_of(name)
-        write_nexus(folder / "own.nxs", stack_panels(counts(geometry)), geometry, ValidCounts(saturation=65000))
+        write_nexus(
+            folder / "own.nxs", geometry.layout.arrange(counts(geometry)), geometry, ValidCounts(saturation=65000)
+        )
         return (folder / "own.nxs").read_bytes()
 
     return make
+
+
+def _filewriter(folder: Path) -> bytes:
+    from tests.io.nxmx_inputs import filewriter
+
+    return filewriter(folder / "master.h5", fixed=True).close().read_bytes()
+
+
+def _nexgen(folder: Path) -> bytes:
+    from tests.io.nxmx_inputs import one_module
+
+    return one_module(folder / "nexgen.nxs", fixed=True).close().read_bytes()
 
 
 def _other_nxmx(folder: Path) -> bytes:
@@ -364,7 +395,13 @@ def _part(folder: Path) -> Seeds:
 
 #: HDF5 files of :mod:`tests.campaigns.fuzz.hdf5`: the targets that begin with them, and how they are made.
 HDF5_FILES: dict[str, dict[str, Callable[[Path], bytes]]] = {
-    "nxmx": {"own": _own_nxmx("MOSFLM"), "panels": _own_nxmx("panels"), "other": _other_nxmx},
+    "nxmx": {
+        "own": _own_nxmx("MOSFLM"),
+        "panels": _own_nxmx("panels"),
+        "other": _other_nxmx,
+        "nexgen": _nexgen,
+        "filewriter": _filewriter,
+    },
     "truth": {"own": _truth_file},
 }
 _MAKERS: dict[str, Callable[[Path], Seeds]] = {

@@ -120,9 +120,13 @@ def _fdump(path: Path) -> None:
 @target("matrix", ".mat")
 def _matrix(path: Path) -> None:
     """MOSFLM matrix (``-mat``)."""
-    from nbnumba.io.matrix import read_matrix
+    from nbnumba.io.matrix import read_matrix, read_matrix_cell
+    from nbnumba.model.contradictions import of_matrix
 
-    read_matrix(path)
+    values = read_matrix(path)
+    read_matrix_cell(path)
+    of_matrix(path, values, 1.0)
+    of_matrix(path, values, 1.0, (40.0, 50.0))
 
 
 @target("sources", ".txt")
@@ -269,7 +273,7 @@ def _made_of(path: Path, kind: str) -> Path:
 @target("nxmx", ".txt")
 def _nxmx(path: Path) -> None:
     """Geometry of an NXmx file, made from a recipe."""
-    _geometry(_made_of(path, "nxmx"), "read_nxmx_geometry", "image_geometry")
+    _geometry(_made_of(path, "nxmx"), "read_nxmx_geometry", "nxmx_geometry")
 
 
 def _is_hdf5(path: Path) -> bool:
