@@ -219,7 +219,7 @@ PLATES = (
         "An undulator's harmonic as a list of energies and weights, with a steep edge at high energy.",
         (
             run(
-                "-misset 12 34 56 -N 30 -gauss_xtal --spectrum pink.txt -mosaic 0.1 -mosaic_domains 20",
+                "-misset 12 34 56 -N 30 -gauss_xtal --spectrum pink.txt -lambda 1.0386 -mosaic 0.1 -mosaic_domains 20",
                 "--physics correct -floatfile pink.bin",
             ),
         ),

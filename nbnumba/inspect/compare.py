@@ -18,7 +18,7 @@ from nbnumba.io.foreign import read_foreign
 from nbnumba.io.npy import read_npy
 from nbnumba.io.pgm import read_pgm
 from nbnumba.io.raw import read_float_image
-from nbnumba.io.smv import read_smv
+from nbnumba.io.smv import MAGIC, read_smv
 
 #: Mean |dh|, |dk|, |dl| between matched peaks.
 IndexShift = tuple[float, float, float]
@@ -189,7 +189,7 @@ def _by_content(path: Path) -> np.ndarray:
         return read_cbf(path)
     if head.startswith(b"P5"):
         return read_pgm(path)[0]
-    if head.startswith(b"{\nHEADER_BYTES="):
+    if head.startswith(MAGIC):
         with suppress(FileError):  # an SMV file may have another pixel type, which fabio reads
             return read_smv(path).data
     return read_foreign(path)

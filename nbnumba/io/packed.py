@@ -6,15 +6,11 @@ fill the memory. Text grows some ten times.
 
 from __future__ import annotations
 
-import bz2
-import gzip
 import importlib
 import io
-import lzma
 import zlib
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from nbnumba.errors import FileError, first_line
 from nbnumba.io.files import read_bytes
@@ -24,28 +20,34 @@ UNPACKED_LIMIT, UNPACKED_FLOOR = 50, 1 << 20
 HEAD = 4096
 
 
-def _zstd() -> Any:
-    """Python's module for zstd: of the standard library from 3.14 on, else its backport."""
-    for name in ("compression.zstd", "backports.zstd"):
+#: First bytes of each packer, its name, the modules of Python that unpack it, and the cure where all are missing: the standard
+#: library has zstd from 3.14 on, and bz2 and lzma only where they were there when Python was built.
+_PACKERS: tuple[tuple[bytes, str, tuple[str, ...], str], ...] = (
+    (b"\x1f\x8b", "gzip", ("gzip",), "gzip -d"),
+    (b"BZh", "bzip2", ("bz2",), "bzip2 -d"),
+    (b"\xfd7zXZ\x00", "xz", ("lzma",), "xz -d"),
+    (
+        b"\x28\xb5\x2f\xfd",
+        "zstd",
+        ("compression.zstd", "backports.zstd"),
+        "zstd -d, or: python -m pip install backports.zstd",
+    ),
+)
+
+
+def _module(modules: tuple[str, ...]) -> Any:
+    """The first of these modules that is there; None if there is none."""
+    for name in modules:
         try:
             return importlib.import_module(name)
         except ImportError:
             continue
-    raise FileError("is packed by zstd: unpack it with zstd -d, or: python -m pip install backports.zstd")
-
-
-#: First bytes of each packer, its name, and how its content is opened.
-_PACKERS: tuple[tuple[bytes, str, Callable[[BinaryIO], Any]], ...] = (
-    (b"\x1f\x8b", "gzip", gzip.open),
-    (b"BZh", "bzip2", bz2.open),
-    (b"\xfd7zXZ\x00", "xz", lzma.open),
-    (b"\x28\xb5\x2f\xfd", "zstd", lambda file: _zstd().open(file)),
-)
+    return None
 
 
 def packer_of(data: bytes) -> str | None:
     """Name of the packer of which these are the first bytes; None for a file that is not packed."""
-    return next((name for mark, name, _ in _PACKERS if data.startswith(mark)), None)
+    return next((name for mark, name, *_ in _PACKERS if data.startswith(mark)), None)
 
 
 def read_unpacked(path: Path | str, what: str, limit: int | None = None) -> bytes:
@@ -74,21 +76,20 @@ def unpacked(data: bytes, path: Path | str, what: str, limit: int | None = None)
     FileError
         As there.
     """
-    found = next(((name, opened) for mark, name, opened in _PACKERS if data.startswith(mark)), None)
+    found = next((row for row in _PACKERS if data.startswith(row[0])), None)
     if found is None:
         return data[:limit]
-    name, opened = found
+    _, name, modules, cure = found
+    module = _module(modules)
+    if module is None:
+        raise FileError(f"the {what} {path} is packed by {name}: unpack it with {cure}")
+    # each module has an error of its own, which is no OSError in all of them
+    broken = tuple(getattr(module, each) for each in ("LZMAError", "ZstdError") if hasattr(module, each))
     most = UNPACKED_FLOOR + UNPACKED_LIMIT * len(data)
     try:
-        with opened(io.BytesIO(data)) as file:
+        with module.open(io.BytesIO(data)) as file:
             content: bytes = file.read(most + 1 if limit is None else limit)
-    except FileError as error:
-        raise FileError(f"the {what} {path} {error}") from None
-    except (OSError, EOFError, zlib.error, lzma.LZMAError, ValueError, MemoryError) as error:
-        raise FileError(f"the {what} {path} is a {name} file that cannot be unpacked: {first_line(error)}") from error
-    except Exception as error:  # ZstdError is a class of its own module
-        if type(error).__name__ != "ZstdError":
-            raise
+    except (OSError, EOFError, zlib.error, ValueError, MemoryError, *broken) as error:
         raise FileError(f"the {what} {path} is a {name} file that cannot be unpacked: {first_line(error)}") from error
     if len(content) > most:
         raise FileError(f"the {what} {path} unpacks to more than {UNPACKED_LIMIT} times its size: unpack it yourself")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,7 +24,6 @@ from nbnumba.model.sources import ResolvedSources, resolve_sources
 from nbnumba.model.structure_factors import cell_notes, cell_of, resolve_structure_factors
 
 T = TypeVar("T")
-log = logging.getLogger("nbnumba")
 
 #: Classical electron radius squared (m^2), as the reference writes it.
 R_E_SQR = 7.94079248018965e-30
@@ -247,16 +245,18 @@ def resolve(simulation: Simulation, like: Experiment | None = None) -> Experimen
 
 
 def _table(config: StructureFactors, crystal: ResolvedCrystal) -> tuple[FTable | None, list[str]]:
-    """Structure factors and notes about them; if they cannot be read, a file of another crystal is warned about before."""
+    """Structure factors and notes about them; where a list is refused, its cell is compared with the crystal's as well."""
     try:
         return resolve_structure_factors(config)
-    except FileError:
+    except FileError as error:
+        notes: list[str] = []
         if isinstance(config.hkl, Path):
             with contextlib.suppress(FileError, ConfigError):
                 cell = cell_of(config.hkl, config.hkl_label, config.hkl_dataset)
-                for note in cell_notes(str(config.hkl), cell, crystal.unit_cell):
-                    log.warning(note)
-        raise
+                notes = cell_notes(str(config.hkl), cell, crystal.unit_cell)
+        if not notes:
+            raise
+        raise FileError("; besides, ".join([str(error), *notes])) from error
 
 
 class _Reuse:
