@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
+from nbnumba.cli.values import Values
 from nbnumba.io.geometry import FileGeometry
 from nbnumba.model.config import Beam, Detector
 
@@ -17,23 +18,14 @@ NEEDED = {
 }
 
 
-class Known(Protocol):
-    """Values by field, the distances in headers of images, and the keywords that these lack."""
-
-    distances: dict[str, tuple[float | None, float | None]]
-    missing: list[tuple[str, str]]
-
-    def get(self, dest: str) -> Any: ...
-
-
-def contradictions(given: Mapping[str, Any], values: Known, geometry: FileGeometry | None) -> list[str]:
+def contradictions(given: Mapping[str, Any], values: Values, geometry: FileGeometry | None) -> list[str]:
     """What a matrix, a cell and a distance contradict, and which numbers a header lacks.
 
     Parameters
     ----------
     given : mapping
         Values of the flags by field.
-    values : Known
+    values : Values
         All values, those of files included.
     """
     from nbnumba.model.contradictions import distance_of, of_distance, of_matrix

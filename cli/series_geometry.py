@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from nbnumba.cli.build import image_geometry_of
+from nbnumba.cli.build_geometry import image_geometry_of
 from nbnumba.cli.series_flags import SeriesRequest
 from nbnumba.errors import ConfigError
 from nbnumba.io.geometry import FileGeometry

@@ -124,7 +124,8 @@ class Series(Checked):
             raise ConfigError("a rotation series needs the width of an image: give -osc DEG (scan.osc_deg)")
         main_image(self.outputs)
         good = len(self.by_image) in ((0, self.images) if self.kind == "rotation" else (0,))
-        check(self, "by_image", "empty, or one item for each image of a rotation series", good)
+        good = good and all(isinstance(one, tuple) and all(map(_is_change, one)) for one in self.by_image)
+        check(self, "by_image", "empty, or fields and values for each image of a rotation series", good)
 
     def shot(self, number: int) -> Shot:
         """The shot of this number, from 1.
@@ -241,3 +242,8 @@ def random_misset(random: np.random.Generator) -> Vector:
     about_y = math.asin(min(1.0, max(-1.0, 2 * (w * y - z * x))))
     about_z = math.atan2(2 * (w * z + x * y), 1 - 2 * (y * y + z * z))
     return math.degrees(about_x), math.degrees(about_y), math.degrees(about_z)
+
+
+def _is_change(item: Any) -> bool:
+    """Whether an item is the name of a field and its value."""
+    return isinstance(item, tuple) and len(item) == 2 and isinstance(item[0], str)

@@ -127,7 +127,7 @@ def test_a_signal_while_an_error_is_told_leaves_no_traceback(
         raise FileError("x")
 
     monkeypatch.setattr("nbnumba.cli.run.run", fail)
-    monkeypatch.setattr(cli_main, "_fail", lambda *_: signal.raise_signal(signal.SIGTERM))
+    monkeypatch.setattr("nbnumba.cli.failures.fail", lambda *_: signal.raise_signal(signal.SIGTERM))
     assert cli_main.main(RUN) == 143
     assert "interrupted; no file was written" in capsys.readouterr().err
 

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from nbnumba.cli.main import main
@@ -135,7 +136,10 @@ def _prepare_readme(folder: Path) -> None:
     miller = reflection_inputs.make_asu("P 43 21 2")
     columns = {"FP": ("F", reflection_inputs.amplitudes(miller))}
     reflection_inputs.make_mtz(folder / "data.mtz", "P 43 21 2", columns, miller)
-    geometry_inputs.write(folder / "models.expt", geometry_inputs.an_experiment())
+    models = geometry_inputs.an_experiment()  # of the crystal of data.mtz
+    a, b, c = np.diag(reflection_inputs.CELLS["P 43 21 2"][:3]).tolist()
+    models["crystal"][0] |= {"real_space_a": a, "real_space_b": b, "real_space_c": c}
+    geometry_inputs.write(folder / "models.expt", models)
     for name in "ab":
         assert main(["run", *SMALL.split(), "-intfile", str(folder / f"{name}.img"), "-nonoise", "-nopgm", "-q"]) == 0
     other = folder / "nanoBragg"  # the other program is played by this one

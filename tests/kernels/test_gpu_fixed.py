@@ -170,9 +170,11 @@ def test_what_does_not_fit_is_rendered_in_float64():
     assert choose(CudaCase(huge), "auto").kernel.name == "fast64"
     # the crystal inside a tile, and axes for which no bound is known
     near = replace(inputs, panel=inputs.panel._replace(layers=1, layer_step=1.0))
-    skew = replace(inputs, panel=inputs.panel._replace(fdet_x=inputs.panel.sdet_x, fdet_y=0.5))
+    skew = replace(inputs, panel=inputs.panel._replace(fdet_y=inputs.panel.fdet_y + 0.05))
     for other in (near, skew):
         assert fixed_error(other) == math.inf
         assert choose(CudaCase(other), "auto").kernel.name == "fast64"
+    oblique = replace(inputs, panel=inputs.panel._replace(fdet_x=inputs.panel.sdet_x, fdet_y=0.5))
+    assert choose(CudaCase(oblique), "auto").kernel.name == "general"
     too_many = altered("shape_square_even_odd", 1.0, 1.0, 2**23 + 1)
     assert choose(CudaCase(too_many), "auto").kernel.name == "general"

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from nbnumba.errors import ConfigError
-from nbnumba.io.nexus import ValidCounts, stack_panels, write_nexus
+from nbnumba.io.nexus import ValidCounts, write_nexus
 from nbnumba.model.config import Beam, Crystal, Detector, Panel, Sampling, Simulation, StructureFactors
 from nbnumba.model.experiment import resolve
 from nbnumba.model.frames import image_geometry
@@ -94,7 +94,7 @@ def test_a_long_pixel_counts_the_photons_of_the_two_that_it_covers():
 def test_nexus_keeps_both_sizes(tmp_path):
     geometry = image_geometry(resolve(simulation("both")))
     pixels = np.zeros((24, 30), np.int32)
-    write_nexus(tmp_path / "a.nxs", stack_panels([pixels]), geometry, ValidCounts(saturation=65000))
+    write_nexus(tmp_path / "a.nxs", pixels, geometry, ValidCounts(saturation=65000))
     (found,) = read_geometry(tmp_path / "a.nxs").panels
     (said,) = geometry.panels
     assert (found.pixel_mm, found.slow_pixel_mm) == pytest.approx((0.4, 0.3))

@@ -142,7 +142,9 @@ def test_a_list_that_is_refused_names_the_other_crystal_too(tmp_path):
     rows = np.array([[1, 2, 3], [1, 2, 3]])
     path = make_mtz(tmp_path / "a.mtz", "P 43 21 2", {"FP": ("F", np.array([5.0, 9.0]))}, rows)
     listed = StructureFactors(hkl=path)
-    with pytest.raises(FileError, match=r"more than once.*; besides, the structure factors of .*, the crystal's is 50 "):
+    with pytest.raises(
+        FileError, match=r"more than once.*; besides, the structure factors of .*, the crystal's is 50 "
+    ):
         resolve(Simulation(crystal=Crystal(cell=(50,)), structure_factors=listed))
     own = 33.3, 33.3, 26.1
     with pytest.raises(FileError, match=r"more than once(?!.*besides)"):

@@ -231,7 +231,7 @@ def test_files_are_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     simulation = SIMULATION.changed(hkl=hkl)
     first = nb.resolve(simulation).structure_factors
     with monkeypatch.context() as patch:
-        patch.setattr("nbnumba.model.structure_factors.read_hkl", lambda path: pytest.fail("it was read again"))
+        patch.setattr("nbnumba.io.lists.table.read_list", lambda *_: pytest.fail("it was read again"))
         assert nb.resolve(simulation.changed(misset_deg=(0, 0, 9))).structure_factors is first
     other = nb.resolve(simulation.changed(default_F=1.0)).structure_factors
     assert other is not None and first is not None and other.default_F == 1.0 and first.default_F == 100.0

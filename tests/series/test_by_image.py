@@ -193,7 +193,9 @@ def test_models_that_do_not_change_are_no_news(tmp_path: Path) -> None:
 
 
 def test_one_item_for_each_image() -> None:
-    with pytest.raises(ConfigError, match="by_image must be empty, or one item for each image of a rotation series"):
+    with pytest.raises(
+        ConfigError, match="by_image must be empty, or fields and values for each image of a rotation series"
+    ):
         series(images=3, by_image=((),))
     with pytest.raises(ConfigError, match="by_image must be empty"):
         series(images=1, kind="stills", by_image=((),))
