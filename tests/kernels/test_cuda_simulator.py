@@ -32,7 +32,7 @@ ROOT = Path(__file__).parents[2]
 #: Terms times pixels that one window may have: some seconds of the simulator.
 BUDGET = 400
 #: Processes that share the work, and random experiments in it.
-PARTS, SWEEP = 4, 12
+PARTS, SWEEP = 6, 12
 #: Golden cases rendered by the general kernel and with float64 phases too, and by correct physics with more flags.
 TWICE = ("det_curved", "shape_tophat", "det_thick_abs_steps", "sourcefile_full", "water_background", "mask")
 CORRECT = {

@@ -130,6 +130,7 @@ def start(folder: Path, images: int, *more: str) -> subprocess.Popen[bytes]:
     return subprocess.Popen(command, cwd=ROOT, stdout=quiet, stderr=quiet, start_new_session=True)
 
 
+@pytest.mark.slow
 def test_killed_at_random_moments(tmp_path: Path) -> None:
     """Three kills on the way, then to the end: the files are those of an undisturbed run, and nothing else is there."""
     images, folder = 150, tmp_path / "killed"
