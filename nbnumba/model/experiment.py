@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -51,8 +52,8 @@ class Experiment:
         Whether structure factors are interpolated; ``interpolation_choice`` says who chose: user, tricubic, none.
     fluence : float
         Photons per square metre.
-    warnings : tuple of str
-        Each odd rule of the reference that affects this run, and each value that was chosen for the user.
+    table_notes : tuple of str
+        One sentence for each choice about the structure factors.
     """
 
     simulation: Simulation
@@ -65,8 +66,23 @@ class Experiment:
     interpolate: bool
     interpolation_choice: str
     fluence: float
-    warnings: tuple[str, ...]
     table_notes: tuple[str, ...] = ()
+
+    # Both are asked for once in a run, and never for the images of a series after the first: they are made when asked for.
+
+    @cached_property
+    def odd_rules(self) -> dict[str, list[str]]:
+        """Sentences about the odd rules of the reference that affect this run, by the rules' names."""
+        return bites(self)
+
+    @cached_property
+    def warnings(self) -> tuple[str, ...]:
+        """Values that were chosen for the user, numbers that cannot be meant, and the odd rules that affect this run."""
+        notes = [*self.detector.notes, *self.crystal.notes, *self.sources.notes, *self.table_notes]
+        grid = self.structure_factors
+        notes += cell_notes(grid.source, grid.cell, self.crystal.unit_cell) if grid is not None else []
+        rules = [sentence for sentences in self.odd_rules.values() for sentence in sentences]
+        return (*notes, *doubts(self), *_endless(self), *rules)
 
     @property
     def table(self) -> tuple[FTable | None, list[str]]:
@@ -97,7 +113,7 @@ class Experiment:
         in_detector = [float(frame.beam @ axis) for axis in (panel.fdet, panel.sdet, panel.odet)]
         facts: dict[str, Any] = {
             "physics": self.simulation.physics,
-            "odd_rules": list(bites(self)),
+            "odd_rules": list(self.odd_rules),
             "convention": self.detector.convention.lower(),
             "pivot": self.detector.pivot.lower(),
             "fpixels": panel.fpixels,
@@ -222,8 +238,6 @@ def resolve(simulation: Simulation, like: Experiment | None = None) -> Experimen
         )
     if simulation.mask is not None and len(detector.panels) > 1:
         raise ConfigError("a mask can be used with one panel only")
-    notes = [*detector.notes, *crystal.notes, *sources.notes, *grid_notes]
-    notes += cell_notes(grid.source, grid.cell, crystal.unit_cell) if grid is not None else []
     experiment = Experiment(
         simulation=simulation,
         detector=detector,
@@ -235,13 +249,10 @@ def resolve(simulation: Simulation, like: Experiment | None = None) -> Experimen
         interpolate=interpolate,
         interpolation_choice=choice,
         fluence=_fluence(simulation),
-        warnings=(),
         table_notes=tuple(grid_notes),
     )
     _check_steps(experiment)
-    rules = [sentence for sentences in bites(experiment).values() for sentence in sentences]
-    warnings = (*notes, *doubts(experiment), *_endless(experiment), *rules)
-    return replace(experiment, warnings=warnings)
+    return experiment
 
 
 def _table(config: StructureFactors, crystal: ResolvedCrystal) -> tuple[FTable | None, list[str]]:
