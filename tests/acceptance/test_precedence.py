@@ -20,6 +20,13 @@ def smv(path: Path, pixels: np.ndarray, **keys: float) -> None:
     path.write_bytes(text.encode().ljust(512) + pixels.astype("<u2").tobytes())
 
 
+def region(xmin: int, xmax: int, ymin: int, ymax: int) -> np.ndarray:
+    """Pixels of ``-roi`` with these numbers, in 16 x 16 pixels."""
+    inside = np.zeros((16, 16), bool)
+    inside[ymin : ymax + 1, xmin : xmax + 1] = True
+    return inside
+
+
 def masked(folder: Path) -> np.ndarray:
     """``mask.img`` and ``head.img``, whose headers disagree; returns the mask, 16 x 16 with a block of zeros."""
     mask = np.ones((16, 16), int)
@@ -108,8 +115,7 @@ def test_cli_004_mask(folder, figure):
     mask = masked(folder)
     record = run(f"{CRYSTAL} -mask mask.img -img head.img -noisefile noise.img -seed 1 -roi 2 13 1 14 -oversample 1")
     image = np.fromfile("float.bin", "<f4").reshape(16, 16).astype(float)
-    inside = np.zeros((16, 16), bool)
-    inside[1:15, 2:14] = True
+    inside = region(2, 13, 1, 14)
     assert record["facts"]["distance_m"] == pytest.approx(0.12)
     assert not image[mask == 0].any() and image[inside & (mask == 1)].all()
     counts = np.unique([read_smv(file).data[mask == 0] for file in ("int.img", "noise.img")])
@@ -127,8 +133,7 @@ def test_roi(folder, name, figure):
     mask = masked(folder)
     flags = "-mask mask.img" if name == "AT-ROI-001" else "-pixel 0.2 -detpixels 16"
     record = run(f"{CRYSTAL} {flags} -noisefile noise.img -seed 1 -roi 2 13 1 10 -oversample 1")
-    inside = np.zeros((16, 16), bool)
-    inside[1:11, 2:14] = True
+    inside = region(2, 13, 1, 10)
     image = np.fromfile("float.bin", "<f4").reshape(16, 16)
     images = [image, read_smv("int.img").data, read_smv("noise.img").data]
     outside = sum(np.count_nonzero(pixels[~inside]) for pixels in images)
@@ -143,8 +148,7 @@ def test_sta_001_statistics(folder, figure):
     mask = masked(folder)
     record = run(f"{CRYSTAL} -mask mask.img -roi 2 13 1 14 -oversample 2")
     image = np.fromfile("float.bin", "<f4").reshape(16, 16).astype(float)
-    inside = np.zeros((16, 16), bool)
-    inside[1:15, 2:14] = True
+    inside = region(2, 13, 1, 14)
     kept = image[inside & (mask == 1)]
     s, f = np.unravel_index(image.argmax(), image.shape)
     wanted = {

@@ -6,7 +6,6 @@ import csv
 import json
 import re
 import shlex
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -183,8 +182,6 @@ def test_the_relative_difference_is_symmetric(x: list[float], y: list[float]) ->
     assert (forth.relative == 0) == (x == y)
 
 
-# --- phi = 0 -----------------------------------------------------------------------------------------------------
-
 #: k_frac of the phi steps of the C program at pixel slow 685, fast 1039 of the published traces, and of one that rotates.
 STALE = (-0.607255839576692, -0.591177727127406, -0.593187702936187, -0.607255839576692)
 ROTATED = (-0.589167775012345, *STALE[1:])
@@ -192,78 +189,6 @@ ROTATED = (-0.589167775012345, *STALE[1:])
 
 def steps(k_frac: tuple[float, ...], prefix: str = "TRACE_C") -> str:
     return "".join(f"{prefix}_PHI phi_tic={i} phi_deg={i / 100} k_frac={k:.15g}\n" for i, k in enumerate(k_frac))
-
-
-@pytest.mark.parametrize("order", [1, -1])
-def test_the_stale_cell_is_known(order: int, tmp_path: Path) -> None:
-    texts = (C_LOG.split("TRACE_C_PHI")[0] + steps(STALE), PY_LOG.split("TRACE_PY_PHI")[0] + steps(ROTATED, "TRACE_PY"))
-    (comparison,) = compare_traces(*logs(tmp_path, *texts[::order]))
-    name = "A" if order == 1 else "B"
-    assert comparison.cause.startswith(
-        f"known cause: the C program's stale cell at phi = 0: {name} has at phi step 0 the cell"
-    )
-    assert verdict(comparison).startswith(comparison.cause)
-    assert comparison.max_dhkl == pytest.approx(ROTATED[0] - STALE[0], abs=1e-15) and not comparison.passed
-
-
-def test_a_log_without_phi_steps_shows_it_in_its_first_indices(tmp_path: Path) -> None:
-    whole = "".join(
-        f"TRACE_PY_PHI phi_tic={i} phi_deg={i / 100} h_frac=-6.88 k_frac={k:.15g} l_frac=-13.8\n"
-        for i, k in enumerate(ROTATED)
-    )
-    good = f"TRACE_PY: hkl_frac -6.88 {ROTATED[0]!r} -13.8\n"
-    stale = f"TRACE_C: hkl_frac -6.88 {STALE[0]!r} -13.8\n"
-    (comparison,) = compare_traces(*logs(tmp_path, stale, good + whole))
-    assert "A has at phi step 0 the cell of the step before it" in comparison.cause
-    (comparison,) = compare_traces(*logs(tmp_path, stale.replace("-13.8", "-13.9"), good + whole))
-    assert comparison.first is not None and comparison.cause == ""
-
-
-def test_phi_steps_of_the_stale_log_alone_show_it(tmp_path: Path) -> None:
-    stale = f"TRACE_C: hkl_frac -6.88 {STALE[0]!r} -13.8\n" + steps(STALE)
-    good = f"TRACE_PY: hkl_frac -6.88 {ROTATED[0]!r} -13.8\n"
-    (comparison,) = compare_traces(*logs(tmp_path, good, stale))
-    assert "B has at phi step 0 the cell of the step before it" in comparison.cause
-    for a, b in ((good, stale.split("TRACE_C_PHI")[0]), (good, stale.replace(steps(STALE), steps(ROTATED)))):
-        (comparison,) = compare_traces(*logs(tmp_path, a, b))
-        assert comparison.first is not None and comparison.cause == ""
-
-
-def test_reciprocal_vectors_before_phi_are_recognized(tmp_path: Path) -> None:
-    """The C program prints those; they count as different where they are not even these."""
-    cell = "".join(
-        f"TRACE_PY: misset_{v}_angstroms {x}\n" for v, x in zip("abc", ("50 0 0", "0 40 0", "0 0 25"), strict=True)
-    )
-    ours = cell + "".join(f"TRACE_PY: rot_{v}_star_A_inv 0.1 0.2 0.3\n" for v in "abc")
-    stars = zip("abc", ("0.02 0 0", "0 0.025 0", "0 0 0.04"), strict=True)
-    theirs = "".join(f"TRACE_C: rot_{v}_star_A_inv {x}\n" for v, x in stars)
-    for texts, which in (((theirs, ours), "A"), ((ours, theirs), "B")):
-        (comparison,) = compare_traces(*logs(tmp_path, *texts))
-        assert comparison.first is None
-        assert [row.note for row in comparison.rows if "star" in row.key] == [f"before the phi rotation in {which}"] * 3
-    for wrong in (theirs.replace("0.04", "0.05"), theirs.replace("0.02 0 0", "0.02 0")):
-        assert first(tmp_path, wrong, ours) is not None
-    assert first(tmp_path, theirs, ours.replace("misset_a_angstroms 50", "misset_a_angstroms 0")) is not None
-
-
-@pytest.mark.parametrize(
-    ("a", "b"),
-    [
-        (ROTATED, ROTATED[:1] + tuple(k + 1e-3 for k in ROTATED[1:])),  # another difference
-        (STALE, tuple(k + 1e-3 for k in STALE)),  # both have it
-        ((0.5, 0.5, 0.5), (0.5, 0.5, 0.6)),  # an index that the rotation leaves as it is
-        (STALE[:1], ROTATED[:1]),  # one step: its cell is its own
-    ],
-)
-def test_other_differences_are_not_called_so(a, b, tmp_path: Path) -> None:
-    (comparison,) = compare_traces(*logs(tmp_path, steps(a), steps(b)))
-    assert comparison.first is not None and comparison.cause == ""
-
-
-def test_steps_away_from_zero_are_not_called_so(tmp_path: Path) -> None:
-    one, two = (steps(k).replace("phi_deg=0", "phi_deg=5") for k in (STALE, ROTATED))
-    (comparison,) = compare_traces(*logs(tmp_path, one, two))
-    assert comparison.first is not None and comparison.cause == ""
 
 
 def test_the_limit_of_indices(tmp_path: Path) -> None:
@@ -445,63 +370,6 @@ def test_the_first_phi_step_that_differs_is_named_beside_a_cause(tmp_path: Path)
     text = verdict(comparison)
     assert text.startswith("first divergence: hkl_frac")
     assert "first phi step that differs: phi 1: F_latt: 1.09860741704356 in A, 2.5 in B" in text
-
-
-# --- everything in one folder --------------------------------------------------------------------------------------
-
-
-def test_bundle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    """Two comparisons at once, and a third one later: three folders, each complete, with digests that hold."""
-    monkeypatch.chdir(tmp_path)
-    flags = "-cell 40 50 60 -default_F 100 -N 5 -distance 80 -detpixels 16 -osc 0.3 -phisteps 3 -q".split()
-    assert main(["trace", "5", "7", *flags, "--json", "a.json", "--physics", "released", "--out", "a.log"]) == 0
-    assert main(["trace", "5", "7", *flags, "--out", "b.log"]) == 0
-    words = ["compare-traces", "a.json", "b.log", "--bundle", "evidence"]
-    monkeypatch.setattr("sys.argv", ["nbnumba", *words])
-    (tmp_path / "evidence").mkdir()
-    (tmp_path / "evidence" / "mine.txt").write_text("kept")
-    for _ in range(3):
-        assert main(words) == 1
-    said = [
-        line.removeprefix("everything is in ") for line in capsys.readouterr().out.splitlines() if "everything" in line
-    ]
-    folders = [path for path in (tmp_path / "evidence").iterdir() if path.is_dir()]
-    assert len(folders) == len(set(said)) == 3 and (tmp_path / "evidence" / "mine.txt").read_text() == "kept"
-    for folder in folders:
-        names = {path.name for path in folder.iterdir()}
-        assert names == {
-            "A-a.json",
-            "B-b.log",
-            "A-configuration.json",
-            "commands.txt",
-            "comparison.csv",
-            "comparison.json",
-            "comparison.md",
-            "comparison.txt",
-            "environment.json",
-            "SHA256SUMS",
-        }
-        subprocess.run(["sha256sum", "--check", "--strict", "--quiet", "SHA256SUMS"], cwd=folder, check=True)
-        assert len((folder / "SHA256SUMS").read_text().splitlines()) == len(names) - 1
-        assert (folder / "B-b.log").read_bytes() == (tmp_path / "b.log").read_bytes()
-        around = json.loads((folder / "environment.json").read_text())
-        assert around["A"]["device"] == "cpu" and around["A"]["dtype"] in ("float32", "float64") and around["B"] is None
-        assert around["comparison"].keys() >= {"versions", "commit", "time", "system"}
-        commands = (folder / "commands.txt").read_text()
-        assert shlex.join(["nbnumba", *words]) in commands and "nbnumba trace 5 7 -cell 40" in commands
-        assert json.loads((folder / "A-configuration.json").read_text())["configuration"]["crystal"]["Na"] == 5
-
-
-def test_a_bundle_that_cannot_be_written(tmp_path: Path, monkeypatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.chdir(tmp_path)
-    Path("a.log").write_text(PY_LOG)
-    assert main(["compare-traces", "a.log", "a.log", "--bundle", "a.log"]) == 1
-    assert re.fullmatch(r"nbnumba: error: cannot write a folder in a\.log: .*\n", capsys.readouterr().err)
-    full = Path("full")
-    full.mkdir()
-    monkeypatch.setattr("os.rename", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device")))
-    assert main(["compare-traces", "a.log", "a.log", "--bundle", "full"]) == 1
-    assert not [path for path in full.rglob("*") if path.is_file()], "no half-written folder is left"
 
 
 def test_markdown_is_a_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
