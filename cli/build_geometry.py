@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import logging
-import re
 from pathlib import Path
 
 import numpy as np
 
 from nbnumba.cli.contradicted import NEEDED
 from nbnumba.cli.parse import Invocation
-from nbnumba.cli.values import Values
+from nbnumba.cli.values import Values, explained
 from nbnumba.errors import ConfigError, UsageError
 from nbnumba.io.geometry import FileGeometry
 from nbnumba.io.smv import SmvImage, read_smv
@@ -73,8 +72,7 @@ def apply_geometry(invocation: Invocation, values: Values) -> FileGeometry | Non
     if given.get("detector.convention", "CUSTOM") != "CUSTOM":
         flag = invocation.spelled["detector.convention"]
         raise UsageError(f"{flag} contradicts --geometry {name}, which gives all axes: leave one of them out")
-    found = image_geometry_of(invocation, image)
-    assert found is not None
+    found = _read(path, invocation, image)
     for note in found.notes:
         log.warning(note)
     if len(found.panels) == 1:
@@ -82,9 +80,7 @@ def apply_geometry(invocation: Invocation, values: Values) -> FileGeometry | Non
     try:
         wanted = geometry_files.settings(found, given)
     except ConfigError as error:
-        named = re.match(r"(\w+\.\w+)", str(error))
-        flag = invocation.spelled.get(named[1], "") if named else ""
-        raise ConfigError(f"{error} (from {flag})" if flag else str(error)) from None
+        raise explained(error, invocation.spelled) from None
     for dest, value in wanted.items():
         values.put(dest, value, f"--geometry {name}")
     return found
@@ -105,13 +101,19 @@ def image_geometry_of(invocation: Invocation, image: int | None) -> FileGeometry
     FileError
         The file cannot be read, or has no such image.
     """
-    from nbnumba.model import geometry_files
+    from nbnumba.model.geometry_files import geometry_kind
 
-    name, given = invocation.values.get("input.geometry"), invocation.values
-    if name is None or geometry_files.geometry_kind(Path(name)) == "smv":
-        return None
-    return geometry_files.read_geometry(
-        Path(name),
+    name = invocation.values.get("input.geometry")
+    return None if name is None or geometry_kind(Path(name)) == "smv" else _read(Path(name), invocation, image)
+
+
+def _read(path: Path, invocation: Invocation, image: int | None) -> FileGeometry:
+    """Geometry of one image of a file, with what the flags say about it."""
+    from nbnumba.model.geometry_files import read_geometry
+
+    given = invocation.values
+    return read_geometry(
+        path,
         image=image,
         experiment=given.get("input.experiment"),
         distance_mm=given.get("detector.distance_mm"),

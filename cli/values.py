@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -60,7 +61,12 @@ class Values:
             raise self.explained(error) from None
 
     def explained(self, error: ConfigError) -> ConfigError:
-        """The error, with the flag or file of the refused value appended if the message names its field."""
-        named = re.match(r"(\w+\.\w+)", str(error))
-        source = self.source.get(named[1]) if named else None
-        return type(error)(f"{error} (from {source})") if source else error
+        """The error, with the flag or file of the refused value."""
+        return explained(error, self.source)
+
+
+def explained(error: ConfigError, sources: Mapping[str, str]) -> ConfigError:
+    """The error, with the flag or file of the refused value appended if the message names its field."""
+    named = re.match(r"(\w+\.\w+)", str(error))
+    source = sources.get(named[1]) if named else None
+    return type(error)(f"{error} (from {source})") if source else error

@@ -13,6 +13,7 @@ import numpy as np
 
 from nbnumba.io.geometry import FileGeometry
 from nbnumba.io.matrix import read_matrix_cell
+from nbnumba.model.crystal import is_same_cell
 from nbnumba.model.geometry_files import cell_of
 
 #: Relative difference of lengths, and difference of angles (deg), from which on two cells differ: of the numbers of one
@@ -38,14 +39,14 @@ def of_matrix(
     found = np.array(cell_of(columns / wavelength_A))
     if cell is not None:
         wanted = np.array([*cell[:3], *(cell[0],) * (3 - len(cell[:3])), *cell[3:], *(90.0,) * (3 - len(cell[3:]))])
-        if not _differ(found, wanted[:6], TYPED):
+        if is_same_cell(found, wanted[:6], TYPED):
             return []
         return [
             f"-cell {_shown(wanted)} contradicts -mat {path}, which at {wavelength_A:g} A has the cell {_shown(found)}: "
             "the directions are the matrix's, the lengths those of -cell"
         ]
     said = read_matrix_cell(path)
-    if said is None or not _differ(found, np.array(said), SAME_FILE):
+    if said is None or is_same_cell(found, said, SAME_FILE):
         return []
     ratios = np.array(said[:3]) / found[:3]
     made_for = wavelength_A * float(ratios.mean())
@@ -83,11 +84,6 @@ def distance_of(found: FileGeometry) -> float | None:
     normal = np.cross(panel.fast_axis, panel.slow_axis)
     ratio = float(np.array(found.beam) @ normal)
     return abs(float(np.array(panel.pix0_mm) @ normal) / ratio) if abs(ratio) > 1e-9 else None
-
-
-def _differ(a: np.ndarray, b: np.ndarray, limits: tuple[float, float]) -> bool:
-    apart = np.abs(a - b)
-    return bool((apart[:3] > limits[0] * np.abs(b[:3])).any() or apart[3:].max() > limits[1])
 
 
 def _shown(cell: Sequence[float] | np.ndarray) -> str:

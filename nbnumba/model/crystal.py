@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -57,6 +58,18 @@ class ResolvedCrystal:
         of pixels the last bit decides.
         """
         return max(length(vector) * n for vector, n in zip(self.direct * 1e-10, self.N, strict=True))
+
+
+def is_same_cell(cell: Sequence[float] | Array, other: Sequence[float] | Array, limits: tuple[float, float]) -> bool:
+    """Whether two unit cells (Å, degrees) agree.
+
+    Parameters
+    ----------
+    limits : (float, float)
+        Largest difference of lengths, relative to those of ``other``, and of angles (deg).
+    """
+    apart, lengths = np.abs(np.subtract(cell, other)), np.abs(other[:3])
+    return bool((apart[:3] <= limits[0] * lengths).all() and (apart[3:] <= limits[1]).all())
 
 
 def resolve_crystal(crystal: Crystal, beam: Beam, physics: str) -> ResolvedCrystal:

@@ -17,9 +17,10 @@ from nbnumba.io.kept import kept
 from nbnumba.io.values import AtomicModel, FTable, Given, Reflections
 from nbnumba.memory import derived
 from nbnumba.model.config import StructureFactors
+from nbnumba.model.crystal import is_same_cell
 
 #: Crystals of one kind differ by less than this part of an edge, and this angle.
-SAME_CELL, SAME_ANGLE_DEG = 0.02, 2.0
+SAME_CELL = 0.02, 2.0
 
 
 def build_grid(
@@ -157,10 +158,7 @@ def cell_of(path: Path, label: str | None, dataset: str | None) -> tuple[float, 
 
 def cell_notes(source: str, own: tuple[float, ...] | None, crystal: tuple[float, ...]) -> list[str]:
     """A warning if the cell of structure factors is another one than the crystal's (Å, degrees); empty otherwise."""
-    if own is None:
-        return []
-    off = np.abs(np.subtract(own, crystal))
-    if (off[:3] <= SAME_CELL * np.array(own[:3])).all() and (off[3:] <= SAME_ANGLE_DEG).all():
+    if own is None or is_same_cell(crystal, own, SAME_CELL):
         return []
     said = [" ".join(f"{value:.4g}" for value in cell) for cell in (own, crystal)]
     return [
