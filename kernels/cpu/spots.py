@@ -151,6 +151,21 @@ def sort_spots(found, counts, s0, n_bands):
     return starts, spots
 
 
+def list_footprints(panel, crystal, cell, sources, orientations, F2):
+    """All footprints of a panel at once, as :func:`sort_spots` returns them."""
+    rows, shell = max(panel.s1 - panel.s0, 0), prepare_shell(panel, crystal, sources, orientations)
+    n_pairs = len(orientations) * len(sources) if rows and panel.f1 > panel.f0 else 0
+    room, counts = int(1.2 * shell.points) + 32, np.zeros(max(n_pairs, 1), np.int64)
+    found = np.empty((len(counts) * (room if n_pairs else 0), 8), np.int32)
+    geometry = (panel, cell, sources, orientations, shell.reciprocal, shell.cone, shell.radius, F2)
+    while n_pairs:
+        find_spots(found, counts, 0, *geometry)
+        if counts.max() * len(counts) <= len(found):
+            break
+        found = np.empty((len(counts) * int(counts.max()), 8), np.int32)
+    return sort_spots(found, counts, panel.s0, -(-rows // BAND))
+
+
 def render_spots(image, panel, crystal, cell, beam, sources, orientations, F2, mask, row0, row1, progress=None):
     """Render rows ``row0 <= s < row1``; arguments as of ``cpu.fast.render_fast64``.
 

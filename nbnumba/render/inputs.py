@@ -64,12 +64,12 @@ class KernelInputs:
         """Inner steps that a kernel makes for each pixel, sensor layers included."""
         return len(self.sources) * len(self.cells) * self.panel.oversample**2 * self.panel.layers
 
-    def F2_table(self) -> np.ndarray:
-        """F^2 of the box as one row of float32; its first entry is the value outside the box."""
-        default = np.float32(self.cell.default_F) ** 2
+    def F2_table(self, kind: type[np.floating[Any]] = np.float32) -> np.ndarray:
+        """F^2 of the box as one row of floats; its first entry is the value outside the box."""
+        default = kind(self.cell.default_F) ** 2
         if not self.cell.has_hkl:
-            return np.array([default], dtype=np.float32)
-        return np.concatenate([[default], np.square(self.Fhkl).ravel()]).astype(np.float32)
+            return np.array([default], dtype=kind)
+        return np.concatenate([[default], np.square(self.Fhkl).ravel()]).astype(kind)
 
 
 def _edition(experiment: Experiment) -> Edition:
@@ -231,3 +231,14 @@ def beam_block(experiment: Experiment) -> BeamBlock:
         oversample_omega=where * int(sampling.oversample_omega and not correct),
         per_term=int(correct),
     )
+
+
+def framed_sources(inputs: KernelInputs) -> np.ndarray:
+    """The sources with the E and B vector of each beam behind them, (S, 11) float64."""
+    from nbnumba.kernels.formulas.polarization import beam_frame
+    from nbnumba.kernels.jit.cpu import plain
+
+    axis = (inputs.beam.polar_x, inputs.beam.polar_y, inputs.beam.polar_z)
+    frame = plain(beam_frame)
+    frames = [np.ravel(frame(tuple(source[:3].tolist()), axis)) for source in inputs.sources]
+    return np.ascontiguousarray(np.column_stack([inputs.sources, frames]))

@@ -9,8 +9,6 @@ import numpy as np
 from nbnumba.kernels.cpu.tiles import GAUSS_END
 from nbnumba.kernels.formulas.blocks import GAUSS
 from nbnumba.kernels.formulas.lattice import GAUSS_WIDTH, TOPHAT_EDGE, spot_metric
-from nbnumba.kernels.formulas.polarization import beam_frame
-from nbnumba.kernels.jit.cpu import plain
 from nbnumba.render.gpu.case import box_of, fixed_point
 from nbnumba.render.inputs import KernelInputs
 
@@ -26,14 +24,6 @@ def padded_F2(inputs: KernelInputs) -> np.ndarray:
     if nh:
         np.square(inputs.Fhkl, out=table[:nh, :nk, :nl], casting="same_kind")
     return table.ravel()
-
-
-def framed_sources(inputs: KernelInputs) -> np.ndarray:
-    """The sources with the E and B vector of each beam behind them, (S, 11) float64."""
-    axis = (inputs.beam.polar_x, inputs.beam.polar_y, inputs.beam.polar_z)
-    frame = plain(beam_frame)
-    frames = [np.ravel(frame(tuple(source[:3].tolist()), axis)) for source in inputs.sources]
-    return np.ascontiguousarray(np.column_stack([inputs.sources, frames]))
 
 
 def square_units(inputs: KernelInputs) -> Any:

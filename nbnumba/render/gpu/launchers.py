@@ -17,12 +17,12 @@ from nbnumba.kernels.gpu.close import THREADS as CLOSERS
 from nbnumba.kernels.gpu.table import find_end, find_grid, find_kernel, threads_of
 from nbnumba.kernels.jit.cuda import cuda
 from nbnumba.render.devices import Device
-from nbnumba.render.gpu.inputs import framed_sources, padded_F2, square_units
+from nbnumba.render.gpu.inputs import padded_F2, square_units
 from nbnumba.render.gpu.launch import Starter
 from nbnumba.render.gpu.memory import Lane, replaced, resident
 from nbnumba.render.gpu.split import chapter_of, portions_of
 from nbnumba.render.gpu.spots import SpotsPainter, batch_bytes
-from nbnumba.render.inputs import KernelInputs
+from nbnumba.render.inputs import KernelInputs, framed_sources
 from nbnumba.render.kernel_table import FAST32, FAST64, FIXED, GENERAL, SPOTS, TABLE, Kernel
 
 Window = tuple[int, int, int, int]

@@ -1,0 +1,1 @@
+"""Derivatives of the image: parameters by name, images of derivatives, normal equations, gradients."""

@@ -1,0 +1,300 @@
+"""Parameters of the crystal: orientation, cell, size, mosaic spread, rotation."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import replace
+
+import numpy as np
+
+from nbnumba.derive.parameter import Panels, Parameter, Setting, factors, with_cells
+from nbnumba.errors import ConfigError
+from nbnumba.kernels.formulas.blocks import GAUSS, SQUARE, TOPHAT
+from nbnumba.kernels.formulas.lattice import spot_metric
+from nbnumba.kernels.formulas.sums import BRAGG, FORM, SPUN, TURNED
+from nbnumba.model.vectors import rotate_axis
+
+DEGREE = np.pi / 180
+#: Elements of a symmetric matrix in the order of a MetricBlock.
+ELEMENTS = ((0, 0), (1, 1), (2, 2), (0, 1), (0, 2), (1, 2))
+
+
+def metric_change(change: np.ndarray) -> np.ndarray:
+    """Change of the numbers of a MetricBlock, (6,), by that of the symmetric matrix."""
+    return np.array([change[i, j] * (1.0 if i == j else 2.0) for i, j in ELEMENTS])
+
+
+def has_product_form(at: Setting) -> bool:
+    """Whether the size of a spot depends on the cell, as in the reference."""
+    crystal = at.first.crystal
+    return crystal.shape in (GAUSS, TOPHAT) and not crystal.per_axis
+
+
+class Deformation(Parameter):
+    """A change of the cell vectors a, b, c (rows, Å) before any phi or mosaic rotation."""
+
+    @abstractmethod
+    def slope(self, direct: np.ndarray) -> np.ndarray:
+        """Derivative of the cell vectors, (3, 3) per unit."""
+
+    @abstractmethod
+    def changed(self, direct: np.ndarray, change: float) -> np.ndarray:
+        """Cell vectors after a finite change."""
+
+    def chain(self, at: Setting) -> np.ndarray:
+        """See :class:`Parameter`: A becomes (1 + D) A in every orientation."""
+        direct = at.experiment.crystal.direct
+        D = self.slope(direct) @ np.linalg.inv(direct)
+        found = factors(at)
+        found[:, TURNED : TURNED + 9] = D.ravel()
+        if has_product_form(at):
+            reciprocal = np.linalg.inv(direct)
+            G = reciprocal.T @ reciprocal
+            crystal = at.first.crystal
+            cells = (crystal.Na * crystal.Nb * crystal.Nc) ** 2 * crystal.fudge
+            found[:, FORM : FORM + 6] = metric_change(-cells * (D.T @ G + G @ D))
+        return found
+
+    def moved(self, at: Setting, change: float) -> Panels:
+        """See :class:`Parameter`."""
+        direct = at.experiment.crystal.direct
+        changed = self.changed(direct, change)
+        cells = changed @ np.linalg.inv(direct) @ at.first.cells.reshape(-1, 3, 3)
+        reciprocal = np.linalg.inv(changed)
+        G = reciprocal.T @ reciprocal
+        numbers = {f"G{i + 1}{j + 1}": float(G[i, j]) for i, j in ELEMENTS}
+        return tuple(replace(x, crystal=x.crystal._replace(**numbers)) for x in with_cells(at, cells))
+
+
+class Turn(Deformation):
+    """``misset_x_deg``, ...: a right-handed rotation about a laboratory axis, after the present orientation."""
+
+    def __init__(self, name: str, axis: int) -> None:
+        super().__init__(name)
+        self._axis = np.eye(3)[axis]
+
+    def slope(self, direct: np.ndarray) -> np.ndarray:
+        """See :class:`Deformation`."""
+        return DEGREE * np.cross(self._axis, direct)
+
+    def changed(self, direct: np.ndarray, change: float) -> np.ndarray:
+        """See :class:`Deformation`."""
+        return rotate_axis(direct, self._axis, change * DEGREE)
+
+
+def standard_vectors(cell: np.ndarray) -> np.ndarray:
+    """Cell vectors as rows: c along z, b in the yz plane; so a* is along x and b* in the xy plane.
+
+    ``cell``: Å and rad, also complex: an imaginary part of 1e-20 carries a derivative exactly.
+    """
+    a, b, c, alpha, beta, gamma = cell
+    y = (np.cos(gamma) - np.cos(alpha) * np.cos(beta)) / np.sin(alpha)
+    x = np.sqrt(1 - np.cos(beta) ** 2 - y * y)
+    zero = 0.0 * a
+    return np.array(
+        [[a * x, a * y, a * np.cos(beta)], [zero, b * np.sin(alpha), b * np.cos(alpha)], [zero, zero, c]]
+    )
+
+
+def cell_of(direct: np.ndarray) -> np.ndarray:
+    """Lengths (Å) and angles (rad) of cell vectors."""
+    lengths = np.linalg.norm(direct, axis=1)
+    pairs = ((1, 2), (0, 2), (0, 1))
+    return np.array([*lengths, *(np.arccos(direct[i] @ direct[j] / lengths[i] / lengths[j]) for i, j in pairs)])
+
+
+class CellLength(Deformation):
+    """``cell_a``, ... (Å) and ``cell_alpha``, ... (degrees): the orientation, as MOSFLM and the reference define it, is held.
+
+    ``tied``: numbers of the lengths or angles that change together.
+    """
+
+    def __init__(self, name: str, tied: tuple[int, ...]) -> None:
+        super().__init__(name)
+        self._tied = np.isin(np.arange(6), tied) * np.array([1, 1, 1, DEGREE, DEGREE, DEGREE])
+
+    def slope(self, direct: np.ndarray) -> np.ndarray:
+        """See :class:`Deformation`."""
+        cell = cell_of(direct)
+        change: np.ndarray = standard_vectors(cell + 1e-20j * self._tied).imag / 1e-20
+        return change @ np.linalg.inv(standard_vectors(cell)) @ direct
+
+    def changed(self, direct: np.ndarray, change: float) -> np.ndarray:
+        """See :class:`Deformation`."""
+        cell = cell_of(direct)
+        changed: np.ndarray = standard_vectors(cell + change * self._tied)
+        return changed @ np.linalg.inv(standard_vectors(cell)) @ direct
+
+
+class MatrixElement(Deformation):
+    """``A_matrix[i]``: an element of ``Crystal.A_matrix``, row by row: a*, b*, c* times the wavelength as columns."""
+
+    def __init__(self, name: str, number: int, wavelength_A: float) -> None:
+        super().__init__(name)
+        self._change = np.zeros((3, 3))
+        self._change.T.flat[number] = 1 / wavelength_A
+
+    def slope(self, direct: np.ndarray) -> np.ndarray:
+        """See :class:`Deformation`."""
+        return -direct @ self._change.T @ direct
+
+    def changed(self, direct: np.ndarray, change: float) -> np.ndarray:
+        """See :class:`Deformation`."""
+        found: np.ndarray = np.linalg.inv(np.linalg.inv(direct).T + change * self._change).T
+        return found
+
+
+class Phi(Deformation):
+    """``phi_deg``: the angle about the spindle with which the rotation begins."""
+
+    def __init__(self, name: str, spindle: np.ndarray) -> None:
+        super().__init__(name)
+        self._spindle = spindle
+
+    def slope(self, direct: np.ndarray) -> np.ndarray:
+        """See :class:`Deformation`."""
+        return DEGREE * np.cross(self._spindle, direct)
+
+    def changed(self, direct: np.ndarray, change: float) -> np.ndarray:
+        """See :class:`Deformation`."""
+        return rotate_axis(direct, self._spindle, change * DEGREE)
+
+
+class Spin(Parameter):
+    """A parameter that turns the orientations by different angles."""
+
+    def __init__(self, name: str, place: int) -> None:
+        super().__init__(name)
+        self.place = place
+
+    def chain(self, at: Setting) -> np.ndarray:
+        """See :class:`Parameter`."""
+        found = factors(at)
+        found[:, SPUN + self.place] = 1.0
+        return found
+
+
+class MosaicSpread(Spin):
+    """``mosaic_spread_deg``: the domains are held, and their angles are proportional to the spread."""
+
+    def _domains(self, at: Setting) -> tuple[np.ndarray, np.ndarray]:
+        """Axes times angles (rad), and rotations, of all orientations."""
+        crystal = at.experiment.crystal
+        if crystal.mosaic_spread_deg <= 0 or len(crystal.umats) < 2:
+            raise ConfigError(f"{self.name} needs a mosaic spread > 0 and two domains or more: give -mosaic DEG")
+        steps = len(at.first.cells) // len(crystal.umats)
+        vectors = np.array([rotation_vector(U) for U in crystal.umats])
+        return np.tile(vectors, (steps, 1)), np.tile(crystal.umats, (steps, 1, 1))
+
+    def spins(self, at: Setting) -> np.ndarray:
+        """See :class:`Parameter`."""
+        return self._domains(at)[0] / at.experiment.crystal.mosaic_spread_deg
+
+    def moved(self, at: Setting, change: float) -> Panels:
+        """See :class:`Parameter`."""
+        vectors, _ = self._domains(at)
+        cells = at.first.cells.reshape(-1, 3, 3).copy()
+        for m, vector in enumerate(vectors * (change / at.experiment.crystal.mosaic_spread_deg)):
+            angle = float(np.linalg.norm(vector))
+            if angle:
+                cells[m] = rotate_axis(cells[m], vector / angle, angle)
+        return with_cells(at, cells)
+
+
+def rotation_vector(U: np.ndarray) -> np.ndarray:
+    """Axis times angle (rad) of a rotation matrix, accurate for small angles."""
+    twice = np.array([U[2, 1] - U[1, 2], U[0, 2] - U[2, 0], U[1, 0] - U[0, 1]])
+    sine = float(np.linalg.norm(twice)) / 2
+    if sine == 0.0:
+        return np.zeros(3)
+    return twice / (2 * sine) * np.arctan2(sine, (np.trace(U) - 1) / 2)
+
+
+class Oscillation(Spin):
+    """``osc_deg``: the range of phi, in the same number of steps."""
+
+    def _shares(self, at: Setting) -> np.ndarray:
+        scan = at.experiment.scan
+        if scan.osc == 0.0 or scan.phisteps < 2:
+            raise ConfigError(f"{self.name} needs a range of phi in two steps or more: give -osc DEG and -phisteps N")
+        return np.repeat((scan.cell_phi - scan.start) / scan.osc, len(at.experiment.crystal.umats))
+
+    def _axes(self, at: Setting) -> np.ndarray:
+        """The spindle as each domain has it: mosaic rotations come last."""
+        turned = at.experiment.crystal.umats @ at.experiment.detector.frame.spindle
+        return np.tile(turned, (at.experiment.scan.phisteps, 1))
+
+    def spins(self, at: Setting) -> np.ndarray:
+        """See :class:`Parameter`."""
+        return DEGREE * self._shares(at)[:, None] * self._axes(at)
+
+    def moved(self, at: Setting, change: float) -> Panels:
+        """See :class:`Parameter`."""
+        cells = at.first.cells.reshape(-1, 3, 3)
+        angles = change * DEGREE * self._shares(at)
+        turned = [rotate_axis(c, axis, angle) for c, axis, angle in zip(cells, self._axes(at), angles, strict=True)]
+        return with_cells(at, np.array(turned))
+
+
+class Size(Parameter):
+    """``Na``, ..., ``N_ab``, ...: an element of the symmetric matrix N, whose squared product with an offset ends a spot.
+
+    For square crystals N is continued as a real number period by period, from the lattice point that is nearest.
+    """
+
+    def __init__(self, name: str, row: int, column: int) -> None:
+        super().__init__(name)
+        self._change = np.zeros((3, 3))
+        self._change[row, column] = self._change[column, row] = 1.0
+        self._diagonal = row if row == column else None
+
+    def chain(self, at: Setting) -> np.ndarray:
+        """See :class:`Parameter`."""
+        crystal, found = at.first.crystal, factors(at)
+        N = size_matrix(crystal)
+        if self._diagonal is None and (crystal.shape == SQUARE or has_product_form(at)):
+            raise ConfigError(f"{self.name} is defined for gauss and tophat crystals with --physics correct and for round ones")
+        if crystal.shape == SQUARE:
+            found[:, FORM + (self._diagonal or 0)] = 1.0
+            return found
+        found[:, BRAGG] = 2 * np.trace(np.linalg.solve(N, self._change))
+        if has_product_form(at):
+            metric = np.array(spot_metric(crystal)[:6])
+            found[:, FORM : FORM + 6] = metric * found[0, BRAGG]
+        else:
+            found[:, FORM : FORM + 6] = metric_change(crystal.fudge * (self._change @ N + N @ self._change))
+        return found
+
+    def moved(self, at: Setting, change: float) -> Panels:
+        """See :class:`Parameter`."""
+        N = size_matrix(at.first.crystal) + change * self._change
+        numbers = {name: float(N[i, j]) for name, (i, j) in zip(SIZES, ELEMENTS, strict=True)}
+        return tuple(replace(x, crystal=x.crystal._replace(**numbers)) for x in at.panels)
+
+
+#: Fields of a CrystalBlock with the elements of N.
+SIZES = ("Na", "Nb", "Nc", "Nab", "Nac", "Nbc")
+
+
+def size_matrix(crystal: object) -> np.ndarray:
+    """The symmetric matrix N of a CrystalBlock."""
+    N = np.zeros((3, 3))
+    for name, (i, j) in zip(SIZES, ELEMENTS, strict=True):
+        N[i, j] = N[j, i] = getattr(crystal, name)
+    return N
+
+
+class Fudge(Parameter):
+    """``fudge``: the factor of the squared radius of spots that are not square."""
+
+    def chain(self, at: Setting) -> np.ndarray:
+        """See :class:`Parameter`."""
+        crystal, found = at.first.crystal, factors(at)
+        if crystal.shape == SQUARE:
+            raise ConfigError("fudge does not change spots of square crystals: give another -xtal_shape")
+        found[:, FORM : FORM + 6] = np.array(spot_metric(crystal)[:6]) / crystal.fudge
+        return found
+
+    def moved(self, at: Setting, change: float) -> Panels:
+        """See :class:`Parameter`."""
+        return tuple(replace(x, crystal=x.crystal._replace(fudge=x.crystal.fudge + change)) for x in at.panels)

@@ -1,0 +1,306 @@
+"""The public functions ``derivatives`` and ``gradient``."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from functools import cached_property
+
+import numpy as np
+
+from nbnumba.derive.catalog import CELL_SYSTEMS, expand, find
+from nbnumba.derive.engine import GRADIENT, NORMAL, VALUES, Goal, make_pass
+from nbnumba.derive.parameter import Parameter, Setting
+from nbnumba.derive.pixels import choose, per_panel
+from nbnumba.errors import ConfigError
+from nbnumba.kernels.formulas.blocks import TOPHAT
+from nbnumba.kernels.formulas.sums import BRAGG, GROUND, SPINS, SUMS
+from nbnumba.memory import require
+from nbnumba.model.config import Simulation
+from nbnumba.model.experiment import Experiment, resolve
+from nbnumba.render.dispatch import set_threads
+from nbnumba.render.inputs import KernelInputs, build_inputs
+from nbnumba.render.threads import thread_safe
+
+
+class Derivatives:
+    """Derivatives of the image of an experiment; :func:`derivatives` makes it.
+
+    Nothing is computed before it is asked for. The images and the Jacobian are computed together and kept;
+    :meth:`normal` and :meth:`gradient` need no memory for them.
+
+    Attributes
+    ----------
+    experiment : Experiment
+    names : tuple of str
+    seconds : float
+        Time of the kernels so far.
+    """
+
+    def __init__(self, setting: Setting, parameters: Sequence[Parameter], chosen: Sequence[np.ndarray]) -> None:
+        self.experiment, self.names = setting.experiment, tuple(p.name for p in parameters)
+        self.parameters, self.setting, self.seconds = tuple(parameters), setting, 0.0
+        self._chains = self._make_chains()
+        spins = self._make_spins()
+        self._passes = tuple(make_pass(x, spins, m) for x, m in zip(setting.panels, chosen, strict=True))
+
+    def __repr__(self) -> str:
+        """One line, for notebooks."""
+        return f"<Derivatives of {self.pixels} pixels with respect to {', '.join(self.names)}>"
+
+    @property
+    def pixels(self) -> int:
+        """Number of the pixels."""
+        return sum(int(p.mask.sum()) for p in self._passes)
+
+    @property
+    def masks(self) -> tuple[np.ndarray, ...]:
+        """The pixels of every panel, (spixels, fpixels) bool."""
+        return tuple(p.mask for p in self._passes)
+
+    def _make_chains(self) -> np.ndarray:
+        """From sums to image and derivatives, (panels, 1 + parameters, SUMS)."""
+        chains = np.zeros((len(self.setting.panels), 1 + len(self.parameters), SUMS))
+        chains[:, 0, [BRAGG, GROUND]] = 1.0
+        for row, parameter in enumerate(self.parameters, 1):
+            chains[:, row] = parameter.chain(self.setting)
+        return chains
+
+    def _make_spins(self) -> np.ndarray | None:
+        found = [(p, spins) for p in self.parameters if (spins := p.spins(self.setting)) is not None]
+        if not found:
+            return None
+        table = np.zeros((len(self.setting.first.cells), SPINS, 3))
+        for parameter, spins in found:
+            table[:, parameter.place] = spins
+        return table.reshape(-1, 3 * SPINS)
+
+    @cached_property
+    def _values(self) -> tuple[np.ndarray, ...]:
+        """Image and derivatives of the pixels of every panel that have sums, (n, 1 + parameters)."""
+        require(
+            sum(len(p.pixels) for p in self._passes) * 8 * (1 + len(self.names)),
+            f"derivatives of {self.pixels} pixels with respect to {len(self.names)} parameters",
+            "choose fewer pixels, or use normal() and gradient()",
+        )
+        return tuple(self._run(panel, VALUES) for panel in range(len(self._passes)))
+
+    def _run(
+        self, panel: int, kind: int, weights: np.ndarray | None = None, rights: np.ndarray | None = None
+    ) -> np.ndarray:
+        start = time.perf_counter()
+        found = self._passes[panel].run(Goal(kind, self._chains[panel], weights, rights))
+        self.seconds += time.perf_counter() - start
+        return found
+
+    @thread_safe
+    def _images(self, row: int) -> tuple[np.ndarray, ...]:
+        return tuple(p.scatter(v[:, row]) for p, v in zip(self._passes, self._values, strict=True))
+
+    @property
+    def images(self) -> tuple[np.ndarray, ...]:
+        """Photons of every panel, (spixels, fpixels) float64; 0 in pixels that are not chosen."""
+        return self._images(0)
+
+    @property
+    def image(self) -> np.ndarray:
+        """Photons of the first panel."""
+        return self.images[0]
+
+    def of(self, name: str) -> tuple[np.ndarray, ...]:
+        """Images of a derivative, photons per unit of the parameter, of every panel.
+
+        Raises
+        ------
+        ConfigError
+            The parameter is none of :attr:`names`.
+        """
+        if name not in self.names:
+            raise ConfigError(f"no derivative with respect to {name} was asked for, but {', '.join(self.names)}")
+        return self._images(1 + self.names.index(name))
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        """Image of a derivative, of the first panel."""
+        return self.of(name)[0]
+
+    @thread_safe
+    def jacobian(self, pixels: object = None) -> np.ndarray:
+        """Derivatives of pixels, (pixels, parameters) float64, in the order of panels, rows and columns.
+
+        Parameters
+        ----------
+        pixels
+            As of :func:`derivatives`, among those chosen there; by default all of those.
+        """
+        masks = self.masks if pixels is None else choose(pixels, self.setting)
+        found = []
+        for one, values, mask in zip(self._passes, self._values, masks, strict=True):
+            if (mask & ~one.mask).any():
+                raise ConfigError("jacobian: some of these pixels were not chosen when the derivatives were asked for")
+            rows = np.full(mask.shape, -1)
+            rows[mask] = np.arange(mask.sum())
+            at = rows[one.pixels[:, 0], one.pixels[:, 1]]
+            part = np.zeros((int(mask.sum()), len(self.names)))
+            part[at[at >= 0]] = values[at >= 0, 1:]
+            found.append(part)
+        return np.concatenate(found)
+
+    @thread_safe
+    def normal(self, weights: object = None, residuals: object = None) -> tuple[np.ndarray, np.ndarray]:
+        """Normal matrix and right side of a linear least-squares problem: J^T W J, and J^T W r.
+
+        Added up block by block: no Jacobian is held in memory.
+
+        Parameters
+        ----------
+        weights, residuals : (spixels, fpixels) float64, or one for each panel
+            Weight of a pixel's square, and its residual (data less model). By default 1, and 0.
+
+        Returns
+        -------
+        matrix : (parameters, parameters) float64
+        right : (parameters,) float64
+        """
+        n = len(self.names)
+        given = [per_panel(v, self.setting, name) for v, name in ((weights, "weights"), (residuals, "residuals"))]
+        matrix, right = np.zeros((n, n)), np.zeros(n)
+        for panel in range(len(self._passes)):
+            weight = np.ones(self.masks[panel].shape) if given[0] is None else given[0][panel]
+            side = np.zeros(weight.shape) if given[1] is None else weight * given[1][panel]
+            total = self._run(panel, NORMAL, weight, side)
+            at = 0
+            for k in range(n):
+                right[k] += total[at]
+                matrix[k, : k + 1] += total[at + 1 : at + 2 + k]
+                at += 2 + k
+        return matrix + np.tril(matrix, -1).T, right
+
+    @thread_safe
+    def gradient(self, weights: object) -> np.ndarray:
+        """Derivatives of the sum of all pixels times ``weights``, in the order of the names.
+
+        Parameters
+        ----------
+        weights : (spixels, fpixels) float64, or one for each panel
+            Derivative of a number with respect to every pixel: the reverse mode of automatic differentiation.
+        """
+        given = per_panel(weights, self.setting, "weights")
+        if given is None:
+            raise ConfigError("gradient: weights are needed, the derivative of the loss with respect to each pixel")
+        total = np.zeros(len(self.names))
+        for panel in range(len(self._passes)):
+            sums = self._run(panel, GRADIENT, given[panel])
+            total += self._chains[panel, 1:] @ sums
+        return total
+
+
+def take(experiment: Experiment, panels: Sequence[KernelInputs], names: Sequence[str] | str, pixels: object = None,
+         cell_system: str | None = None) -> Derivatives:
+    """:class:`Derivatives` of an experiment whose kernel arguments exist.
+
+    Raises
+    ------
+    ConfigError
+        There is no such parameter, the image has no such derivative, or the pixels are none of the detector.
+    """
+    if cell_system is not None and cell_system not in CELL_SYSTEMS:
+        raise ConfigError(f"cell_system must be one of {', '.join(CELL_SYSTEMS)}, got {cell_system!r}")
+    setting = Setting(experiment, tuple(panels))
+    parameters = [find(name, experiment, cell_system) for name in expand(names)]
+    _check(setting, parameters)
+    return Derivatives(setting, parameters, choose(pixels, setting))
+
+
+def _check(at: Setting, parameters: Sequence[Parameter]) -> None:
+    """Refuse experiments whose images have no derivatives, or none that is worth having."""
+    beam = at.first.beam
+    for flag, on in (("thick", beam.oversample_thick), ("polar", beam.oversample_polar), ("omega", beam.oversample_omega)):
+        if on:
+            raise ConfigError(
+                f"there are no derivatives with -oversample_{flag}, which multiplies the running sum: leave it out, or take "
+                "--physics correct"
+            )
+    if len(at.first.first_cells):
+        raise ConfigError("there are no derivatives of a rotation with --physics released: take reference or correct")
+    edges = [p.name for p in parameters if not p.smooth]
+    if at.first.crystal.shape == TOPHAT and edges:
+        raise ConfigError(
+            f"spots of tophat crystals have edges: the image has no derivative with respect to {', '.join(edges)}; take gauss"
+        )
+
+
+@thread_safe
+def derivatives(
+    simulation: Simulation | Experiment,
+    names: Sequence[str] | str,
+    *,
+    pixels: object = None,
+    device: str = "auto",
+    threads: int | None = None,
+    cell_system: str | None = None,
+) -> Derivatives:
+    """Derivatives of the image of a simulation with respect to parameters.
+
+    ::
+
+        d = nb.derivatives(simulation, ["misset_x_deg", "cell_a", "scale"])
+        d.image, d["cell_a"]  # photons, photons per Å: (slow, fast) float64
+        matrix, right = d.normal(weights, data - d.image)
+
+    They are exact: analytic, float64 throughout.
+
+    Parameters
+    ----------
+    simulation : Simulation or Experiment
+    names : sequence of str, or str with commas
+        Of docs/derivatives.md.
+    pixels : (spixels, fpixels) bool, (n, 4) int, or a sequence of either for each panel, optional
+        Pixels to take: a mask, or boxes of first and end of the slow and of the fast index. By default all.
+    device : {"auto", "cpu"}
+    threads : int, optional
+        CPU threads; by default as many as the process may run on.
+    cell_system : str, optional
+        Crystal system: equal lengths and angles then change together (``triclinic``: all are free).
+
+    Returns
+    -------
+    Derivatives
+
+    Raises
+    ------
+    ConfigError, FileError, ResourceError, DeviceError
+        See :mod:`nbnumba.errors`.
+    """
+    if device not in ("auto", "cpu"):
+        raise ConfigError(f"derivatives are computed by the CPU so far, not by {device}: take device='cpu'")
+    experiment = simulation if isinstance(simulation, Experiment) else resolve(simulation)
+    set_threads(threads)
+    panels = [build_inputs(experiment, index) for index in range(len(experiment.detector.panels))]
+    return take(experiment, panels, names, pixels, cell_system)
+
+
+def gradient(
+    simulation: Simulation | Experiment,
+    names: Sequence[str] | str,
+    weights: object,
+    *,
+    device: str = "auto",
+    threads: int | None = None,
+    cell_system: str | None = None,
+) -> np.ndarray:
+    """Gradient of a number that depends on the image, in the order of the names: the reverse mode.
+
+    Parameters
+    ----------
+    weights : (spixels, fpixels) float64, or one for each panel
+        Derivative of the number with respect to each pixel.
+    simulation, names, device, threads, cell_system
+        As of :func:`derivatives`.
+
+    Raises
+    ------
+    ConfigError, FileError, ResourceError, DeviceError
+        See :mod:`nbnumba.errors`.
+    """
+    found = derivatives(simulation, names, device=device, threads=threads, cell_system=cell_system)
+    return found.gradient(weights)

@@ -1,0 +1,178 @@
+"""Calls of the kernels of derivatives, panel by panel."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any, NamedTuple
+
+import numba
+import numpy as np
+
+from nbnumba.kernels.cpu.derivatives import (
+    GRADIENT,
+    GROUP,
+    NORMAL,
+    VALUES,
+    derive_pixels,
+    make_scratch,
+    squared_peak,
+)
+from nbnumba.kernels.formulas.blocks import GAUSS, ROUND, SQUARE
+from nbnumba.kernels.formulas.lattice import GAUSS_WIDTH, TOPHAT_EDGE, spot_metric
+from nbnumba.kernels.formulas.spots_shell import SPOT_END, is_for
+from nbnumba.kernels.formulas.sums import SUMS
+from nbnumba.memory import derived
+from nbnumba.render.inputs import KernelInputs, framed_sources
+
+#: squared radius at which Gaussian spots end: exp(-110) of the peak, below the range of a float32 image
+GAUSS_END = 55.0 * GAUSS_WIDTH
+_NONE, _NO_VALUES = np.zeros(0), np.zeros((0, 0))
+
+
+class Goal(NamedTuple):
+    """What is wanted of the sums of every pixel.
+
+    Attributes
+    ----------
+    kind : int
+        ``VALUES``, ``NORMAL`` or ``GRADIENT`` of :mod:`nbnumba.kernels.cpu.derivatives`.
+    chain : (rows, SUMS) float64
+        From sums to the image, in row 0, and to derivatives.
+    weights, rights : (spixels, fpixels) float64, or None
+    """
+
+    kind: int
+    chain: np.ndarray
+    weights: np.ndarray | None = None
+    rights: np.ndarray | None = None
+
+
+class PanelPass(ABC):
+    """A panel whose derivatives are computed: arguments of the kernel that do not depend on what is wanted.
+
+    Attributes
+    ----------
+    mask : (spixels, fpixels) bool
+        The chosen pixels.
+    pixels : (n, 2) int32
+        Slow and fast index of the pixels that have sums: chosen ones that are not known to be 0.
+    """
+
+    def __init__(self, inputs: KernelInputs, spins: np.ndarray | None, mask: np.ndarray) -> None:
+        self.inputs, self.mask = inputs, mask
+        self._spins = np.zeros((0, 0)) if spins is None else spins
+        self._spinning = None if spins is None else 1
+        crystal = inputs.crystal
+        metric = None if crystal.shape == SQUARE else spot_metric(crystal)
+        self._blocks = (inputs.panel, crystal, inputs.cell, inputs.beam, metric)
+        self._sources = framed_sources(inputs)
+        self._peak = squared_peak(crystal.shape, crystal.Na * crystal.Nb * crystal.Nc)
+        self.pixels = self._find_pixels()
+
+    @abstractmethod
+    def _find_pixels(self) -> np.ndarray:
+        """See :attr:`pixels`."""
+
+    @abstractmethod
+    def _call(self, goal: tuple[Any, ...], rows: int) -> None:
+        """Call the kernel."""
+
+    @property
+    @abstractmethod
+    def _groups(self) -> int:
+        """Number of rows of the totals."""
+
+    @property
+    def _F2(self) -> np.ndarray:
+        x = self.inputs
+        table: np.ndarray = derived(
+            x.Fhkl, ("F2 row float64", x.cell.default_F, x.cell.has_hkl), lambda: x.F2_table(np.float64)
+        )
+        return table
+
+    def run(self, goal: Goal) -> np.ndarray:
+        """Values (pixels, rows), or totals (n,)."""
+        rows = len(goal.chain)
+        out = np.empty((len(self.pixels), rows)) if goal.kind == VALUES else _NO_VALUES
+        sizes = {VALUES: 0, NORMAL: (rows - 1) * (rows + 2) // 2, GRADIENT: SUMS}
+        totals = np.zeros((self._groups, sizes[goal.kind]))
+        columns = np.nonzero(goal.chain)
+        chain = (*(c.astype(np.int64) for c in columns), np.ascontiguousarray(goal.chain[columns]))
+        gathered = [_NONE if image is None else self.gather(image) for image in (goal.weights, goal.rights)]
+        self._call((goal.kind, *gathered, out, totals, *chain), rows)
+        return out if goal.kind == VALUES else totals.sum(axis=0)
+
+    def gather(self, image: np.ndarray) -> np.ndarray:
+        """Values of an image at the pixels, (n,)."""
+        values: np.ndarray = image[self.pixels[:, 0], self.pixels[:, 1]]
+        return values
+
+    def scatter(self, values: np.ndarray) -> np.ndarray:
+        """Image of values (n,) of the pixels; 0 elsewhere."""
+        image = np.zeros(self.mask.shape)
+        image[self.pixels[:, 0], self.pixels[:, 1]] = values
+        return image
+
+
+def threads() -> int:
+    """Most threads that a kernel can have."""
+    number: int = numba.config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]
+    return number
+
+
+class PixelPass(PanelPass):
+    """Every flag: pixel by pixel, all terms."""
+
+    def _find_pixels(self) -> np.ndarray:
+        return np.argwhere(self.mask).astype(np.int32)
+
+    @property
+    def _groups(self) -> int:
+        return -(-len(self.pixels) // GROUP)
+
+    def _call(self, goal: tuple[Any, ...], rows: int) -> None:
+        x, crystal = self.inputs, self.inputs.crystal
+        ends = (self._peak, GAUSS_END if crystal.shape == GAUSS else TOPHAT_EDGE, np.iinfo(np.int64).max)
+        tables = (self._sources, x.cells, x.Fhkl if x.cell.interpolate else self._F2, self._spins)
+        round_, smooth = 1 if crystal.shape == ROUND else None, 1 if x.cell.interpolate else None
+        tables = (*tables, *make_scratch(threads(), rows))
+        derive_pixels(goal, self.pixels, *self._blocks, tables, ends, round_, smooth, self._spinning)
+
+
+class SpotPass(PanelPass):
+    """Compact spots, footprint by footprint."""
+
+    def _find_pixels(self) -> np.ndarray:
+        from nbnumba.kernels.cpu.paint import BAND
+        from nbnumba.kernels.cpu.spot_derivatives import list_pixels, mark_pixels
+        from nbnumba.kernels.cpu.spots import list_footprints
+
+        x, panel = self.inputs, self.inputs.panel
+        self._lists = list_footprints(panel, x.crystal, x.cell, x.sources, x.cells, self._F2)
+        wanted = self.mask[panel.s0 : panel.s1, panel.f0 : panel.f1]
+        self._slots = np.where(wanted, np.int32(1 if x.beam.I_bg != 0.0 else 0), np.int32(-1))
+        counts = np.zeros(-(-len(wanted) // BAND), np.int64)
+        mark_pixels(self._slots, counts, *self._lists, panel)
+        self._firsts = np.concatenate([[0], np.cumsum(counts)])
+        pixels = np.empty((int(self._firsts[-1]), 2), np.int32)
+        list_pixels(pixels, self._slots, self._firsts, panel)
+        return pixels
+
+    @property
+    def _groups(self) -> int:
+        return len(self._firsts) - 1
+
+    def _call(self, goal: tuple[Any, ...], rows: int) -> None:
+        from nbnumba.kernels.cpu.spot_derivatives import derive_spots
+
+        x, most = self.inputs, int(np.diff(self._firsts).max(initial=0))
+        scratch = (*make_scratch(threads(), rows), np.empty((threads(), most * SUMS)), np.empty((threads(), 32), np.int64))
+        lists = (*self._lists, self._slots, self._firsts, self.pixels)
+        tables = (self._sources, x.cells, self._F2, self._spins, *scratch)
+        derive_spots(goal, lists, *self._blocks, tables, (self._peak, SPOT_END), self._spinning)
+
+
+def make_pass(inputs: KernelInputs, spins: np.ndarray | None, mask: np.ndarray) -> PanelPass:
+    """The fastest way to the derivatives of a panel."""
+    spots = inputs.crystal.shape == GAUSS and not inputs.cell.interpolate and is_for(inputs)
+    return (SpotPass if spots else PixelPass)(inputs, spins, mask)
