@@ -62,6 +62,15 @@ def place_pixels(work, pixels, first, end):
         work[SLOW * EIGHT + p], work[FAST * EIGHT + p] = pixels[number, 0], pixels[number, 1]
 
 
+@device(forceinline=True)
+def find_cells(work, axes, crystal, cell, F, smooth):
+    """Structure factors of an orientation."""
+    if smooth is None:
+        nearest_cells(work, EIGHT, axes, cell, F)
+    else:
+        smooth_cells(work, EIGHT, axes, cell, crystal, F)
+
+
 @device
 def sum_eight(work, panel, crystal, cell, beam, metric, tables, ends, round_, smooth, spinning):
     """Sums of eight pixels."""
@@ -75,15 +84,12 @@ def sum_eight(work, panel, crystal, cell, beam, metric, tables, ends, round_, sm
         for i in range(sources.shape[0]):
             aim(work, EIGHT, panel, beam, sources, i, sub, peak, 1)
             for m in range(orientations.shape[0]):
-                axes = cell_axes(orientations, m)
-                if smooth is None:
-                    nearest_cells(work, EIGHT, axes, cell, F)
-                else:
-                    smooth_cells(work, EIGHT, axes, cell, crystal, F)
-                if any_lit(work):
-                    add_terms(work, EIGHT, axes, None, crystal, metric, end, round_, smooth, 1)
-                    if spinning is not None:
-                        add_spins(work, EIGHT, spins, m)
+                find_cells(work, cell_axes(orientations, m), crystal, cell, F, smooth)
+                if not any_lit(work):
+                    continue
+                add_terms(work, EIGHT, cell_axes(orientations, m), None, crystal, metric, end, round_, smooth, 1)
+                if spinning is not None:
+                    add_spins(work, EIGHT, spins, m)
             close_source(work, EIGHT, panel, beam, sources, i, beam.I_bg if beam.per_term else 0.0)
     close_pixel(work, EIGHT, panel, beam, sources, 1)
 

@@ -32,6 +32,15 @@ from nbnumba.kernels.formulas.sums import (
 from nbnumba.kernels.jit.cpu import device, kernel
 
 
+@device(forceinline=True)
+def touch(slots, rows, first, end):
+    """Mark the wanted pixels of a box."""
+    for row in range(rows[0], rows[1]):
+        for column in range(first, end):
+            if slots[row, column] == 0:
+                slots[row, column] = 1
+
+
 @kernel()
 def mark_pixels(slots, counts, starts, spots, panel):
     """Number the pixels that have sums.
@@ -49,10 +58,8 @@ def mark_pixels(slots, counts, starts, spots, panel):
     for band in prange(counts.shape[0]):
         top, end = band * BAND, min((band + 1) * BAND, slots.shape[0])
         for place in range(starts[band], starts[band + 1]):
-            for row in range(max(spots[place, S0] - panel.s0, top), min(spots[place, S1] - panel.s0, end)):
-                for column in range(spots[place, F0] - panel.f0, spots[place, F1] - panel.f0):
-                    if slots[row, column] == 0:
-                        slots[row, column] = 1
+            rows = (max(spots[place, S0] - panel.s0, top), min(spots[place, S1] - panel.s0, end))
+            touch(slots, rows, spots[place, F0] - panel.f0, spots[place, F1] - panel.f0)
         n = 0
         for row in range(top, end):
             for column in range(slots.shape[1]):
@@ -119,6 +126,41 @@ def list_pixels(pixels, slots, firsts, panel):
                     n += 1
 
 
+@device(forceinline=True)
+def add_footprint(spot, rows, slots, scratch, panel, crystal, cell, beam, metric, tables, ends, spinning):
+    """Add a footprint to the sums of its pixels in the rows ``rows[0] <= s < rows[1]``, eight pixels at a time."""
+    orientations, (work, sums, numbers) = tables[1], scratch
+    h, k, l = spot[H], spot[K], spot[L]
+    i, m = spot[PAIR] // orientations.shape[0], spot[PAIR] % orientations.shape[0]
+    F_sqr = F2_at(tables[2], cell, h - cell.h_min, k - cell.k_min, l - cell.l_min)
+    found = (cell_axes(orientations, m), (float(h), float(k), float(l)), F_sqr, i, m)
+    s, end, f, used = max(spot[S0], rows[0]), min(spot[S1], rows[1]), spot[F0], 0
+    while s < end:
+        slot = slots[s - panel.s0, f - panel.f0]
+        if slot >= 0:
+            work[SLOW * EIGHT + used], work[FAST * EIGHT + used], numbers[used] = s, f, slot
+            used += 1
+        f += 1
+        if f == spot[F1]:
+            s, f = s + 1, spot[F0]
+        if used == EIGHT or (used > 0 and s == end):
+            add_eight(work, sums, used, numbers, panel, crystal, beam, metric, tables, found, ends, spinning)
+            used = 0
+
+
+@device(forceinline=True)
+def close_eight(work, sums, pixels, number, last, first, panel, beam, sources):
+    """Results of the pixels from ``number`` on, at most eight and before ``last``; ``first``: the first pixel of the sums."""
+    place_pixels(work, pixels, number, last)
+    clear(work, EIGHT, 0, SUMS)
+    for p in range(min(EIGHT, last - number)):
+        for row in range(SUMS):
+            work[row * EIGHT + p] = sums[(number + p - first) * SUMS + row]
+    if is_alone(panel, sources) or (beam.per_term and beam.I_bg != 0.0):
+        close_rays(work, panel, beam, sources)
+    close_pixel(work, EIGHT, panel, beam, sources, 1)
+
+
 @kernel()
 def derive_spots(goal, lists, panel, crystal, cell, beam, metric, tables, ends, spinning):
     """Derivatives of footprints, band by band.
@@ -132,48 +174,25 @@ def derive_spots(goal, lists, panel, crystal, cell, beam, metric, tables, ends, 
         :func:`mark_pixels`; (bands + 1,) int64, the first pixel of each band; (n, 2) int32, the pixels.
     panel, crystal, cell, beam, metric, tables, spinning
         As of :func:`nbnumba.kernels.cpu.derivatives.derive_pixels`; sums (threads, pixels of a band * SUMS), and numbers
-        (threads, 8) int64 as further scratch.
+        (threads, 8 or more) int64 as further scratch.
     ends : tuple of float
         Squared lattice factor at a lattice point, and squared radius at which spots end.
     """
     starts, spots, slots, firsts, pixels = lists
-    sources, orientations, F2 = tables[0], tables[1], tables[2]
     for band in prange(firsts.shape[0] - 1):
         thread = get_thread_id()
         work, strip, values = tables[4][thread], tables[5][thread], tables[6][thread]
         sums, numbers = tables[7][thread], tables[8][thread]
-        top, end = panel.s0 + band * BAND, min(panel.s0 + (band + 1) * BAND, panel.s1)
-        for j in range((firsts[band + 1] - firsts[band]) * SUMS):
+        rows = (panel.s0 + band * BAND, min(panel.s0 + (band + 1) * BAND, panel.s1))
+        begin, end = firsts[band], firsts[band + 1]
+        for j in range((end - begin) * SUMS):
             sums[j] = 0.0
         for place in range(starts[band], starts[band + 1]):
-            h, k, l = spots[place, H], spots[place, K], spots[place, L]
-            i, m = spots[place, PAIR] // orientations.shape[0], spots[place, PAIR] % orientations.shape[0]
-            F_sqr = F2_at(F2, cell, h - cell.h_min, k - cell.k_min, l - cell.l_min)
-            found = (cell_axes(orientations, m), (float(h), float(k), float(l)), F_sqr, i, m)
-            s, f, used = max(spots[place, S0], top), spots[place, F0], 0
-            while s < min(spots[place, S1], end):
-                slot = slots[s - panel.s0, f - panel.f0]
-                if slot >= 0:
-                    work[SLOW * EIGHT + used], work[FAST * EIGHT + used], numbers[used] = s, f, slot
-                    used += 1
-                f += 1
-                if f == spots[place, F1]:
-                    s, f = s + 1, spots[place, F0]
-                if used == EIGHT or (used > 0 and s == min(spots[place, S1], end)):
-                    add_eight(
-                        work, sums, used, numbers, panel, crystal, beam, metric, tables, found, ends, spinning
-                    )
-                    used = 0
-        for first in range(firsts[band], firsts[band + 1], LONG):
-            last = min(first + LONG, firsts[band + 1])
+            spot, scratch = spots[place], (work, sums, numbers)
+            add_footprint(spot, rows, slots, scratch, panel, crystal, cell, beam, metric, tables, ends, spinning)
+        for first in range(begin, end, LONG):
+            last = min(first + LONG, end)
             for number in range(first, last, EIGHT):
-                place_pixels(work, pixels, number, last)
-                clear(work, EIGHT, 0, SUMS)
-                for p in range(min(EIGHT, last - number)):
-                    for row in range(SUMS):
-                        work[row * EIGHT + p] = sums[(number + p - firsts[band]) * SUMS + row]
-                if (beam.per_term and beam.I_bg != 0.0) or is_alone(panel, sources):
-                    close_rays(work, panel, beam, sources)
-                close_pixel(work, EIGHT, panel, beam, sources, 1)
+                close_eight(work, sums, pixels, number, last, begin, panel, beam, tables[0])
                 stage(strip, work, number - first)
             deliver(goal, band, first, last - first, strip, values)

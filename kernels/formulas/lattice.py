@@ -87,6 +87,18 @@ def F_latt(crystal, h, k, l):
     return cells if radius_sqr * crystal.fudge < TOPHAT_EDGE else 0.0
 
 
+def size_matrix(crystal):
+    """The symmetric matrix N of a crystal, (3, 3) float64: a spot ends at a length of N times the offset from its lattice point."""
+    Na, Nb, Nc, Nab, Nac, Nbc = (float(getattr(crystal, name)) for name in ("Na", "Nb", "Nc", "Nab", "Nac", "Nbc"))
+    return np.array([[Na, Nab, Nac], [Nab, Nb, Nbc], [Nac, Nbc, Nc]])
+
+
+def _metric_of(form):
+    """The MetricBlock of a symmetric matrix: an offset in one index leaves at least 1 over the inverse's diagonal element."""
+    products = (2.0 * form[0, 1], 2.0 * form[0, 2], 2.0 * form[1, 2])
+    return MetricBlock(*map(float, (*np.diag(form), *products, *(1.0 / np.diag(np.linalg.inv(form))))))
+
+
 def spot_metric(crystal):
     """The :class:`~nbnumba.kernels.formulas.blocks.MetricBlock` of a crystal, computed once on the host for all kernels.
 
@@ -96,9 +108,11 @@ def spot_metric(crystal):
     G11, G22, G33, G12, G13, G23 = (np.float64(x) for x in crystal[5:11])
     N = [np.float64(x) for x in (crystal.Na, crystal.Nb, crystal.Nc)]
     with np.errstate(all="ignore"):  # cells and sizes beyond all measure make infinities, as in compiled code
-        if crystal.per_axis or crystal.shape == ROUND:
+        if (crystal.per_axis or crystal.shape == ROUND) and crystal.Nab == crystal.Nac == crystal.Nbc == 0.0:
             h, k, l = (float(n**2 * crystal.fudge) for n in N)
             return MetricBlock(h, k, l, 0.0, 0.0, 0.0, h, k, l)
+        if crystal.per_axis or crystal.shape == ROUND:
+            return _metric_of(size_matrix(crystal) @ size_matrix(crystal) * crystal.fudge)
         s = (N[0] * N[1] * N[2]) ** 2 * crystal.fudge
         c11, c22, c33 = G22 * G33 - G23 * G23, G11 * G33 - G13 * G13, G11 * G22 - G12 * G12
         determinant = G11 * c11 - G12 * (G12 * G33 - G23 * G13) + G13 * (G12 * G23 - G22 * G13)

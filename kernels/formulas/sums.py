@@ -55,7 +55,9 @@ SUMS = TILTED + 3
 # of a ray: direction, 1/distance, solid angle, absorbed share; logarithmic derivatives of the absorption with respect to
 # the cosine of incidence, of the polarization with respect to ray and Kahn factor; scattering vector; weight of a term, and
 # that times the squared peak unless the ray is cut
-D, INVERSE, OMEGA, CAPTURE, CAPTURE_LOG, POLAR_LOG, KAHN_LOG, Q, WEIGHT, VALUE = (SUMS + i for i in (0, 3, 4, 5, 6, 7, 10, 11, 14, 15))
+D, INVERSE, OMEGA, CAPTURE, CAPTURE_LOG, POLAR_LOG, KAHN_LOG, Q, WEIGHT, VALUE = (
+    SUMS + i for i in (0, 3, 4, 5, 6, 7, 10, 11, 14, 15)
+)
 # of an orientation: squared structure factor; half the derivatives of it with respect to h, k, l, and its product with
 # the squared lengths of the reflections, where it is interpolated; A^T g; whether it is still interpolated
 CELL, CELL_SLOPE, CELL_LENGTH, G, SMOOTH = (VALUE + i for i in (1, 2, 5, 6, 9))
@@ -249,7 +251,11 @@ def square_term(d, N):
     a, along_a, with_Na = grating_slope(d[0], N[0])
     b, along_b, with_Nb = grating_slope(d[1], N[1])
     c, along_c, with_Nc = grating_slope(d[2], N[2])
-    return a * b * c, (along_a * b * c, a * along_b * c, a * b * along_c), (with_Na * b * c, a * with_Nb * c, a * b * with_Nc)
+    return (
+        a * b * c,
+        (along_a * b * c, a * along_b * c, a * b * along_c),
+        (with_Na * b * c, a * with_Nb * c, a * b * with_Nc),
+    )
 
 
 @device(forceinline=True)

@@ -95,7 +95,9 @@ def find(name: str, experiment: Experiment, cell_system: str | None = None) -> P
     from difflib import get_close_matches
 
     close = get_close_matches(name, NAMES, 1)
-    raise ConfigError(f"no parameter {name}{f': do you mean {close[0]}?' if close else ''} (docs/derivatives.md lists them)")
+    raise ConfigError(
+        f"no parameter {name}{f': do you mean {close[0]}?' if close else ''} (docs/derivatives.md lists them)"
+    )
 
 
 def _simple(experiment: Experiment) -> dict[str, Callable[[str], Parameter]]:
@@ -105,7 +107,14 @@ def _simple(experiment: Experiment) -> dict[str, Callable[[str], Parameter]]:
     found: dict[str, Callable[[str], Parameter]] = {
         f"misset_{x}_deg": partial(Turn, axis=i) for i, x in enumerate("xyz")
     }
-    for name, place in (("Na", (0, 0)), ("Nb", (1, 1)), ("Nc", (2, 2)), ("N_ab", (0, 1)), ("N_ac", (0, 2)), ("N_bc", (1, 2))):
+    for name, place in (
+        ("Na", (0, 0)),
+        ("Nb", (1, 1)),
+        ("Nc", (2, 2)),
+        ("N_ab", (0, 1)),
+        ("N_ac", (0, 2)),
+        ("N_bc", (1, 2)),
+    ):
         found[name] = partial(Size, row=place[0], column=place[1])
     zero = np.zeros(3)
     return found | {

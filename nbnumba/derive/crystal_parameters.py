@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
 from nbnumba.derive.parameter import Panels, Parameter, Setting, factors, with_cells
 from nbnumba.errors import ConfigError
 from nbnumba.kernels.formulas.blocks import GAUSS, SQUARE, TOPHAT
-from nbnumba.kernels.formulas.lattice import spot_metric
+from nbnumba.kernels.formulas.lattice import size_matrix, spot_metric
 from nbnumba.kernels.formulas.sums import BRAGG, FORM, SPUN, TURNED
 from nbnumba.model.vectors import rotate_axis
 
@@ -62,7 +63,7 @@ class Deformation(Parameter):
         cells = changed @ np.linalg.inv(direct) @ at.first.cells.reshape(-1, 3, 3)
         reciprocal = np.linalg.inv(changed)
         G = reciprocal.T @ reciprocal
-        numbers = {f"G{i + 1}{j + 1}": float(G[i, j]) for i, j in ELEMENTS}
+        numbers: dict[str, Any] = {f"G{i + 1}{j + 1}": float(G[i, j]) for i, j in ELEMENTS}
         return tuple(replace(x, crystal=x.crystal._replace(**numbers)) for x in with_cells(at, cells))
 
 
@@ -91,9 +92,7 @@ def standard_vectors(cell: np.ndarray) -> np.ndarray:
     y = (np.cos(gamma) - np.cos(alpha) * np.cos(beta)) / np.sin(alpha)
     x = np.sqrt(1 - np.cos(beta) ** 2 - y * y)
     zero = 0.0 * a
-    return np.array(
-        [[a * x, a * y, a * np.cos(beta)], [zero, b * np.sin(alpha), b * np.cos(alpha)], [zero, zero, c]]
-    )
+    return np.array([[a * x, a * y, a * np.cos(beta)], [zero, b * np.sin(alpha), b * np.cos(alpha)], [zero, zero, c]])
 
 
 def cell_of(direct: np.ndarray) -> np.ndarray:
@@ -253,7 +252,9 @@ class Size(Parameter):
         crystal, found = at.first.crystal, factors(at)
         N = size_matrix(crystal)
         if self._diagonal is None and (crystal.shape == SQUARE or has_product_form(at)):
-            raise ConfigError(f"{self.name} is defined for gauss and tophat crystals with --physics correct and for round ones")
+            raise ConfigError(
+                f"{self.name}: only round crystals, and others with a width of spots for each axis, have it: take Na, Nb and Nc, or correct physics"
+            )
         if crystal.shape == SQUARE:
             found[:, FORM + (self._diagonal or 0)] = 1.0
             return found
@@ -268,20 +269,12 @@ class Size(Parameter):
     def moved(self, at: Setting, change: float) -> Panels:
         """See :class:`Parameter`."""
         N = size_matrix(at.first.crystal) + change * self._change
-        numbers = {name: float(N[i, j]) for name, (i, j) in zip(SIZES, ELEMENTS, strict=True)}
+        numbers: dict[str, Any] = {name: float(N[i, j]) for name, (i, j) in zip(SIZES, ELEMENTS, strict=True)}
         return tuple(replace(x, crystal=x.crystal._replace(**numbers)) for x in at.panels)
 
 
 #: Fields of a CrystalBlock with the elements of N.
 SIZES = ("Na", "Nb", "Nc", "Nab", "Nac", "Nbc")
-
-
-def size_matrix(crystal: object) -> np.ndarray:
-    """The symmetric matrix N of a CrystalBlock."""
-    N = np.zeros((3, 3))
-    for name, (i, j) in zip(SIZES, ELEMENTS, strict=True):
-        N[i, j] = N[j, i] = getattr(crystal, name)
-    return N
 
 
 class Fudge(Parameter):

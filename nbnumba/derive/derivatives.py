@@ -194,8 +194,13 @@ class Derivatives:
         return total
 
 
-def take(experiment: Experiment, panels: Sequence[KernelInputs], names: Sequence[str] | str, pixels: object = None,
-         cell_system: str | None = None) -> Derivatives:
+def take(
+    experiment: Experiment,
+    panels: Sequence[KernelInputs],
+    names: Sequence[str] | str,
+    pixels: object = None,
+    cell_system: str | None = None,
+) -> Derivatives:
     """:class:`Derivatives` of an experiment whose kernel arguments exist.
 
     Raises
@@ -214,7 +219,11 @@ def take(experiment: Experiment, panels: Sequence[KernelInputs], names: Sequence
 def _check(at: Setting, parameters: Sequence[Parameter]) -> None:
     """Refuse experiments whose images have no derivatives, or none that is worth having."""
     beam = at.first.beam
-    for flag, on in (("thick", beam.oversample_thick), ("polar", beam.oversample_polar), ("omega", beam.oversample_omega)):
+    for flag, on in (
+        ("thick", beam.oversample_thick),
+        ("polar", beam.oversample_polar),
+        ("omega", beam.oversample_omega),
+    ):
         if on:
             raise ConfigError(
                 f"there are no derivatives with -oversample_{flag}, which multiplies the running sum: leave it out, or take "

@@ -18,7 +18,7 @@ from nbnumba.kernels.cpu.derivatives import (
     squared_peak,
 )
 from nbnumba.kernels.formulas.blocks import GAUSS, ROUND, SQUARE
-from nbnumba.kernels.formulas.lattice import GAUSS_WIDTH, TOPHAT_EDGE, spot_metric
+from nbnumba.kernels.formulas.lattice import GAUSS_WIDTH, TOPHAT_EDGE, size_matrix, spot_metric
 from nbnumba.kernels.formulas.spots_shell import SPOT_END, is_for
 from nbnumba.kernels.formulas.sums import SUMS
 from nbnumba.memory import derived
@@ -66,7 +66,7 @@ class PanelPass(ABC):
         metric = None if crystal.shape == SQUARE else spot_metric(crystal)
         self._blocks = (inputs.panel, crystal, inputs.cell, inputs.beam, metric)
         self._sources = framed_sources(inputs)
-        self._peak = squared_peak(crystal.shape, crystal.Na * crystal.Nb * crystal.Nc)
+        self._peak = squared_peak(crystal.shape, float(np.linalg.det(size_matrix(crystal))))
         self.pixels = self._find_pixels()
 
     @abstractmethod
@@ -166,7 +166,11 @@ class SpotPass(PanelPass):
         from nbnumba.kernels.cpu.spot_derivatives import derive_spots
 
         x, most = self.inputs, int(np.diff(self._firsts).max(initial=0))
-        scratch = (*make_scratch(threads(), rows), np.empty((threads(), most * SUMS)), np.empty((threads(), 32), np.int64))
+        scratch = (
+            *make_scratch(threads(), rows),
+            np.empty((threads(), most * SUMS)),
+            np.empty((threads(), 32), np.int64),
+        )
         lists = (*self._lists, self._slots, self._firsts, self.pixels)
         tables = (self._sources, x.cells, self._F2, self._spins, *scratch)
         derive_spots(goal, lists, *self._blocks, tables, (self._peak, SPOT_END), self._spinning)

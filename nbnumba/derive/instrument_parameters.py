@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -22,7 +23,9 @@ def axis_of(panel: PanelBlock | BeamBlock, name: str) -> np.ndarray:
 
 def with_axes(block: PanelBlock, **vectors: np.ndarray) -> PanelBlock:
     """A panel with other vectors; ``close_distance`` follows."""
-    numbers = {f"{name}_{x}": float(v) for name, vector in vectors.items() for x, v in zip("xyz", vector, strict=True)}
+    numbers: dict[str, Any] = {
+        f"{name}_{x}": float(v) for name, vector in vectors.items() for x, v in zip("xyz", vector, strict=True)
+    }
     block = block._replace(**numbers)
     close = block.close_distance + float(axis_of(block, "pix0") @ axis_of(block, "odet"))
     return block._replace(close_distance=close)
@@ -39,7 +42,9 @@ class Motion(Parameter):
         Numbers of the panels.
     """
 
-    def __init__(self, name: str, shift: np.ndarray, turn: np.ndarray, pivot: np.ndarray, members: tuple[int, ...]) -> None:
+    def __init__(
+        self, name: str, shift: np.ndarray, turn: np.ndarray, pivot: np.ndarray, members: tuple[int, ...]
+    ) -> None:
         super().__init__(name)
         self._shift, self._turn, self._pivot, self._members = shift, turn, pivot, members
 
@@ -71,7 +76,9 @@ class Motion(Parameter):
             before = {name: axis_of(block, name) for name in AXES}
             turned = {name: rotate_axis(vector, axis, change * angle) for name, vector in before.items()}
             corner = axis_of(block, "pix0")
-            turned["pix0"] = rotate_axis(corner - self._pivot, axis, change * angle) + self._pivot + change * self._shift
+            turned["pix0"] = (
+                rotate_axis(corner - self._pivot, axis, change * angle) + self._pivot + change * self._shift
+            )
             away = block._replace(close_distance=block.close_distance - float(corner @ before["odet"]))
             panels[member] = replace(panels[member], panel=with_axes(away, **turned))
         return tuple(panels)
@@ -93,7 +100,7 @@ class Scale(Parameter):
         return with_beam(at, scale=at.first.beam.scale * (1 + change))
 
 
-def with_beam(at: Setting, **numbers: float) -> Panels:
+def with_beam(at: Setting, **numbers: Any) -> Panels:
     """The arguments with another beam."""
     return tuple(replace(x, beam=x.beam._replace(**numbers)) for x in at.panels)
 

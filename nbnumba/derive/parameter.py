@@ -44,11 +44,14 @@ class Parameter(ABC):
     Attributes
     ----------
     name : str
+    place : int
+        Which of the kernel's rotations it has, if its :meth:`spins` are not None.
     smooth : bool
         Whether the image has a derivative with respect to it where spots have edges (tophat): it moves no spot.
     """
 
     smooth = False
+    place = 0
 
     def __init__(self, name: str) -> None:
         self.name = name

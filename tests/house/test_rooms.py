@@ -15,7 +15,7 @@ FLOORS = (
     {"cli"},
     {"series", "inspect"},
     {"output", "readout"},
-    {"render"},
+    {"render", "derive"},
     {"model", "io"},
     {"kernels.cpu", "kernels.gpu"},
     {"kernels.formulas"},
