@@ -253,7 +253,8 @@ class Size(Parameter):
         N = size_matrix(crystal)
         if self._diagonal is None and (crystal.shape == SQUARE or has_product_form(at)):
             raise ConfigError(
-                f"{self.name}: only round crystals, and others with a width of spots for each axis, have it: take Na, Nb and Nc, or correct physics"
+                f"{self.name}: only round crystals, and others with a width of spots for each axis, have it: "
+                "take Na, Nb and Nc, or correct physics"
             )
         if crystal.shape == SQUARE:
             found[:, FORM + (self._diagonal or 0)] = 1.0

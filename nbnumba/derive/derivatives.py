@@ -227,7 +227,7 @@ def _check(at: Setting, parameters: Sequence[Parameter]) -> None:
         if on:
             raise ConfigError(
                 f"there are no derivatives with -oversample_{flag}, which multiplies the running sum: leave it out, or take "
-                "--physics correct"
+                "correct physics"
             )
     if len(at.first.first_cells):
         raise ConfigError("there are no derivatives of a rotation with --physics released: take reference or correct")
