@@ -21,6 +21,7 @@ from nbnumba.derive.crystal_parameters import (
 )
 from nbnumba.derive.instrument_parameters import BFactor, Kahn, Motion, Scale, Tilt, Water, Wavelength
 from nbnumba.derive.parameter import Parameter
+from nbnumba.derive.reflections import StructureFactor
 from nbnumba.errors import ConfigError
 from nbnumba.model.experiment import Experiment
 
@@ -37,6 +38,7 @@ CELL_SYSTEMS: dict[str, dict[str, tuple[int, ...]]] = {
     "cubic": {"cell_a": (0, 1, 2)},
 }
 PANEL = re.compile(r"panel_(turn_)?(fast|slow|normal)_(mm|deg)(?:\[(.+)\])?")
+REFLECTION = re.compile(r"F\[\s*(-?\d+)\s*,\s*(-?\d+)\s*,\s*(-?\d+)\s*\]")
 ELEMENT = re.compile(r"A_matrix\[([0-8])\]")
 #: Names in the order of the documentation; of panels, reflections and the matrix the form.
 NAMES = (
@@ -49,7 +51,7 @@ NAMES = (
     *("beam_tilt_x_mrad", "beam_tilt_y_mrad", "distance_mm"),
     *(f"panel_{axis}_mm" for axis in ("fast", "slow", "normal")),
     *(f"panel_turn_{axis}_deg" for axis in ("fast", "slow", "normal")),
-    "panel_fast_mm[0]",
+    *("panel_fast_mm[0]", "F[1, 2, 3]"),
 )
 
 
@@ -86,6 +88,8 @@ def find(name: str, experiment: Experiment, cell_system: str | None = None) -> P
         return _cell(name, cell_system)
     if match := ELEMENT.fullmatch(name):
         return MatrixElement(name, int(match[1]), experiment.simulation.beam.wavelength_A)
+    if match := REFLECTION.fullmatch(name):
+        return StructureFactor(name, (int(match[1]), int(match[2]), int(match[3])))
     if (match := PANEL.fullmatch(name)) and (match[1] is None) == (match[3] == "mm"):
         members = _members(name, match[4], experiment)
         return _panel_motion(name, match[2], match[1] is not None, members, experiment)

@@ -31,6 +31,14 @@ def has_product_form(at: Setting) -> bool:
     return crystal.shape in (GAUSS, TOPHAT) and not crystal.per_axis
 
 
+def reciprocal_metric(at: Setting) -> np.ndarray:
+    """Products of the reciprocal vectors (1/Å^2), (3, 3), which the reference does not take from the cell vectors."""
+    G = np.zeros((3, 3))
+    for i, j in ELEMENTS:
+        G[i, j] = G[j, i] = getattr(at.first.crystal, f"G{i + 1}{j + 1}")
+    return G
+
+
 class Deformation(Parameter):
     """A change of the cell vectors a, b, c (rows, Å) before any phi or mosaic rotation."""
 
@@ -49,9 +57,7 @@ class Deformation(Parameter):
         found = factors(at)
         found[:, TURNED : TURNED + 9] = D.ravel()
         if has_product_form(at):
-            reciprocal = np.linalg.inv(direct)
-            G = reciprocal.T @ reciprocal
-            crystal = at.first.crystal
+            crystal, G = at.first.crystal, reciprocal_metric(at)
             cells = (crystal.Na * crystal.Nb * crystal.Nc) ** 2 * crystal.fudge
             found[:, FORM : FORM + 6] = metric_change(-cells * (D.T @ G + G @ D))
         return found
@@ -59,10 +65,9 @@ class Deformation(Parameter):
     def moved(self, at: Setting, change: float) -> Panels:
         """See :class:`Parameter`."""
         direct = at.experiment.crystal.direct
-        changed = self.changed(direct, change)
-        cells = changed @ np.linalg.inv(direct) @ at.first.cells.reshape(-1, 3, 3)
-        reciprocal = np.linalg.inv(changed)
-        G = reciprocal.T @ reciprocal
+        E = self.changed(direct, change) @ np.linalg.inv(direct)
+        cells = E @ at.first.cells.reshape(-1, 3, 3)
+        G = np.linalg.inv(E).T @ reciprocal_metric(at) @ np.linalg.inv(E)
         numbers: dict[str, Any] = {f"G{i + 1}{j + 1}": float(G[i, j]) for i, j in ELEMENTS}
         return tuple(replace(x, crystal=x.crystal._replace(**numbers)) for x in with_cells(at, cells))
 

@@ -12,6 +12,7 @@ from nbnumba.derive.catalog import CELL_SYSTEMS, expand, find
 from nbnumba.derive.engine import GRADIENT, NORMAL, VALUES, Goal, make_pass
 from nbnumba.derive.parameter import Parameter, Setting
 from nbnumba.derive.pixels import choose, per_panel
+from nbnumba.derive.reflections import Contributions, StructureFactor, contributions, indices_of
 from nbnumba.errors import ConfigError
 from nbnumba.kernels.formulas.blocks import TOPHAT
 from nbnumba.kernels.formulas.sums import BRAGG, GROUND, SPINS, SUMS
@@ -83,7 +84,40 @@ class Derivatives:
             f"derivatives of {self.pixels} pixels with respect to {len(self.names)} parameters",
             "choose fewer pixels, or use normal() and gradient()",
         )
-        return tuple(self._run(panel, VALUES) for panel in range(len(self._passes)))
+        found = tuple(self._run(panel, VALUES) for panel in range(len(self._passes)))
+        for parameter in self._reflections:
+            column = 1 + self.parameters.index(parameter)
+            for values, (rows, numbers, slopes) in zip(found, self._contributions, strict=True):
+                here = numbers == parameter.number(self.setting.first.cell)
+                values[rows[here], column] = slopes[here]
+        return found
+
+    @property
+    def _reflections(self) -> list[StructureFactor]:
+        return [parameter for parameter in self.parameters if isinstance(parameter, StructureFactor)]
+
+    @cached_property
+    def _contributions(self) -> tuple[tuple[np.ndarray, np.ndarray, np.ndarray], ...]:
+        start = time.perf_counter()
+        found = tuple(contributions(one) for one in self._passes)
+        self.seconds += time.perf_counter() - start
+        return found
+
+    @thread_safe
+    def structure_factors(self, panel: int = 0) -> Contributions:
+        """Derivatives with respect to the structure factors of all reflections of the list that contribute to a panel.
+
+        Raises
+        ------
+        ConfigError
+            Structure factors are interpolated.
+        """
+        cell = self.setting.first.cell
+        if cell.interpolate:
+            raise ConfigError("structure_factors: each pixel depends on all F around it where F is interpolated")
+        rows, numbers, values = self._contributions[panel]
+        here = numbers > 0
+        return Contributions(self._passes[panel].pixels[rows[here]], indices_of(numbers[here], cell), values[here])
 
     def _run(
         self, panel: int, kind: int, weights: np.ndarray | None = None, rights: np.ndarray | None = None
@@ -164,16 +198,22 @@ class Derivatives:
         n = len(self.names)
         given = [per_panel(v, self.setting, name) for v, name in ((weights, "weights"), (residuals, "residuals"))]
         matrix, right = np.zeros((n, n)), np.zeros(n)
-        for panel in range(len(self._passes)):
+        for panel, one in enumerate(self._passes):
             weight = np.ones(self.masks[panel].shape) if given[0] is None else given[0][panel]
             side = np.zeros(weight.shape) if given[1] is None else weight * given[1][panel]
+            if self._reflections:
+                J = self._values[panel][:, 1:]
+                matrix += J.T @ (one.gather(weight)[:, None] * J)
+                right += J.T @ one.gather(side)
+                continue
             total = self._run(panel, NORMAL, weight, side)
             at = 0
             for k in range(n):
                 right[k] += total[at]
                 matrix[k, : k + 1] += total[at + 1 : at + 2 + k]
+                matrix[:k, k] = matrix[k, :k]
                 at += 2 + k
-        return matrix + np.tril(matrix, -1).T, right
+        return matrix, right
 
     @thread_safe
     def gradient(self, weights: object) -> np.ndarray:
@@ -191,6 +231,10 @@ class Derivatives:
         for panel in range(len(self._passes)):
             sums = self._run(panel, GRADIENT, given[panel])
             total += self._chains[panel, 1:] @ sums
+        for parameter in self._reflections:
+            column = self.parameters.index(parameter)
+            for one, values, weight in zip(self._passes, self._values, given, strict=True):
+                total[column] += one.gather(weight) @ values[:, 1 + column]
         return total
 
 

@@ -56,6 +56,8 @@ class PanelPass(ABC):
         The chosen pixels.
     pixels : (n, 2) int32
         Slow and fast index of the pixels that have sums: chosen ones that are not known to be 0.
+    blocks, sources, ends
+        Arguments of the kernels (:func:`nbnumba.kernels.cpu.derivatives.derive_pixels`).
     """
 
     def __init__(self, inputs: KernelInputs, spins: np.ndarray | None, mask: np.ndarray) -> None:
@@ -64,9 +66,11 @@ class PanelPass(ABC):
         self._spinning = None if spins is None else 1
         crystal = inputs.crystal
         metric = None if crystal.shape == SQUARE else spot_metric(crystal)
-        self._blocks = (inputs.panel, crystal, inputs.cell, inputs.beam, metric)
-        self._sources = framed_sources(inputs)
+        self.blocks = (inputs.panel, crystal, inputs.cell, inputs.beam, metric)
+        self.sources = framed_sources(inputs)
         self._peak = squared_peak(crystal.shape, float(np.linalg.det(size_matrix(crystal))))
+        end = GAUSS_END if crystal.shape == GAUSS else TOPHAT_EDGE
+        self.ends = (self._peak, end, first_out_of_range(inputs))
         self.pixels = self._find_pixels()
 
     @abstractmethod
@@ -114,6 +118,30 @@ class PanelPass(ABC):
         return image
 
 
+def first_out_of_range(inputs: KernelInputs) -> int:
+    """The first pixel (slow times columns and fast) with an evaluation out of range, where that ends interpolation.
+
+    As large as can be where there is none.
+    """
+    never = int(np.iinfo(np.int64).max)
+    if not inputs.cell.interpolate or inputs.cell.fallback_each:
+        return never
+    from nbnumba.kernels.cpu.general import render_general
+    from nbnumba.kernels.cpu.trace import record_pixel
+    from nbnumba.kernels.formulas.pixel import COLUMNS
+
+    x, panel = inputs, inputs.panel
+    rows, record = np.zeros(panel.s1, np.uint8), np.zeros((1, COLUMNS))
+    arguments = (panel, x.crystal, x.cell, x.beam, x.sources, x.cells, x.Fhkl)
+    render_general(np.zeros((panel.s1, panel.fpixels), np.float32), *arguments, x.mask, panel.s0, panel.s1, rows)
+    for s in np.flatnonzero(rows)[:1]:
+        for f in range(panel.f0, panel.f1):
+            masked = x.mask.size and x.mask[s, f] == 0
+            if not masked and not record_pixel(record, int(s), f, *arguments, 1, x.cells)[1]:
+                return int(s) * panel.fpixels + f
+    return never
+
+
 def threads() -> int:
     """Most threads that a kernel can have."""
     number: int = numba.config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]
@@ -132,11 +160,10 @@ class PixelPass(PanelPass):
 
     def _call(self, goal: tuple[Any, ...], rows: int) -> None:
         x, crystal = self.inputs, self.inputs.crystal
-        ends = (self._peak, GAUSS_END if crystal.shape == GAUSS else TOPHAT_EDGE, np.iinfo(np.int64).max)
-        tables = (self._sources, x.cells, x.Fhkl if x.cell.interpolate else self._F2, self._spins)
+        tables = (self.sources, x.cells, x.Fhkl if x.cell.interpolate else self._F2, self._spins)
         round_, smooth = 1 if crystal.shape == ROUND else None, 1 if x.cell.interpolate else None
         tables = (*tables, *make_scratch(threads(), rows))
-        derive_pixels(goal, self.pixels, *self._blocks, tables, ends, round_, smooth, self._spinning)
+        derive_pixels(goal, self.pixels, *self.blocks, tables, self.ends, round_, smooth, self._spinning)
 
 
 class SpotPass(PanelPass):
@@ -172,8 +199,8 @@ class SpotPass(PanelPass):
             np.empty((threads(), 32), np.int64),
         )
         lists = (*self._lists, self._slots, self._firsts, self.pixels)
-        tables = (self._sources, x.cells, self._F2, self._spins, *scratch)
-        derive_spots(goal, lists, *self._blocks, tables, (self._peak, SPOT_END), self._spinning)
+        tables = (self.sources, x.cells, self._F2, self._spins, *scratch)
+        derive_spots(goal, lists, *self.blocks, tables, (self._peak, SPOT_END), self._spinning)
 
 
 def make_pass(inputs: KernelInputs, spins: np.ndarray | None, mask: np.ndarray) -> PanelPass:

@@ -1,0 +1,136 @@
+"""Derivatives against central differences of the image itself."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from nbnumba.derive.derivatives import Derivatives
+from nbnumba.derive.engine import VALUES, Goal, make_pass
+from nbnumba.derive.parameter import Panels, Parameter, Setting
+from nbnumba.errors import ConfigError
+from nbnumba.kernels.formulas.sums import BRAGG, GROUND, SUMS
+from nbnumba.render.inputs import KernelInputs
+from nbnumba.render.threads import thread_safe
+
+#: Relative change of the image by a step: errors of rounding are 1e-16 over that, those of the formula its fourth power.
+CHANGE = 3e-4
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A derivative beside central differences.
+
+    Attributes
+    ----------
+    name : str
+    step : float
+        Of the parameter, in its unit.
+    norm, error : float
+        L2 norm of the derivative over the pixels that are compared, and of its difference.
+    jumps : int
+        Pixels that are left out: by such a step a ray passes from one reflection, or from one side of the resolution limit,
+        to another, and the image jumps.
+    pixels : int
+        Pixels in all.
+    note : str
+        Why there is no comparison, or empty.
+    """
+
+    name: str
+    step: float = 0.0
+    norm: float = 0.0
+    error: float = 0.0
+    jumps: int = 0
+    pixels: int = 0
+    note: str = ""
+
+    @property
+    def relative(self) -> float:
+        """Relative L2 norm of the difference."""
+        return self.error / self.norm if self.norm else self.error
+
+
+def image_of(panels: Panels, masks: tuple[np.ndarray, ...]) -> list[np.ndarray]:
+    """Photons of every panel, float64, by the kernels of derivatives."""
+    chain = np.zeros((1, SUMS))
+    chain[0, [BRAGG, GROUND]] = 1.0
+    found = []
+    for inputs, mask in zip(panels, masks, strict=True):
+        one = make_pass(inputs, None, mask)
+        found.append(one.scatter(one.run(Goal(VALUES, chain))[:, 0]))
+    return found
+
+
+def find_jumps(before: KernelInputs, after: KernelInputs, mask: np.ndarray) -> np.ndarray:
+    """Pixels between whose images, before and after a change, lies a jump, (spixels, fpixels) bool."""
+    from nbnumba.kernels.cpu.borders import mark_jumps
+
+    pixels = np.argwhere(mask).astype(np.int32)
+    found = np.zeros(len(pixels), np.uint8)
+    mark_jumps(
+        found,
+        pixels,
+        before.panel,
+        after.panel,
+        before.sources,
+        after.sources,
+        before.cells,
+        after.cells,
+        before.beam.dmin,
+    )
+    jumps = np.zeros(mask.shape, bool)
+    jumps[mask] = found != 0
+    return jumps
+
+
+@thread_safe
+def check(derivatives: Derivatives) -> list[Checked]:
+    """Compare each derivative with central differences, by Richardson's extrapolation from two steps.
+
+    The step is such that spots change by about :data:`CHANGE`.
+    """
+    at = derivatives.setting
+    dark = Setting(at.experiment, tuple(replace(x, beam=x.beam._replace(I_bg=0.0)) for x in at.panels))
+    alone = Derivatives(dark, derivatives.parameters, derivatives.masks)
+    return [_check(derivatives, parameter, _step(alone, parameter.name)) for parameter in derivatives.parameters]
+
+
+def _step(alone: Derivatives, name: str) -> float:
+    """Step that changes the pixels with most of the derivative by :data:`CHANGE`; others may be far brighter."""
+    slopes = alone.of(name)
+    most = max((float(np.abs(slope).max(initial=0.0)) for slope in slopes), default=0.0)
+    chosen = [np.abs(slope) > most / 100 for slope in slopes]
+    bright = _norm([image[mask] for image, mask in zip(alone.images, chosen, strict=True)])
+    slope = _norm([image[mask] for image, mask in zip(slopes, chosen, strict=True)])
+    return CHANGE * bright / slope if bright and slope else CHANGE
+
+
+def _check(derivatives: Derivatives, parameter: Parameter, step: float) -> Checked:
+    at, masks = derivatives.setting, derivatives.masks
+    slopes = derivatives.of(parameter.name)
+    pixels = derivatives.pixels
+    if _norm(slopes) == 0.0:
+        return Checked(parameter.name, pixels=pixels, note="the derivative is 0 everywhere")
+    try:
+        sides = {factor: parameter.moved(at, factor * step) for factor in (-1, -0.5, 0.5, 1)}
+    except ConfigError as refused:
+        return Checked(parameter.name, pixels=pixels, note=str(refused))
+    images = {factor: image_of(panels, masks) for factor, panels in sides.items()}
+    error = norm = 0.0
+    left_out = 0
+    for i, mask in enumerate(masks):
+        jumps = find_jumps(at.panels[i], sides[-1][i], mask) | find_jumps(at.panels[i], sides[1][i], mask)
+        wide = (images[1][i] - images[-1][i]) / (2 * step)
+        narrow = (images[0.5][i] - images[-0.5][i]) / step
+        off = np.where(jumps, 0.0, (4 * narrow - wide) / 3 - slopes[i])
+        error += float((off**2).sum())
+        norm += float((np.where(jumps, 0.0, slopes[i]) ** 2).sum())
+        left_out += int(jumps.sum())
+    return Checked(parameter.name, step, norm**0.5, error**0.5, left_out, pixels)
+
+
+def _norm(images: Sequence[np.ndarray]) -> float:
+    return float(sum((image**2).sum() for image in images)) ** 0.5
