@@ -17,6 +17,7 @@ from nbnumba.cli import failures, interrupt, start
 from nbnumba.cli.bench_flags import BENCH_FLAGS, BenchRequest, parse_bench
 from nbnumba.cli.command import flag_command
 from nbnumba.cli.compare_flags import FLAGS_KEY, CompareCommand, CompareOptions
+from nbnumba.cli.derivatives_flags import DERIVATIVES_FLAGS, DerivativesRequest, parse_derivatives
 from nbnumba.cli.flag_table import FLAGS
 from nbnumba.cli.parse import Invocation, parse, with_files
 from nbnumba.cli.series_flags import SERIES_FLAGS, SeriesRequest, parse_series
@@ -114,6 +115,28 @@ def _series(request: SeriesRequest) -> None:
     from nbnumba.cli.series import make_series
 
     make_series(request)
+
+
+_DERIVATIVES_HELP = (
+    "Derivatives of the image with respect to parameters of crystal, beam and detector, exact: --of misset_x_deg,cell_a.\n\n"
+    "All other flags are those of 'nbnumba run'. --check compares them with central differences, --information tells how "
+    "well the image determines the parameters. See docs/derivatives.md."
+)
+
+
+@flag_command(
+    app,
+    "derivatives",
+    parse_derivatives,
+    DERIVATIVES_FLAGS,
+    _DERIVATIVES_HELP,
+    metavar="--of NAMES FLAGS",
+    panel="Simulate",
+)
+def _derivatives(request: DerivativesRequest) -> None:
+    from nbnumba.cli.derivatives import show_derivatives
+
+    raise typer.Exit(0 if show_derivatives(request) else 1)
 
 
 _COMPARE_HELP = (

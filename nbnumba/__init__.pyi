@@ -1,5 +1,14 @@
 """The public names, and where they are: lazy_loader reads this file at run time, type checkers read it, too."""
 
+from .derive.derivatives import (
+    Derivatives,
+    derivatives,
+    gradient,
+)
+from .derive.information import (
+    Information,
+    information,
+)
 from .errors import (
     ConfigError,
     DeviceError,
@@ -72,11 +81,13 @@ __all__ = [
     "Beam",
     "ConfigError",
     "Crystal",
+    "Derivatives",
     "Detector",
     "DeviceError",
     "Experiment",
     "FTable",
     "FileError",
+    "Information",
     "NbnumbaError",
     "Outputs",
     "Panel",
@@ -97,6 +108,9 @@ __all__ = [
     "UsageError",
     "Variation",
     "Written",
+    "derivatives",
+    "gradient",
+    "information",
     "read_truth",
     "read_variations",
     "resolve",

@@ -102,10 +102,12 @@ def _step(alone: Derivatives, name: str) -> float:
     """Step that changes the pixels with most of the derivative by :data:`CHANGE`; others may be far brighter."""
     slopes = alone.of(name)
     most = max((float(np.abs(slope).max(initial=0.0)) for slope in slopes), default=0.0)
-    chosen = [np.abs(slope) > most / 100 for slope in slopes]
-    bright = _norm([image[mask] for image, mask in zip(alone.images, chosen, strict=True)])
-    slope = _norm([image[mask] for image, mask in zip(slopes, chosen, strict=True)])
-    return CHANGE * bright / slope if bright and slope else CHANGE
+    ratios = [
+        image[np.abs(slope) > most / 100] / np.abs(slope[np.abs(slope) > most / 100])
+        for image, slope in zip(alone.images, slopes, strict=True)
+    ]
+    typical = float(np.median(np.concatenate(ratios))) if most else 0.0
+    return CHANGE * typical or CHANGE
 
 
 def _check(derivatives: Derivatives, parameter: Parameter, step: float) -> Checked:
