@@ -63,18 +63,18 @@ def place_pixels(work, pixels, first, end):
 
 
 @device(forceinline=True)
-def find_cells(work, axes, crystal, cell, F, smooth):
+def find_cells(work, axes, crystal, cell, tables, smooth):
     """Structure factors of an orientation."""
     if smooth is None:
-        nearest_cells(work, EIGHT, axes, cell, F)
+        nearest_cells(work, EIGHT, axes, cell, tables[2])
     else:
-        smooth_cells(work, EIGHT, axes, cell, crystal, F)
+        smooth_cells(work, EIGHT, axes, cell, crystal, tables[7])
 
 
 @device
 def sum_eight(work, panel, crystal, cell, beam, metric, tables, ends, round_, smooth, spinning):
     """Sums of eight pixels."""
-    sources, orientations, F, spins = tables[0], tables[1], tables[2], tables[3]
+    sources, orientations, spins = tables[0], tables[1], tables[3]
     (peak, end, first_out), n = ends, panel.oversample
     clear(work, EIGHT, 0, SUMS)
     if smooth is not None:
@@ -84,7 +84,7 @@ def sum_eight(work, panel, crystal, cell, beam, metric, tables, ends, round_, sm
         for i in range(sources.shape[0]):
             aim(work, EIGHT, panel, beam, sources, i, sub, peak, 1)
             for m in range(orientations.shape[0]):
-                find_cells(work, cell_axes(orientations, m), crystal, cell, F, smooth)
+                find_cells(work, cell_axes(orientations, m), crystal, cell, tables, smooth)
                 if not any_lit(work):
                     continue
                 add_terms(work, EIGHT, cell_axes(orientations, m), None, crystal, metric, end, round_, smooth, 1)
@@ -175,8 +175,8 @@ def derive_pixels(goal, pixels, panel, crystal, cell, beam, metric, tables, ends
     metric : MetricBlock, or None for square crystals
     tables : tuple of arrays
         Sources of ``render.inputs.framed_sources``; orientations as of :func:`nbnumba.kernels.formulas.pixel.pixel_value`;
-        F^2 as of ``structure.F2_at``, float64, or with ``smooth`` F as of ``pixel_value``; rotations of the orientations
-        (M, 3 SPINS), or (0, 0); scratch of :func:`make_scratch`.
+        F^2 as of ``structure.F2_at``, float64; rotations of the orientations (M, 3 SPINS), or (0, 0); scratch of
+        :func:`make_scratch`; F as of ``pixel_value``.
     ends : tuple
         Squared lattice factor at a lattice point as of :func:`squared_peak`; squared radius at which compact spots end; the
         first pixel (slow times columns and fast) with an evaluation out of range, where that ends interpolation.

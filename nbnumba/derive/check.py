@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from nbnumba.derive.derivatives import Derivatives
-from nbnumba.derive.engine import VALUES, Goal, make_pass
+from nbnumba.derive.engine import VALUES, Goal, first_out_of_range, make_pass
 from nbnumba.derive.parameter import Panels, Parameter, Setting
 from nbnumba.errors import ConfigError
 from nbnumba.kernels.formulas.sums import BRAGG, GROUND, SUMS
@@ -17,6 +17,8 @@ from nbnumba.render.threads import thread_safe
 
 #: Relative change of the image by a step: errors of rounding are 1e-16 over that, those of the formula its fourth power.
 CHANGE = 3e-4
+#: Relative change of the whole image that rounding hides.
+SMALLEST = 1e-11
 
 
 @dataclass(frozen=True)
@@ -70,19 +72,13 @@ def find_jumps(before: KernelInputs, after: KernelInputs, mask: np.ndarray) -> n
 
     pixels = np.argwhere(mask).astype(np.int32)
     found = np.zeros(len(pixels), np.uint8)
-    mark_jumps(
-        found,
-        pixels,
-        before.panel,
-        after.panel,
-        before.sources,
-        after.sources,
-        before.cells,
-        after.cells,
-        before.beam.dmin,
-    )
+    pairs = [(getattr(before, name), getattr(after, name)) for name in ("panel", "sources", "cells")]
+    mark_jumps(found, pixels, *(one for pair in pairs for one in pair), before.cell, before.beam.dmin)
+    # where an evaluation out of range ends interpolation, it may be another one
+    first, last = sorted(first_out_of_range(x) for x in (before, after))
+    numbers = pixels[:, 0].astype(np.int64) * before.panel.fpixels + pixels[:, 1]
     jumps = np.zeros(mask.shape, bool)
-    jumps[mask] = found != 0
+    jumps[mask] = (found != 0) | ((numbers >= first) & (numbers <= last))
     return jumps
 
 
@@ -95,11 +91,12 @@ def check(derivatives: Derivatives) -> list[Checked]:
     at = derivatives.setting
     dark = Setting(at.experiment, tuple(replace(x, beam=x.beam._replace(I_bg=0.0)) for x in at.panels))
     alone = Derivatives(dark, derivatives.parameters, derivatives.masks)
-    return [_check(derivatives, parameter, _step(alone, parameter.name)) for parameter in derivatives.parameters]
+    steps = [_step(alone, name) or _step(derivatives, name) for name in derivatives.names]
+    return [_check(derivatives, p, step) for p, step in zip(derivatives.parameters, steps, strict=True)]
 
 
 def _step(alone: Derivatives, name: str) -> float:
-    """Step that changes the pixels with most of the derivative by :data:`CHANGE`; others may be far brighter."""
+    """Step that changes the pixels with most of the derivative by :data:`CHANGE`; others may be far brighter. 0: no slope."""
     slopes = alone.of(name)
     most = max((float(np.abs(slope).max(initial=0.0)) for slope in slopes), default=0.0)
     ratios = [
@@ -107,15 +104,16 @@ def _step(alone: Derivatives, name: str) -> float:
         for image, slope in zip(alone.images, slopes, strict=True)
     ]
     typical = float(np.median(np.concatenate(ratios))) if most else 0.0
-    return CHANGE * typical or CHANGE
+    return CHANGE * typical
 
 
 def _check(derivatives: Derivatives, parameter: Parameter, step: float) -> Checked:
     at, masks = derivatives.setting, derivatives.masks
     slopes = derivatives.of(parameter.name)
     pixels = derivatives.pixels
-    if _norm(slopes) == 0.0:
-        return Checked(parameter.name, pixels=pixels, note="the derivative is 0 everywhere")
+    step = min(step, parameter.reach(at))
+    if _norm(slopes) * step <= SMALLEST * _norm(derivatives.images):
+        return Checked(parameter.name, pixels=pixels, note="the image hardly depends on it")
     try:
         sides = {factor: parameter.moved(at, factor * step) for factor in (-1, -0.5, 0.5, 1)}
     except ConfigError as refused:
@@ -131,6 +129,10 @@ def _check(derivatives: Derivatives, parameter: Parameter, step: float) -> Check
         error += float((off**2).sum())
         norm += float((np.where(jumps, 0.0, slopes[i]) ** 2).sum())
         left_out += int(jumps.sum())
+    if left_out > pixels / 2:
+        return Checked(
+            parameter.name, step, pixels=pixels, note="the derivative is too small: the image jumps elsewhere"
+        )
     return Checked(parameter.name, step, norm**0.5, error**0.5, left_out, pixels)
 
 

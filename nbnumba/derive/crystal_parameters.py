@@ -8,7 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from nbnumba.derive.parameter import Panels, Parameter, Setting, factors, with_cells
+from nbnumba.derive.parameter import (
+    ELEMENTS,
+    Panels,
+    Parameter,
+    Setting,
+    factors,
+    reciprocal_metric,
+    with_cells,
+)
 from nbnumba.errors import ConfigError
 from nbnumba.kernels.formulas.blocks import GAUSS, SQUARE, TOPHAT
 from nbnumba.kernels.formulas.lattice import size_matrix, spot_metric
@@ -16,8 +24,6 @@ from nbnumba.kernels.formulas.sums import BRAGG, FORM, SPUN, TURNED
 from nbnumba.model.vectors import rotate_axis
 
 DEGREE = np.pi / 180
-#: Elements of a symmetric matrix in the order of a MetricBlock.
-ELEMENTS = ((0, 0), (1, 1), (2, 2), (0, 1), (0, 2), (1, 2))
 
 
 def metric_change(change: np.ndarray) -> np.ndarray:
@@ -29,14 +35,6 @@ def has_product_form(at: Setting) -> bool:
     """Whether the size of a spot depends on the cell, as in the reference."""
     crystal = at.first.crystal
     return crystal.shape in (GAUSS, TOPHAT) and not crystal.per_axis
-
-
-def reciprocal_metric(at: Setting) -> np.ndarray:
-    """Products of the reciprocal vectors (1/Å^2), (3, 3), which the reference does not take from the cell vectors."""
-    G = np.zeros((3, 3))
-    for i, j in ELEMENTS:
-        G[i, j] = G[j, i] = getattr(at.first.crystal, f"G{i + 1}{j + 1}")
-    return G
 
 
 class Deformation(Parameter):
@@ -290,7 +288,9 @@ class Fudge(Parameter):
         """See :class:`Parameter`."""
         crystal, found = at.first.crystal, factors(at)
         if crystal.shape == SQUARE:
-            raise ConfigError("fudge does not change spots of square crystals: give -round_xtal, -gauss_xtal or -tophat_xtal")
+            raise ConfigError(
+                "fudge does not change spots of square crystals: give -round_xtal, -gauss_xtal or -tophat_spots"
+            )
         found[:, FORM : FORM + 6] = np.array(spot_metric(crystal)[:6]) / crystal.fudge
         return found
 

@@ -160,9 +160,8 @@ class PixelPass(PanelPass):
 
     def _call(self, goal: tuple[Any, ...], rows: int) -> None:
         x, crystal = self.inputs, self.inputs.crystal
-        tables = (self.sources, x.cells, x.Fhkl if x.cell.interpolate else self._F2, self._spins)
+        tables = (self.sources, x.cells, self._F2, self._spins, *make_scratch(threads(), rows), x.Fhkl)
         round_, smooth = 1 if crystal.shape == ROUND else None, 1 if x.cell.interpolate else None
-        tables = (*tables, *make_scratch(threads(), rows))
         derive_pixels(goal, self.pixels, *self.blocks, tables, self.ends, round_, smooth, self._spinning)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from nbnumba.derive.parameter import Panels, Parameter, Setting, factors
+from nbnumba.derive.parameter import Panels, Parameter, Setting, factors, reciprocal_metric
 from nbnumba.errors import ConfigError
 from nbnumba.kernels.formulas.blocks import BeamBlock, PanelBlock
 from nbnumba.kernels.formulas.sums import BRAGG, DEBYE, GROUND, KAHN, MOVED, SHIFTED, SWUNG, TILTED, TURNED
@@ -128,6 +128,10 @@ class Water(Parameter):
 
     smooth = True
 
+    def reach(self, at: Setting) -> float:
+        """See :class:`Parameter`."""
+        return self._edge(at) / 10
+
     def _edge(self, at: Setting) -> float:
         return at.experiment.simulation.background.water_um
 
@@ -213,7 +217,6 @@ class BFactor(Parameter):
         if not cell.has_hkl:
             raise ConfigError("B_factor cannot be checked where all reflections have the same F: give -hkl FILE")
         indices = np.indices(at.first.Fhkl.shape).reshape(3, -1).T + np.array([cell.h_min, cell.k_min, cell.l_min])
-        reciprocal = np.linalg.inv(at.experiment.crystal.direct).T
-        squared = ((indices @ reciprocal) ** 2).sum(axis=1).reshape(at.first.Fhkl.shape)
+        squared = np.einsum("ni,ij,nj->n", indices, reciprocal_metric(at), indices).reshape(at.first.Fhkl.shape)
         table = at.first.Fhkl * np.exp(-change / 4 * squared)
         return tuple(replace(x, Fhkl=table) for x in at.panels)

@@ -11,6 +11,8 @@ from nbnumba.kernels.formulas.sums import SUMS
 from nbnumba.model.experiment import Experiment
 from nbnumba.render.inputs import KernelInputs
 
+#: Elements of a symmetric matrix in the order of a MetricBlock.
+ELEMENTS = ((0, 0), (1, 1), (2, 2), (0, 1), (0, 2), (1, 2))
 #: Kernel arguments of all panels.
 Panels = tuple[KernelInputs, ...]
 
@@ -70,6 +72,10 @@ class Parameter(ABC):
     def moved(self, at: Setting, change: float) -> Panels:
         """The kernels' arguments after a finite change of the parameter, in its unit."""
 
+    def reach(self, at: Setting) -> float:
+        """Largest sensible change, in its unit."""
+        return np.inf
+
     def spins(self, at: Setting) -> np.ndarray | None:
         """Rotations (rad per unit) of the orientations in the laboratory, (M, 3), if they do not turn alike."""
         return None
@@ -84,3 +90,11 @@ def with_cells(at: Setting, cells: np.ndarray) -> Panels:
     """The arguments with other orientations."""
     cells = np.ascontiguousarray(cells.reshape(-1, 9))
     return tuple(replace(panel, cells=cells) for panel in at.panels)
+
+
+def reciprocal_metric(at: Setting) -> np.ndarray:
+    """Products of the reciprocal vectors (1/Å^2), (3, 3), which the reference does not take from the cell vectors."""
+    G = np.zeros((3, 3))
+    for i, j in ELEMENTS:
+        G[i, j] = G[j, i] = getattr(at.first.crystal, f"G{i + 1}{j + 1}")
+    return G
