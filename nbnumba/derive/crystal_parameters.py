@@ -337,7 +337,9 @@ class Fudge(Parameter):
         """See :class:`Parameter`."""
         crystal, found = at.first.crystal, factors(at)
         if crystal.shape == SQUARE:
-            raise ConfigError("fudge does not change spots of square crystals: give -round_xtal, -gauss_xtal or -tophat_xtal")
+            raise ConfigError(
+                "fudge does not change spots of square crystals: give -round_xtal, -gauss_xtal or -tophat_xtal"
+            )
         found[:, FORM : FORM + 6] = np.array(spot_metric(crystal)[:6]) / crystal.fudge
         return found
 

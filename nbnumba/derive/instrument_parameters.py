@@ -223,7 +223,6 @@ class BFactor(Parameter):
         if not cell.has_hkl:
             raise ConfigError("B_factor cannot be checked where all reflections have the same F: give -hkl FILE")
         indices = np.indices(at.first.Fhkl.shape).reshape(3, -1).T + np.array([cell.h_min, cell.k_min, cell.l_min])
-        reciprocal = np.linalg.inv(at.experiment.crystal.direct).T
-        squared = ((indices @ reciprocal) ** 2).sum(axis=1).reshape(at.first.Fhkl.shape)
+        squared = ((indices @ at.experiment.crystal.reciprocal) ** 2).sum(axis=1).reshape(at.first.Fhkl.shape)
         table = at.first.Fhkl * np.exp(-change / 4 * squared)
         return tuple(replace(x, Fhkl=table) for x in at.panels)
