@@ -27,7 +27,7 @@ from nbnumba.kernels.formulas.slopes import (
     sphere_ratio,
 )
 from nbnumba.kernels.formulas.sums import CELL, ROWS, VALUE, Q, nearest_whole, put, rows_of
-from nbnumba.kernels.formulas.vec import difference, dot
+from nbnumba.kernels.formulas.vec import difference, dot, scaled
 from nbnumba.kernels.jit.cpu import device
 
 # rows of a term: whether it can have any derivative, and the contribution of a parameter; h, gradient, and Hessian (hh, kk,
@@ -103,14 +103,16 @@ def grating_curvature(d, N):
     near_slope, far_slope = sphere_ratio(near), sphere_ratio(far)
     peak = k == 0.0
     distance = 1.0 if peak else d
-    ratio = above / below
-    factor = ratio if peak else y * ratio / (1.0 if peak else u)
+    across = 1.0 if peak else u
+    ratio, inverse = above / below, 1.0 / distance
+    factor = ratio if peak else y * ratio / across
     squared, along, _ = grating_slope(d, N)
     level = math.pi / 3.0 * factor * (near_slope / below - N * N * far_slope / above)  # bracket / d where k is 0
     ramp = math.pi / 3.0 * factor * (d * near_slope / below - N * y * far_slope / above)
-    ramp += 0.0 if peak else k * ratio / (math.pi * (1.0 if peak else u) * distance)
+    ramp += k * ratio / (math.pi * across) * inverse
     bracket = d * level if peak else ramp
-    cotangent = (below - near * near_slope / 3.0) / (math.pi * below) * (level if peak else ramp / distance)
+    steep = level if peak else ramp * inverse
+    cotangent = (below - near * near_slope / 3.0) / (math.pi * below) * steep
     twice = bracket * bracket - factor * ((N * N - 1.0) * factor + 2.0 * cotangent)
     with_N = (above - far * far_slope / 3.0) / below
     return squared, along, 2.0 * math.pi**2 * N * N * twice, 2.0 * (with_N * with_N - near * squared)
@@ -191,13 +193,18 @@ def put_terms(work, width, axes, crystal, metric, end, round_, vector):
 
 
 @device(forceinline=True)
-def changed(matrix, first, index, factor):
-    """A row-by-row matrix, from ``first`` on in a row of numbers, times a vector, times a factor."""
-    h, k, l = index[0] * factor, index[1] * factor, index[2] * factor
+def times(matrix, v):
+    """A matrix, as a tuple of its rows, times a vector."""
+    return dot(matrix[0], v), dot(matrix[1], v), dot(matrix[2], v)
+
+
+@device(forceinline=True)
+def rows_from(numbers, first, factor):
+    """A 3x3 matrix times a factor, from its nine numbers, of a row."""
     return (
-        matrix[first] * h + matrix[first + 1] * k + matrix[first + 2] * l,
-        matrix[first + 3] * h + matrix[first + 4] * k + matrix[first + 5] * l,
-        matrix[first + 6] * h + matrix[first + 7] * k + matrix[first + 8] * l,
+        scaled(tuple_of(numbers, first), factor),
+        scaled(tuple_of(numbers, first + 3), factor),
+        scaled(tuple_of(numbers, first + 6), factor),
     )
 
 
@@ -220,30 +227,30 @@ def bend_terms(work, width, change, numbers, metric, inverse):
     ``change``: D and E of the orientation, 18 numbers; ``numbers``: as of :data:`NUMBERS`; ``inverse``: 1 / wavelength.
     """
     factor = inverse if numbers[SHIFTING] != 0.0 else 1.0
+    D, E = rows_from(change, 0, factor), rows_from(change, 9, factor * factor)
     for p in range(width):
         index = rows_of(work, INDEX, width, p)
-        h, k, l = changed(change, 0, index, factor)
-        bent = dot(rows_of(work, GRADIENT, width, p), changed(change, 9, index, factor * factor))
+        h, k, l = times(D, index)
+        bent = dot(rows_of(work, GRADIENT, width, p), times(E, index))
         hh, kk, ll = rows_of(work, HESSIAN, width, p)
         hk, hl, kl = rows_of(work, HESSIAN + 3, width, p)
         bent += hh * h * h + kk * k * k + ll * l * l + 2.0 * (hk * h * k + hl * h * l + kl * k * l)
         work[BENT * width + p] = bent
     if numbers[FORMED] != 0.0:
         if metric is None:
+            a, b, c = tuple_of(numbers, FORM_ONCE)
             for p in range(width):
-                a, b, c = tuple_of(numbers, FORM_ONCE)
-                squares = (a * a, b * b, c * c)
-                work[BENT * width + p] += dot(squares, rows_of(work, SIZED, width, p))
+                work[BENT * width + p] += dot((a * a, b * b, c * c), rows_of(work, SIZED, width, p))
         else:
             first, second = six_of(numbers, FORM_ONCE), six_of(numbers, FORM_TWICE)
-            form_terms(work, width, change, factor, first, second, (numbers[PEAK], numbers[PEAK + 1]))
+            form_terms(work, width, D, first, second, (numbers[PEAK], numbers[PEAK + 1]))
 
 
 @device(forceinline=True)
-def form_terms(work, width, change, factor, first, second, peak):
+def form_terms(work, width, D, first, second, peak):
     """Add to row BENT what the changes of the metric (``first``, ``second``) and of the squared peak contribute."""
     for p in range(width):
-        d, shift = rows_of(work, OFFSET, width, p), changed(change, 0, rows_of(work, INDEX, width, p), factor)
+        d, shift = rows_of(work, OFFSET, width, p), times(D, rows_of(work, INDEX, width, p))
         term, once, twice = rows_of(work, TERM, width, p)
         a, b = dot(rows_of(work, ALONG, width, p), shift), form_value(first, d)
         bent = twice * b * (2.0 * a + b) + peak[1] * term
