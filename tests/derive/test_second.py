@@ -70,16 +70,18 @@ def case_curvature(name: str, parameter: str, inputs: KernelInputs) -> Curvature
 
 @pytest.mark.parametrize("name", sorted({name for name, _ in GOLDEN}))
 def test_golden(name):
-    """To what docs/parity.md gives as the accuracy of diffBragg's own, 4e-10 at worst."""
+    """To rounding where diffBragg's are analytic; its five-point differences are themselves good to 1e-9 by their step.
+
+    The same differences of our first derivatives agree with these to 2e-12.
+    """
     inputs = case_inputs(name)
     parameters = [parameter for other, parameter in GOLDEN if other == name]
     pixels = np.indices((inputs.panel.s1, inputs.panel.f1), np.int32).reshape(2, -1).T.copy()
     found = second_values(inputs, pixels, [case_curvature(name, parameter, inputs) for parameter in parameters])
-    worst = {
-        parameter: differ(values, DATA[f"{name}.d2_{parameter}"].ravel())
-        for parameter, values in zip(parameters, found.T, strict=True)
-    }
-    assert max(worst.values()) < 2e-9, worst
+    for parameter, values in zip(parameters, found.T, strict=True):
+        analytic = "analytic derivative" in CASES[name]["arrays"][f"d2_{parameter}"]["source"]
+        limit = 1e-10 if analytic else 2e-9
+        assert differ(values, DATA[f"{name}.d2_{parameter}"].ravel()) < limit, parameter
 
 
 #: A step of each parameter that is small beside the width of a spot.
