@@ -18,7 +18,7 @@ from nbnumba.render.threads import thread_safe
 #: Relative change of the image by a step: errors of rounding are 1e-16 over that, those of the formula its fourth power.
 CHANGE = 3e-4
 #: Relative change of the whole image that rounding hides.
-SMALLEST = 1e-11
+SMALLEST = 1e-9
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ import numpy as np
 
 from nbnumba.derive.parameter import (
     ELEMENTS,
+    Curvature,
     Panels,
     Parameter,
     Setting,
@@ -17,6 +18,7 @@ from nbnumba.derive.parameter import (
     reciprocal_metric,
     with_cells,
 )
+from nbnumba.derive.standard_cell import cell_of, standard_change, standard_vectors
 from nbnumba.errors import ConfigError
 from nbnumba.kernels.formulas.blocks import GAUSS, SQUARE, TOPHAT
 from nbnumba.kernels.formulas.lattice import size_matrix, spot_metric
@@ -37,12 +39,22 @@ def has_product_form(at: Setting) -> bool:
     return crystal.shape in (GAUSS, TOPHAT) and not crystal.per_axis
 
 
+def product_form(at: Setting) -> np.ndarray:
+    """The symmetric matrix of the squared radius of a spot where :func:`has_product_form`, (3, 3)."""
+    crystal = at.first.crystal
+    return (crystal.Na * crystal.Nb * crystal.Nc) ** 2 * crystal.fudge * reciprocal_metric(at)
+
+
 class Deformation(Parameter):
     """A change of the cell vectors a, b, c (rows, Å) before any phi or mosaic rotation."""
 
     @abstractmethod
     def slope(self, direct: np.ndarray) -> np.ndarray:
         """Derivative of the cell vectors, (3, 3) per unit."""
+
+    @abstractmethod
+    def bend(self, direct: np.ndarray) -> np.ndarray:
+        """Second derivative of the cell vectors, (3, 3) per unit^2."""
 
     @abstractmethod
     def changed(self, direct: np.ndarray, change: float) -> np.ndarray:
@@ -55,10 +67,21 @@ class Deformation(Parameter):
         found = factors(at)
         found[:, TURNED : TURNED + 9] = D.ravel()
         if has_product_form(at):
-            crystal, G = at.first.crystal, reciprocal_metric(at)
-            cells = (crystal.Na * crystal.Nb * crystal.Nc) ** 2 * crystal.fudge
-            found[:, FORM : FORM + 6] = metric_change(-cells * (D.T @ G + G @ D))
+            G = product_form(at)
+            found[:, FORM : FORM + 6] = metric_change(-(D.T @ G + G @ D))
         return found
+
+    def curvature(self, at: Setting) -> Curvature:
+        """See :class:`Parameter`: the reciprocal vectors (columns) are multiplied by 1 - D, to second order by 2 D D - E."""
+        direct = at.experiment.crystal.direct
+        inverse = np.linalg.inv(direct)
+        D, E = self.slope(direct) @ inverse, self.bend(direct) @ inverse
+        once = twice = np.zeros((3, 3))
+        if has_product_form(at):
+            G, back = product_form(at), 2 * D @ D - E
+            once = -(D.T @ G + G @ D)
+            twice = back.T @ G + 2 * D.T @ G @ D + G @ back
+        return Curvature(D[None], E[None], metric_change(once), metric_change(twice))
 
     def moved(self, at: Setting, change: float) -> Panels:
         """See :class:`Parameter`."""
@@ -81,28 +104,13 @@ class Turn(Deformation):
         """See :class:`Deformation`."""
         return DEGREE * np.cross(self._axis, direct)
 
+    def bend(self, direct: np.ndarray) -> np.ndarray:
+        """See :class:`Deformation`."""
+        return DEGREE**2 * np.cross(self._axis, np.cross(self._axis, direct))
+
     def changed(self, direct: np.ndarray, change: float) -> np.ndarray:
         """See :class:`Deformation`."""
         return rotate_axis(direct, self._axis, change * DEGREE)
-
-
-def standard_vectors(cell: np.ndarray) -> np.ndarray:
-    """Cell vectors as rows: c along z, b in the yz plane; so a* is along x and b* in the xy plane.
-
-    ``cell``: Å and rad, also complex: an imaginary part of 1e-20 carries a derivative exactly.
-    """
-    a, b, c, alpha, beta, gamma = cell
-    y = (np.cos(gamma) - np.cos(alpha) * np.cos(beta)) / np.sin(alpha)
-    x = np.sqrt(1 - np.cos(beta) ** 2 - y * y)
-    zero = 0.0 * a
-    return np.array([[a * x, a * y, a * np.cos(beta)], [zero, b * np.sin(alpha), b * np.cos(alpha)], [zero, zero, c]])
-
-
-def cell_of(direct: np.ndarray) -> np.ndarray:
-    """Lengths (Å) and angles (rad) of cell vectors."""
-    lengths = np.linalg.norm(direct, axis=1)
-    pairs = ((1, 2), (0, 2), (0, 1))
-    return np.array([*lengths, *(np.arccos(direct[i] @ direct[j] / lengths[i] / lengths[j]) for i, j in pairs)])
 
 
 class CellLength(Deformation):
@@ -118,7 +126,12 @@ class CellLength(Deformation):
     def slope(self, direct: np.ndarray) -> np.ndarray:
         """See :class:`Deformation`."""
         cell = cell_of(direct)
-        change: np.ndarray = standard_vectors(cell + 1e-20j * self._tied).imag / 1e-20
+        return standard_change(cell, self._tied) @ np.linalg.inv(standard_vectors(cell)) @ direct
+
+    def bend(self, direct: np.ndarray) -> np.ndarray:
+        """See :class:`Deformation`."""
+        cell = cell_of(direct)
+        change: np.ndarray = standard_change(cell + 1e-20j * self._tied, self._tied).imag / 1e-20
         return change @ np.linalg.inv(standard_vectors(cell)) @ direct
 
     def changed(self, direct: np.ndarray, change: float) -> np.ndarray:
@@ -140,6 +153,11 @@ class MatrixElement(Deformation):
         """See :class:`Deformation`."""
         return -direct @ self._change.T @ direct
 
+    def bend(self, direct: np.ndarray) -> np.ndarray:
+        """See :class:`Deformation`."""
+        step = direct @ self._change.T
+        return 2 * step @ step @ direct
+
     def changed(self, direct: np.ndarray, change: float) -> np.ndarray:
         """See :class:`Deformation`."""
         found: np.ndarray = np.linalg.inv(np.linalg.inv(direct).T + change * self._change).T
@@ -156,6 +174,10 @@ class Phi(Deformation):
     def slope(self, direct: np.ndarray) -> np.ndarray:
         """See :class:`Deformation`."""
         return DEGREE * np.cross(self._spindle, direct)
+
+    def bend(self, direct: np.ndarray) -> np.ndarray:
+        """See :class:`Deformation`."""
+        return DEGREE**2 * np.cross(self._spindle, np.cross(self._spindle, direct))
 
     def changed(self, direct: np.ndarray, change: float) -> np.ndarray:
         """See :class:`Deformation`."""
@@ -174,6 +196,17 @@ class Spin(Parameter):
         found = factors(at)
         found[:, SPUN + self.place] = 1.0
         return found
+
+    @abstractmethod
+    def spins(self, at: Setting) -> np.ndarray:
+        """See :class:`Parameter`."""
+
+    def curvature(self, at: Setting) -> Curvature:
+        """See :class:`Parameter`."""
+        rows = at.first.cells.reshape(-1, 3, 3)
+        spins, inverse = self.spins(at)[:, None], np.linalg.inv(rows)
+        once = np.cross(spins, rows)
+        return Curvature(once @ inverse, np.cross(spins, once) @ inverse)
 
 
 class MosaicSpread(Spin):
@@ -270,6 +303,21 @@ class Size(Parameter):
             found[:, FORM : FORM + 6] = metric_change(crystal.fudge * (self._change @ N + N @ self._change))
         return found
 
+    def curvature(self, at: Setting) -> Curvature:
+        """See :class:`Parameter`."""
+        crystal = at.first.crystal
+        first, N = self.chain(at)[0, FORM : FORM + 6], size_matrix(crystal)
+        if crystal.shape == SQUARE:
+            return Curvature(form_once=first)
+        step = np.linalg.solve(N, self._change)
+        trace, square = float(np.trace(step)), float(np.trace(step @ step))
+        if has_product_form(at):
+            second = 2 * trace**2 * np.array(spot_metric(crystal)[:6])
+        else:
+            second = metric_change(2 * crystal.fudge * self._change @ self._change)
+        peak = 4 * trace**2 - 2 * square  # of det(N)^2
+        return Curvature(form_once=first, form_twice=second, peak_once=2 * trace, peak_twice=peak)
+
     def moved(self, at: Setting, change: float) -> Panels:
         """See :class:`Parameter`."""
         N = size_matrix(at.first.crystal) + change * self._change
@@ -293,6 +341,10 @@ class Fudge(Parameter):
             )
         found[:, FORM : FORM + 6] = np.array(spot_metric(crystal)[:6]) / crystal.fudge
         return found
+
+    def curvature(self, at: Setting) -> Curvature:
+        """See :class:`Parameter`: the squared radius is proportional to it."""
+        return Curvature(form_once=self.chain(at)[0, FORM : FORM + 6])
 
     def moved(self, at: Setting, change: float) -> Panels:
         """See :class:`Parameter`."""

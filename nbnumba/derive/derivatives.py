@@ -9,6 +9,7 @@ from functools import cached_property
 import numpy as np
 
 from nbnumba.derive.catalog import CELL_SYSTEMS, expand, find
+from nbnumba.derive.curvatures import second_values
 from nbnumba.derive.engine import GRADIENT, NORMAL, VALUES, Goal, make_pass
 from nbnumba.derive.parameter import Parameter, Setting
 from nbnumba.derive.pixels import choose, per_panel
@@ -149,13 +150,33 @@ class Derivatives:
         ConfigError
             The parameter is none of :attr:`names`.
         """
+        return self._images(self._row(name))
+
+    def _row(self, name: str) -> int:
+        """Where a parameter is in the values of a pixel, whose first is the image."""
         if name not in self.names:
             raise ConfigError(f"no derivative with respect to {name} was asked for, but {', '.join(self.names)}")
-        return self._images(1 + self.names.index(name))
+        return 1 + self.names.index(name)
 
     def __getitem__(self, name: str) -> np.ndarray:
         """Image of a derivative, of the first panel."""
         return self.of(name)[0]
+
+    @thread_safe
+    def second(self, name: str) -> tuple[np.ndarray, ...]:
+        """Images of the second derivative, photons per unit^2 of the parameter, of every panel; computed in every call.
+
+        Raises
+        ------
+        ConfigError
+            The parameter is none of :attr:`names`, or has no second derivative; or structure factors are interpolated.
+        """
+        curvature = self.parameters[self._row(name) - 1].curvature(self.setting)
+        start, found = time.perf_counter(), []
+        for one in self._passes:
+            found.append(one.scatter(second_values(one.inputs, one.pixels, [curvature])[:, 0]))
+        self.seconds += time.perf_counter() - start
+        return tuple(found)
 
     @thread_safe
     def jacobian(self, pixels: object = None) -> np.ndarray:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from nbnumba.derive.parameter import Panels, Parameter, Setting, factors, reciprocal_metric
+from nbnumba.derive.parameter import Curvature, Panels, Parameter, Setting, factors, reciprocal_metric
 from nbnumba.errors import ConfigError
 from nbnumba.kernels.formulas.blocks import BeamBlock, PanelBlock
 from nbnumba.kernels.formulas.sums import BRAGG, DEBYE, GROUND, KAHN, MOVED, SHIFTED, SWUNG, TILTED, TURNED
@@ -99,6 +99,10 @@ class Scale(Parameter):
         """See :class:`Parameter`."""
         return with_beam(at, scale=at.first.beam.scale * (1 + change))
 
+    def curvature(self, at: Setting) -> Curvature:
+        """See :class:`Parameter`: the image is proportional to it."""
+        return Curvature()
+
 
 def with_beam(at: Setting, **numbers: Any) -> Panels:
     """The arguments with another beam."""
@@ -165,6 +169,12 @@ class Wavelength(Parameter):
         else:
             found[:, SHIFTED] = 1e-10
         return found
+
+    def curvature(self, at: Setting) -> Curvature:
+        """See :class:`Parameter`."""
+        unit = 1.0 if self._stretches else 1e-10
+        every = np.eye(3)[None]
+        return Curvature(-unit * every, 2 * unit**2 * every, per_wavelength=not self._stretches)
 
     def moved(self, at: Setting, change: float) -> Panels:
         """See :class:`Parameter`."""
