@@ -4,7 +4,7 @@
 warm runs, ns per step and core, steps per second, the whole process with warm cache, peak memory, the error against
 the general float64 kernel; with NB_C_BIN also the reference's render time (its wall time less that with a region of one
 pixel) on the same number of threads, run alternately with ours, and the ratio of medians. ``--cold`` adds the first run
-after installation. ``--save`` writes JSON to bench/results/.
+after installation. D1 to D4 are derivatives beside renderings (:mod:`bench.derivatives`). ``--save`` writes JSON to bench/results/.
 """
 
 from __future__ import annotations
@@ -25,10 +25,12 @@ from typing import Any
 
 import numpy as np
 
+from bench import derivatives
 from bench.workloads import Workload, lay_out, workloads
 from nbnumba.cli.build import build
 from nbnumba.cli.info import facts as installation
 from nbnumba.cli.parse import parse
+from nbnumba.data import lysozyme_text
 from nbnumba.model.experiment import resolve
 from nbnumba.render.backend import PanelRenderer
 from nbnumba.render.dispatch import make_plan, renderer_of, set_threads
@@ -184,7 +186,7 @@ def main() -> None:
     """Entry point."""
     table = workloads()
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("names", nargs="*", help=f"of {', '.join(table)}; default: all")
+    options.add_argument("names", nargs="*", help=f"of {', '.join([*table, *derivatives.ROWS])}; default: all")
     options.add_argument("--repeat", type=int, default=5)
     options.add_argument("--threads", type=int)
     options.add_argument("--cold", action="store_true", help="also time the first run after installation")
@@ -198,10 +200,14 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         lay_out(folder)
+        (folder / "lysozyme.hkl").write_text(lysozyme_text())
         before = Path.cwd()
         os.chdir(folder)
         try:
-            for name in chosen.names or table:
+            for name in chosen.names or [*table, *derivatives.ROWS]:
+                if name in derivatives.ROWS:
+                    derivatives.measure(name, folder / "lysozyme.hkl", chosen.repeat, threads)
+                    continue
                 row = measure(table[name], chosen.repeat, threads, folder, binary, chosen.cold, chosen.kernel)
                 row["peak_MiB"] = peak_memory(table[name], folder)
                 rows.append(row)

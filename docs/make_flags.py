@@ -49,6 +49,11 @@ RULES = """- After that, every convention but CUSTOM sets its own pivot: beam fo
   sample for XDS and DIALS. So the pivot of a flag is used with CUSTOM only.
 - `-detector_abs inf` means that there is no sensor, in any order with `-detector_thick`.
 """
+DERIVATIVES = """
+## Derivatives: `nbnumba derivatives`
+
+Takes the flags above and these; [derivatives.md](derivatives.md) lists the parameters.
+"""
 BENCH = """
 ## Timing: `nbnumba bench`
 
@@ -104,7 +109,18 @@ def make_text() -> str:
         lines += ["", f"## {panel}", "", "| flag | other spellings | values | meaning | default |", "| --- " * 5 + "|"]
         lines += [_row(flag) for flag in FLAGS if flag.panel == panel]
     lines += _bench()
+    lines += _derivatives()
     return "\n".join(lines) + "\n"
+
+
+def _derivatives() -> list[str]:
+    from nbnumba.cli.derivatives_flags import DERIVATIVES_OPTIONS
+
+    lines = [DERIVATIVES, "| option | meaning | default |", "| --- " * 3 + "|"]
+    for row in DERIVATIVES_OPTIONS:
+        name = f"nbnumba derivatives {row.name} {row.metavar}".rstrip()
+        lines.append(f"| `{name}` | {row.help} | {row.default} |")
+    return lines
 
 
 def _bench() -> list[str]:

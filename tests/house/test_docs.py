@@ -16,6 +16,7 @@ from types import CodeType, ModuleType
 import pytest
 
 import nbnumba
+from nbnumba.cli.derivatives_flags import DERIVATIVES_OPTIONS
 from nbnumba.cli.flag_table import TABLE
 from nbnumba.cli.main import main
 from nbnumba.cli.nanobragg import PORT
@@ -31,7 +32,9 @@ PAGES += ["gallery.md", "troubleshooting.md", "inputs.md", "outputs.md"]
 #: Files that the programs write or that are not part of this repository.
 FOREIGN = {"nanoBragg.c", "Fdump.bin", "floatimage.bin", "demo/", "vary.toml"}
 #: Options of other commands than ``nbnumba run``, or of other programs.
-OTHER_OPTIONS = {row.name for row in SERIES_OPTIONS} | PORT.keys() | {"--help", "--against", "--config"}
+OTHER_OPTIONS = (
+    {row.name for row in (*SERIES_OPTIONS, *DERIVATIVES_OPTIONS)} | PORT.keys() | {"--help", "--against", "--config"}
+)
 
 
 def read(page: str) -> str:

@@ -166,8 +166,8 @@ def test_resolution_limit_leaves_a_part():
     assert 0 < np.count_nonzero(cut > 1e-3 * uncut.max()) < np.count_nonzero(uncut > 1e-3 * uncut.max())
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.slow  # gauss alone: the lists are those of all shapes, and two minutes of the simulator are enough
+@pytest.mark.parametrize("shape", ["gauss"])
 def test_batches_threads_windows_region_and_mask_change_no_bit(shape, tmp_path):
     """Nor does too little room, at first, for the footprints of a thread or the lists of the tiles."""
     fields = dict(shape=shape, orientations=2, n_sources=2, oversample=2, I_bg=1.0, **WIDE[shape])
