@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -19,6 +19,9 @@ from nbnumba.render.dispatch import fall_back, find_backend, set_threads
 from nbnumba.render.first_pixel import first_pixel
 from nbnumba.render.inputs import KernelInputs, build_inputs
 from nbnumba.render.threads import thread_safe
+
+if TYPE_CHECKING:
+    from nbnumba.derive.derivatives import Derivatives
 
 #: Bytes per pixel of a run's images: float, integer, PGM.
 BYTES_PER_PIXEL = 8
@@ -146,6 +149,22 @@ class Renderer:
         except BaseException:
             self.experiment = before
             raise
+
+    @thread_safe
+    def derivatives(
+        self, names: Sequence[str] | str, *, pixels: object = None, cell_system: str | None = None
+    ) -> Derivatives:
+        """Derivatives of the image that is rendered, with the tables of this renderer.
+
+        Parameters and errors as of :func:`nbnumba.derivatives`.
+        """
+        from nbnumba.derive.derivatives import take
+
+        return take(self.experiment, self.inputs, names, pixels, cell_system)
+
+    def gradient(self, names: Sequence[str] | str, weights: object, *, cell_system: str | None = None) -> np.ndarray:
+        """Gradient of a number that depends on the image that is rendered; see :func:`nbnumba.gradient`."""
+        return self.derivatives(names, cell_system=cell_system).gradient(weights)
 
     def _require_memory(self) -> None:
         """Raise ResourceError if the images do not fit into memory."""

@@ -288,6 +288,16 @@ def test_refused_weights():
         found["cell_a"]
 
 
+def test_a_renderer_gives_the_derivatives_of_its_present_experiment():
+    renderer = nb.Renderer(still(), device="cpu")
+    renderer.update(misset_deg=(10.02, 20.0, 30.0))
+    moved = still(crystal=replace(still().crystal, misset_deg=(10.02, 20.0, 30.0)))
+    expected = nb.derivatives(moved, NAMES, device="cpu")
+    np.testing.assert_array_equal(renderer.derivatives(NAMES).jacobian(), expected.jacobian())
+    weights = np.ones(expected.image.shape)
+    np.testing.assert_array_equal(renderer.gradient(NAMES, weights), expected.gradient(weights))
+
+
 def test_cell_systems():
     """Tied lengths and angles: the sum of the free derivatives."""
     simulation = still(crystal=replace(still().crystal, cell=(60, 60, 80)))
