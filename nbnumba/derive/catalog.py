@@ -9,19 +9,18 @@ from functools import partial
 import numpy as np
 
 from nbnumba.derive.crystal_parameters import (
-    DEGREE,
     CellLength,
     Fudge,
     MatrixElement,
     MosaicSpread,
     Oscillation,
-    Phi,
     Size,
     Turn,
 )
 from nbnumba.derive.instrument_parameters import BFactor, Kahn, Motion, Scale, Tilt, Water, Wavelength
 from nbnumba.derive.parameter import Parameter
 from nbnumba.derive.reflections import StructureFactor
+from nbnumba.derive.setting import DEGREE
 from nbnumba.errors import ConfigError
 from nbnumba.model.experiment import Experiment
 
@@ -109,7 +108,7 @@ def _simple(experiment: Experiment) -> dict[str, Callable[[str], Parameter]]:
     frame = experiment.detector.frame
     panels = tuple(range(len(experiment.detector.panels)))
     found: dict[str, Callable[[str], Parameter]] = {
-        f"misset_{x}_deg": partial(Turn, axis=i) for i, x in enumerate("xyz")
+        f"misset_{x}_deg": partial(Turn, axis=np.eye(3)[i]) for i, x in enumerate("xyz")
     }
     for name, place in (
         ("Na", (0, 0)),
@@ -123,9 +122,9 @@ def _simple(experiment: Experiment) -> dict[str, Callable[[str], Parameter]]:
     zero = np.zeros(3)
     return found | {
         "fudge": Fudge,
-        "mosaic_spread_deg": partial(MosaicSpread, place=0),
-        "osc_deg": partial(Oscillation, place=1),
-        "phi_deg": partial(Phi, spindle=frame.spindle),
+        "mosaic_spread_deg": MosaicSpread,
+        "osc_deg": Oscillation,
+        "phi_deg": partial(Turn, axis=frame.spindle),
         "scale": Scale,
         "B_factor": BFactor,
         "wavelength_stretch": partial(Wavelength, stretches=True),

@@ -9,7 +9,8 @@ import numpy as np
 
 from nbnumba.derive.derivatives import Derivatives
 from nbnumba.derive.engine import VALUES, Goal, first_out_of_range, make_pass
-from nbnumba.derive.parameter import Panels, Parameter, Setting
+from nbnumba.derive.parameter import Parameter
+from nbnumba.derive.setting import Panels, Setting
 from nbnumba.errors import ConfigError
 from nbnumba.kernels.formulas.sums import BRAGG, GROUND, SUMS
 from nbnumba.render.inputs import KernelInputs
@@ -89,7 +90,8 @@ def check(derivatives: Derivatives) -> list[Checked]:
     The step is such that spots change by about :data:`CHANGE`.
     """
     at = derivatives.setting
-    dark = Setting(at.experiment, tuple(replace(x, beam=x.beam._replace(I_bg=0.0)) for x in at.panels))
+    start = tuple(replace(x, beam=x.beam._replace(I_bg=0.0)) for x in at.start)
+    dark = Setting(at.experiment, start, at.state)
     alone = Derivatives(dark, derivatives.parameters, derivatives.masks)
     steps = [_step(alone, name) or _step(derivatives, name) for name in derivatives.names]
     return [_check(derivatives, p, step) for p, step in zip(derivatives.parameters, steps, strict=True)]
@@ -115,7 +117,7 @@ def _check(derivatives: Derivatives, parameter: Parameter, step: float) -> Check
     if _norm(slopes) * step <= SMALLEST * _norm(derivatives.images):
         return Checked(parameter.name, pixels=pixels, note="the image hardly depends on it")
     try:
-        sides = {factor: parameter.moved(at, factor * step) for factor in (-1, -0.5, 0.5, 1)}
+        sides = {factor: parameter.moved(at, factor * step).panels for factor in (-1, -0.5, 0.5, 1)}
     except ConfigError as refused:
         return Checked(parameter.name, pixels=pixels, note=str(refused))
     images = {factor: image_of(panels, masks) for factor, panels in sides.items()}

@@ -11,9 +11,10 @@ import numpy as np
 from nbnumba.derive.catalog import CELL_SYSTEMS, expand, find
 from nbnumba.derive.curvatures import second_values
 from nbnumba.derive.engine import GRADIENT, NORMAL, VALUES, Goal, make_pass
-from nbnumba.derive.parameter import Parameter, Setting
+from nbnumba.derive.parameter import Parameter
 from nbnumba.derive.pixels import choose, per_panel
 from nbnumba.derive.reflections import Contributions, StructureFactor, contributions, indices_of
+from nbnumba.derive.setting import Setting
 from nbnumba.errors import ConfigError
 from nbnumba.kernels.formulas.blocks import TOPHAT
 from nbnumba.kernels.formulas.sums import BRAGG, GROUND, SPINS, SUMS
@@ -123,10 +124,22 @@ class Derivatives:
     def _run(
         self, panel: int, kind: int, weights: np.ndarray | None = None, rights: np.ndarray | None = None
     ) -> np.ndarray:
+        return self._timed(panel, Goal(kind, self._chains[panel], weights, rights))
+
+    def _timed(self, panel: int, goal: Goal) -> np.ndarray:
         start = time.perf_counter()
-        found = self._passes[panel].run(Goal(kind, self._chains[panel], weights, rights))
+        found = self._passes[panel].run(goal)
         self.seconds += time.perf_counter() - start
         return found
+
+    @thread_safe
+    def render(self) -> tuple[np.ndarray, ...]:
+        """As :attr:`images`, but without the derivatives, which need memory, and not kept."""
+        found = []
+        for panel, one in enumerate(self._passes):
+            values = self._timed(panel, Goal(VALUES, self._chains[panel, :1]))
+            found.append(one.scatter(values[:, 0]))
+        return tuple(found)
 
     @thread_safe
     def _images(self, row: int) -> tuple[np.ndarray, ...]:

@@ -3,47 +3,20 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 
+from nbnumba.derive.chain import chain_of
+from nbnumba.derive.setting import Setting
+from nbnumba.derive.state import State, slope_of
 from nbnumba.errors import ConfigError
-from nbnumba.kernels.formulas.sums import SUMS
-from nbnumba.model.experiment import Experiment
-from nbnumba.render.inputs import KernelInputs
 
-#: Elements of a symmetric matrix in the order of a MetricBlock.
-ELEMENTS = ((0, 0), (1, 1), (2, 2), (0, 1), (0, 2), (1, 2))
 #: Parameters that have second derivatives, as messages name them.
 SECOND = (
     "misset_x_deg (y, z), cell_a ... cell_gamma, A_matrix, Na, Nb, Nc, N_ab, N_ac, N_bc, fudge, mosaic_spread_deg, "
     "phi_deg, osc_deg, wavelength_stretch, wavelength_shift_A and scale"
 )
-#: Kernel arguments of all panels.
-Panels = tuple[KernelInputs, ...]
-
-
-@dataclass(frozen=True)
-class Setting:
-    """An experiment and the kernels' arguments for its panels, where derivatives are taken."""
-
-    experiment: Experiment
-    panels: Panels
-
-    @property
-    def first(self) -> KernelInputs:
-        """Arguments of the first panel: crystal, beam and tables are those of all."""
-        return self.panels[0]
-
-    @property
-    def rendered(self) -> list[np.ndarray]:
-        """Pixels that are rendered of every panel, (spixels, fpixels) bool."""
-        found = []
-        for resolved, inputs in zip(self.experiment.detector.panels, self.panels, strict=True):
-            panel, mask = inputs.panel, np.zeros(resolved.shape, bool)
-            mask[panel.s0 : panel.s1, panel.f0 : panel.f1] = True
-            found.append(mask & (inputs.mask != 0) if inputs.mask.size else mask)
-        return found
 
 
 @dataclass(frozen=True)
@@ -90,6 +63,26 @@ class Parameter(ABC):
         self.name = name
 
     @abstractmethod
+    def applied(self, state: State, change: complex) -> State:
+        """The state after a finite change of the parameter, in its unit: analytic in the change, and in the state.
+
+        Two changes one after the other are their sum.
+        """
+
+    def check(self, at: Setting) -> None:
+        """Refuse an experiment without the parameter.
+
+        Raises
+        ------
+        ConfigError
+            The image does not depend on it.
+        """
+        return
+
+    def tangent(self, at: Setting) -> State:
+        """Derivative of the state."""
+        return slope_of(lambda change: self.applied(at.state, change))
+
     def chain(self, at: Setting) -> np.ndarray:
         """Derivative of the image as a sum over the kernel's sums: their factors, (panels, SUMS) float64.
 
@@ -98,18 +91,27 @@ class Parameter(ABC):
         ConfigError
             The image has no such derivative.
         """
+        self.check(at)
+        return chain_of(at, self.tangent(at))
 
-    @abstractmethod
-    def moved(self, at: Setting, change: float) -> Panels:
-        """The kernels' arguments after a finite change of the parameter, in its unit."""
+    def moved(self, at: Setting, change: float) -> Setting:
+        """The setting after a finite change of the parameter, in its unit.
 
-    def reach(self, at: Setting) -> float:
-        """Largest sensible change, in its unit."""
-        return np.inf
+        Raises
+        ------
+        ConfigError
+            The image does not depend on it.
+        """
+        self.check(at)
+        return Setting(at.experiment, at.start, self.applied(at.state, change))
 
     def spins(self, at: Setting) -> np.ndarray | None:
         """Rotations (rad per unit) of the orientations in the laboratory, (M, 3), if they do not turn alike."""
         return None
+
+    def reach(self, at: Setting) -> float:
+        """Largest sensible change, in its unit."""
+        return np.inf
 
     def curvature(self, at: Setting) -> Curvature:
         """What the second derivative of the image needs.
@@ -120,22 +122,3 @@ class Parameter(ABC):
             It is not computed for this parameter.
         """
         raise ConfigError(f"no second derivative with respect to {self.name}: {SECOND} have one")
-
-
-def factors(at: Setting) -> np.ndarray:
-    """Zeros, (panels, SUMS)."""
-    return np.zeros((len(at.panels), SUMS))
-
-
-def with_cells(at: Setting, cells: np.ndarray) -> Panels:
-    """The arguments with other orientations."""
-    cells = np.ascontiguousarray(cells.reshape(-1, 9))
-    return tuple(replace(panel, cells=cells) for panel in at.panels)
-
-
-def reciprocal_metric(at: Setting) -> np.ndarray:
-    """Products of the reciprocal vectors (1/Å^2), (3, 3), which the reference does not take from the cell vectors."""
-    G = np.zeros((3, 3))
-    for i, j in ELEMENTS:
-        G[i, j] = G[j, i] = getattr(at.first.crystal, f"G{i + 1}{j + 1}")
-    return G

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from nbnumba.derive.parameter import Setting
+from nbnumba.derive.setting import Setting
 from nbnumba.errors import ConfigError
 
 

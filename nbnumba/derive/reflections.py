@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 
 from nbnumba.derive.engine import PanelPass, threads
-from nbnumba.derive.parameter import Panels, Parameter, Setting, factors
+from nbnumba.derive.parameter import Parameter
+from nbnumba.derive.setting import Setting
+from nbnumba.derive.state import State
 from nbnumba.errors import ConfigError
 from nbnumba.kernels.formulas.blocks import ROUND, CellBlock
 
@@ -42,6 +43,14 @@ class StructureFactor(Parameter):
         super().__init__(name)
         self.hkl = hkl
 
+    def check(self, at: Setting) -> None:
+        """See :class:`Parameter`."""
+        self.number(at.start[0].cell)
+        if at.start[0].cell.interpolate:
+            raise ConfigError(
+                f"{self.name}: each pixel depends on all F around it where F is interpolated: give -nointerpolate"
+            )
+
     def number(self, cell: CellBlock) -> int:
         """Number in the table of F^2.
 
@@ -58,20 +67,11 @@ class StructureFactor(Parameter):
             )
         return 1 + (at[0] * sizes[1] + at[1]) * sizes[2] + at[2]
 
-    def chain(self, at: Setting) -> np.ndarray:
-        """See :class:`Parameter`: no sum over all reflections holds it."""
-        self.number(at.first.cell)
-        if at.first.cell.interpolate:
-            raise ConfigError(
-                f"{self.name}: each pixel depends on all F around it where F is interpolated: give -nointerpolate"
-            )
-        return factors(at)
-
-    def moved(self, at: Setting, change: float) -> Panels:
+    def applied(self, state: State, change: complex) -> State:
         """See :class:`Parameter`."""
-        table = at.first.Fhkl.copy()
-        table.flat[self.number(at.first.cell) - 1] += change
-        return tuple(replace(x, Fhkl=table) for x in at.panels)
+        others = state.F[(state.F[:, :3] != self.hkl).any(axis=1)]
+        own = state.F[(state.F[:, :3] == self.hkl).all(axis=1), 3].sum()
+        return state._replace(F=np.vstack([others, [*self.hkl, own + change]]))
 
 
 def contributions(one: PanelPass) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -35,7 +35,7 @@ def standard_change(cell: np.ndarray, change: np.ndarray) -> np.ndarray:
 
 
 def cell_of(direct: np.ndarray) -> np.ndarray:
-    """Lengths (Å) and angles (rad) of cell vectors."""
-    lengths = np.linalg.norm(direct, axis=1)
+    """Lengths (Å) and angles (rad) of cell vectors, also complex."""
+    lengths = np.sqrt((direct * direct).sum(axis=1))
     pairs = ((1, 2), (0, 2), (0, 1))
     return np.array([*lengths, *(np.arccos(direct[i] @ direct[j] / lengths[i] / lengths[j]) for i, j in pairs)])

@@ -11,7 +11,6 @@ import pytest
 import nbnumba as nb
 from nbnumba.derive.check import check
 from nbnumba.derive.engine import SpotPass, make_pass
-from nbnumba.derive.parameter import Setting
 from nbnumba.render.inputs import build_inputs
 from tests.derive.random_experiments import random_experiment, some_reflections
 
@@ -78,7 +77,7 @@ def test_error_is_linear_in_the_step(name):
     steps = typical * np.array([0.0005, 0.001, 0.002, 0.003, 0.004])
     errors = []
     for step in steps:
-        after = Setting(found.experiment, parameter.moved(found.setting, step))
+        after = parameter.moved(found.setting, step)
         one = make_pass(after.first, None, found.masks[0])
         moved = nb.derivatives(simulation, "scale", device="cpu")
         moved._passes = (one,)

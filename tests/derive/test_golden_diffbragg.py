@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nbnumba.derive.crystal_parameters import metric_change
+from nbnumba.derive.chain import metric_change
 from nbnumba.derive.engine import VALUES, Goal, make_pass
-from nbnumba.derive.instrument_parameters import axis_of
+from nbnumba.derive.setting import axis_of
 from nbnumba.kernels.formulas.lattice import size_matrix
 from nbnumba.kernels.formulas.sums import (
     BRAGG,

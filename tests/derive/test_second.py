@@ -11,11 +11,12 @@ import pytest
 
 import nbnumba as nb
 from nbnumba.derive.catalog import expand, find
-from nbnumba.derive.crystal_parameters import Deformation, Size
+from nbnumba.derive.crystal_parameters import Size
 from nbnumba.derive.curvatures import second_values
 from nbnumba.derive.derivatives import Derivatives, derivatives, take
 from nbnumba.derive.engine import SpotPass, make_pass
-from nbnumba.derive.parameter import Curvature, Parameter, Setting
+from nbnumba.derive.parameter import Curvature, Parameter
+from nbnumba.derive.setting import Setting
 from nbnumba.derive.standard_cell import standard_change, standard_vectors
 from nbnumba.kernels.formulas.geometry import ray_to, subpixel_position
 from nbnumba.kernels.jit.cpu import plain
@@ -131,11 +132,7 @@ def setting(shape: str, physics: str) -> Setting:
 
 def after(at: Setting, parameter: Parameter, change: float) -> Setting:
     """The setting after a change of a parameter."""
-    experiment = at.experiment
-    if isinstance(parameter, Deformation):
-        direct = parameter.changed(experiment.crystal.direct, change)
-        experiment = replace(experiment, crystal=replace(experiment.crystal, direct=direct))
-    return Setting(experiment, parameter.moved(at, change))
+    return parameter.moved(at, change)
 
 
 def reflections(inputs: KernelInputs) -> np.ndarray:
@@ -233,7 +230,7 @@ def test_chosen_pixels_of_panels_and_equal_lengths():
 def test_no_change_is_none(name):
     """Also of the size of spots, which in the reference follows reciprocal vectors that are not those of a triclinic cell."""
     at = setting("gauss", "reference")
-    before, crystal = np.array(at.first.crystal), find(name, at.experiment).moved(at, 0.0)[0].crystal
+    before, crystal = np.array(at.first.crystal), find(name, at.experiment).moved(at, 0.0).first.crystal
     assert np.array(crystal) == pytest.approx(before, rel=1e-12)
 
 
