@@ -43,7 +43,6 @@ class Derivatives:
     def __init__(self, setting: Setting, parameters: Sequence[Parameter], chosen: Sequence[np.ndarray]) -> None:
         self.experiment, self.names = setting.experiment, tuple(p.name for p in parameters)
         self.parameters, self.setting, self.seconds = tuple(parameters), setting, 0.0
-        self._chains = self._make_chains()
         spins = self._make_spins()
         self._passes = tuple(make_pass(x, spins, m) for x, m in zip(setting.panels, chosen, strict=True))
 
@@ -61,7 +60,8 @@ class Derivatives:
         """The pixels of every panel, (spixels, fpixels) bool."""
         return tuple(p.mask for p in self._passes)
 
-    def _make_chains(self) -> np.ndarray:
+    @cached_property
+    def _chains(self) -> np.ndarray:
         """From sums to image and derivatives, (panels, 1 + parameters, SUMS)."""
         chains = np.zeros((len(self.setting.panels), 1 + len(self.parameters), SUMS))
         chains[:, 0, [BRAGG, GROUND]] = 1.0
@@ -135,9 +135,10 @@ class Derivatives:
     @thread_safe
     def render(self) -> tuple[np.ndarray, ...]:
         """As :attr:`images`, but without the derivatives, which need memory, and not kept."""
-        found = []
+        found, chain = [], np.zeros((1, SUMS))
+        chain[0, [BRAGG, GROUND]] = 1.0
         for panel, one in enumerate(self._passes):
-            values = self._timed(panel, Goal(VALUES, self._chains[panel, :1]))
+            values = self._timed(panel, Goal(VALUES, chain))
             found.append(one.scatter(values[:, 0]))
         return tuple(found)
 
@@ -291,6 +292,8 @@ def take(
     setting = Setting(experiment, tuple(panels))
     parameters = [find(name, experiment, cell_system) for name in expand(names)]
     _check(setting, parameters)
+    for parameter in parameters:
+        parameter.chain(setting)
     return Derivatives(setting, parameters, choose(pixels, setting))
 
 

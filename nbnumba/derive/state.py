@@ -14,6 +14,7 @@ import numpy as np
 from nbnumba.kernels.formulas.lattice import size_matrix
 from nbnumba.kernels.formulas.sums import SPINS
 from nbnumba.model.experiment import Experiment
+from nbnumba.model.vectors import cross
 from nbnumba.render.inputs import KernelInputs
 
 STEP = 1e-20
@@ -82,15 +83,15 @@ def first_state(experiment: Experiment, inputs: KernelInputs) -> State:
     )
 
 
-def slope_of(changed: Callable[[complex], State], at: float = 0.0) -> State:
-    """Derivative of a state with respect to the change that ``changed`` takes."""
-    return State(*(np.imag(value) / STEP for value in changed(complex(at, STEP))))
+def slope_of(changed: Callable[[complex], State]) -> State:
+    """Derivative of a state with respect to the change that ``changed`` takes, where that is 0."""
+    return State(*(np.imag(value) / STEP for value in changed(complex(0.0, STEP))))
 
 
 def inverse(matrix: np.ndarray) -> np.ndarray:
     """Inverse of a (3, 3) matrix by cross products, also complex: imaginary parts of 1e-20 keep all their digits."""
     a, b, c = matrix
-    columns = np.array([np.cross(b, c), np.cross(c, a), np.cross(a, b)]).T
+    columns = np.array([cross(b, c), cross(c, a), cross(a, b)]).T
     return columns / (a @ columns[:, 0])
 
 
