@@ -19,6 +19,8 @@ from nbnumba.kernels.formulas.lattice import size_matrix, spot_metric
 class Deformation(Parameter):
     """A change of the cell vectors a, b, c (rows, Å) before any phi or mosaic rotation."""
 
+    adds = False
+
     @abstractmethod
     def changed(self, direct: np.ndarray, change: complex) -> np.ndarray:
         """Cell vectors after a finite change, also complex."""

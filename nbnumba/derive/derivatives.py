@@ -89,9 +89,10 @@ class Derivatives:
         found = tuple(self._run(panel, VALUES) for panel in range(len(self._passes)))
         for parameter in self._reflections:
             column = 1 + self.parameters.index(parameter)
+            weakened = float(self.setting.weakened(np.array([parameter.hkl]))[0])
             for values, (rows, numbers, slopes) in zip(found, self._contributions, strict=True):
                 here = numbers == parameter.number(self.setting.first.cell)
-                values[rows[here], column] = slopes[here]
+                values[rows[here], column] = slopes[here] * weakened
         return found
 
     @property

@@ -22,6 +22,8 @@ class Motion(Parameter):
         Numbers of the panels.
     """
 
+    adds = False
+
     def __init__(
         self, name: str, shift: np.ndarray, turn: np.ndarray, pivot: np.ndarray, members: tuple[int, ...]
     ) -> None:
@@ -116,6 +118,8 @@ class Tilt(Parameter):
 
     The beam goes towards x, the direction of ``polar_vector``, or towards y, beam cross x.
     """
+
+    adds = False
 
     def __init__(self, name: str, turn: np.ndarray) -> None:
         super().__init__(name)

@@ -20,6 +20,8 @@ from nbnumba.render.threads import thread_safe
 class Followed(Parameter):
     """A parameter that is changed first, and then others: its derivative is that of all of them together.
 
+    It is needed where they do not simply add.
+
     Parameters
     ----------
     parameter : Parameter
@@ -35,7 +37,7 @@ class Followed(Parameter):
     ) -> None:
         super().__init__(parameter.name)
         self._parameter, self._before, self._change, self._later = parameter, before, change, later
-        self.smooth, self.place = parameter.smooth, parameter.place
+        self.smooth = parameter.smooth
 
     def applied(self, state: State, change: complex) -> State:
         """The state after all changes, this one being larger by ``change``."""
@@ -48,19 +50,17 @@ class Followed(Parameter):
         """See :class:`Parameter`."""
         self._parameter.check(at)
 
-    def spins(self, at: Setting) -> np.ndarray | None:
-        """See :class:`Parameter`."""
-        return self._parameter.spins(at)
-
 
 def compose(
     start: Setting, parameters: Sequence[Parameter], changes: np.ndarray
-) -> tuple[Setting, tuple[Followed, ...]]:
+) -> tuple[Setting, tuple[Parameter, ...]]:
     """The setting after changes of the parameters, one after the other, and derivatives with respect to each of these changes."""
     steps = list(zip(parameters, changes.tolist(), strict=True))
-    followed, state = [], start.state
+    followed: list[Parameter] = []
+    state = start.state
     for i, (parameter, change) in enumerate(steps):
-        followed.append(Followed(parameter, state, change, [step for step in steps[i + 1 :] if step[1]]))
+        later = [step for step in steps[i + 1 :] if step[1] and not step[0].adds]
+        followed.append(parameter if parameter.adds else Followed(parameter, state, change, later))
         if change:
             parameter.check(start)
             state = parameter.applied(state, change)

@@ -52,10 +52,13 @@ class Parameter(ABC):
     name : str
     place : int
         Which of the kernel's rotations it has, if its :meth:`spins` are not None.
+    adds : bool
+        Whether its change is added to a number that no other parameter changes or needs.
     smooth : bool
         Whether the image has a derivative with respect to it where spots have edges (tophat): it moves no spot.
     """
 
+    adds = True
     smooth = False
     place = 0
 

@@ -17,6 +17,7 @@ CHANGES = {
     **dict.fromkeys(("fudge", "mosaic_spread_deg", "osc_deg"), 0.05),
     **dict.fromkeys(("scale", "kahn_factor", "distance_mm"), 0.1),
     **dict(B_factor=1.0, water_um=0.01, wavelength_stretch=1e-3, wavelength_shift_A=1e-3),
+    **dict.fromkeys(("F[-2, -2, 3]", "F[0, 3, 2]"), 5.0),
     **dict.fromkeys(("beam_tilt_x_mrad", "beam_tilt_y_mrad"), 0.2),
     **{f"panel_{axis}_mm": 0.05 for axis in ("fast", "slow", "normal")},
     **{f"panel_turn_{axis}_deg": 0.05 for axis in ("fast", "slow", "normal")},
