@@ -12,6 +12,7 @@ from .derive.information import (
 from .errors import (
     ConfigError,
     DeviceError,
+    ExtraError,
     FileError,
     NbnumbaError,
     ResourceError,
@@ -85,6 +86,7 @@ __all__ = [
     "Detector",
     "DeviceError",
     "Experiment",
+    "ExtraError",
     "FTable",
     "FileError",
     "Information",

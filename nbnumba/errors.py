@@ -8,6 +8,7 @@
     +-- FileError (also OSError)         a file that cannot be read or written, or has impossible content
     +-- ResourceError (also MemoryError) the machine has too little memory for the simulation
     +-- DeviceError (also RuntimeError)  a device that was requested by name and is unavailable, or fails
+    +-- ExtraError (also ImportError)    a module whose package, an extra of nbnumba, is not installed
 """
 
 
@@ -46,3 +47,7 @@ class ResourceError(NbnumbaError, MemoryError):
 
 class DeviceError(NbnumbaError, RuntimeError):
     """A device requested by name is unavailable, or fails; the message says what is missing and how to get it."""
+
+
+class ExtraError(NbnumbaError, ImportError):
+    """A package that a module needs is not installed; the message says how to get it."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +22,8 @@ FLOORS = (
     {"kernels.formulas"},
     {"kernels.jit"},
 )
+#: Modules outside of the rooms, for packages of others, each on the floor of a room.
+SINGLE = {"torch": "series", "jax": "series"}
 #: Below all of them, and free to be imported: errors, the check of memory, the version, the commit.
 GROUND = {"", "errors", "memory", "origin", "data"}
 #: Imports within a room that go one way: a GPU is never needed.
@@ -64,7 +67,7 @@ def imports(path: Path) -> Iterator[str]:
 
 def floor(name: str) -> int:
     """Number of a room's floor, the top one being 0."""
-    return next(i for i, rooms in enumerate(FLOORS) if name in rooms)
+    return next(i for i, rooms in enumerate(FLOORS) if SINGLE.get(name, name) in rooms)
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name not in GROUND and not name.endswith("__main__")])
@@ -87,8 +90,17 @@ def test_the_ground_rests_on_nothing(name):
     assert {module for module in loaded if module.startswith("nbnumba")} <= {"nbnumba.errors"}
 
 
+@pytest.mark.parametrize("name", sorted(SINGLE))
+def test_packages_of_others_are_imported_by_their_modules_alone(name):
+    """Nothing in the package imports the module, or what it is for."""
+    for other, path in NAMES.items():
+        if other != name:
+            assert name not in imports(path), other
+            assert not re.search(rf"(?m)^\s*(import|from) {name}\b", path.read_text()), other
+
+
 def test_every_room_is_known_and_installed():
-    known = set().union(*FLOORS) | GROUND | {"__main__", "kernels"}
+    known = set().union(*FLOORS) | GROUND | SINGLE.keys() | {"__main__", "kernels"}
     assert {room(name) for name in NAMES} <= known
     packages = {"nbnumba" + f".{name}" * bool(name) for name, path in NAMES.items() if path.name == "__init__.py"}
     assert set(tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]) == packages

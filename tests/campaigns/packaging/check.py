@@ -51,6 +51,8 @@ MODULES = {
     "cuda-mlir": "numba_cuda_mlir",
     "cuda-resources": "numba.cuda",
     "cluster": "distributed",
+    "torch": "nbnumba.torch",
+    "jax": "nbnumba.jax",
     "test": "pytest, pytest_cov, xdist, hypothesis",
     "fuzz": "atheris, hypothesis",
     "docs": "sphinx, furo, myst_parser",
