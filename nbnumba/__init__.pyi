@@ -9,6 +9,9 @@ from .derive.information import (
     Information,
     information,
 )
+from .derive.model import (
+    ParameterModel,
+)
 from .errors import (
     ConfigError,
     DeviceError,
@@ -93,6 +96,7 @@ __all__ = [
     "NbnumbaError",
     "Outputs",
     "Panel",
+    "ParameterModel",
     "Reflections",
     "Renderer",
     "ResourceError",

@@ -114,7 +114,7 @@ def _differentiable(model: ParameterModel) -> Any:
     @pull.defjvp
     def refuse(primals: Any, tangents: Any) -> Any:
         raise ConfigError(
-            "an image has first derivatives in JAX, no second ones: take value_and_jacobian of nbnumba's ParameterModel, or "
+            "an image has first derivatives in JAX, no second ones: take value_and_jacobian of nb.ParameterModel, or "
             "normal() of its derivatives, for Gauss-Newton steps"
         )
 

@@ -75,7 +75,7 @@ class _Pull(_Each):
     @staticmethod
     def backward(ctx: Any, *weights: Any) -> Any:
         raise ConfigError(
-            "an image has first derivatives in PyTorch, no second ones: take value_and_jacobian of nbnumba's ParameterModel, or "
+            "an image has first derivatives in PyTorch, no second ones: take value_and_jacobian of nb.ParameterModel, or "
             "normal() of its derivatives, for Gauss-Newton steps"
         )
 

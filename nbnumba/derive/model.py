@@ -72,7 +72,7 @@ class ParameterModel:
 
     ::
 
-        model = ParameterModel(simulation, ["misset_x_deg", "cell_a"])
+        model = nb.ParameterModel(simulation, ["misset_x_deg", "cell_a"])
         model.image([0.05, 0.1])  # turned by 0.05 degrees, and then a is 0.1 Å longer
 
     A vector holds the changes since the start, in the order of the names and in their units: 0 is the simulation as it is.
