@@ -28,6 +28,7 @@ from nbnumba.model.experiment import Experiment
 
 try:
     import jax
+    from jax.experimental.buffer_callback import buffer_callback
 except ModuleNotFoundError as error:
     raise ExtraError("nbnumba.jax needs JAX: pip install 'nbnumba[jax]'") from error
 
@@ -93,7 +94,12 @@ def _require_float64() -> None:
 
 
 def _differentiable(model: ParameterModel) -> Any:
-    """Function from changes to the images of all panels. The functions that JAX calls back use no JAX, which could wait for them."""
+    """Function from changes to the images of all panels.
+
+    What JAX calls back uses no JAX, and waits for nothing of it. For ``pure_callback`` JAX copies large arguments in a thread of
+    its pool, of as many threads as there are cores: where all of them call back and wait for their arguments they would wait for
+    ever. So on the CPU the weights, as large as an image, come as they are in memory, by ``buffer_callback``.
+    """
     shapes = tuple(jax.ShapeDtypeStruct(shape, np.float64) for shape in model.shapes)
     slopes = jax.ShapeDtypeStruct((len(model.names),), np.float64)
 
@@ -103,13 +109,21 @@ def _differentiable(model: ParameterModel) -> Any:
     def pull_host(x: Any, weights: Any) -> Any:
         return model.gradient(np.asarray(x), [np.asarray(w) for w in weights])
 
+    def pull_in_place(context: Any, out: Any, x: Any, weights: Any) -> None:
+        np.asarray(out)[...] = pull_host(x, weights)
+
+    def pull_elsewhere(x: Any, weights: Any) -> Any:
+        return jax.pure_callback(pull_host, slopes, x, weights, vmap_method="sequential")
+
+    pull_on_cpu = buffer_callback(pull_in_place, slopes, vmap_method="sequential")
+
     @jax.custom_vjp
     def images(x: Any) -> Any:
         return jax.pure_callback(render, shapes, x, vmap_method="sequential")
 
     @jax.custom_jvp
     def pull(x: Any, weights: Any) -> Any:
-        return jax.pure_callback(pull_host, slopes, x, weights, vmap_method="sequential")
+        return jax.lax.platform_dependent(x, weights, cpu=pull_on_cpu, default=pull_elsewhere)
 
     @pull.defjvp
     def refuse(primals: Any, tangents: Any) -> Any:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -86,6 +90,32 @@ def test_what_is_refused():
     for call in (lambda: Image(experiment(), "scale"), lambda: image(np.zeros(2))):
         with pytest.raises(nb.ConfigError, match=r"float64: call jax.config.update\('jax_enable_x64', True\)"):
             call()
+
+
+def test_one_thread_of_jax_does_not_wait_for_itself():
+    """A callback that waits for a copy of the weights waits for ever where the only thread runs it."""
+    code = """
+import jax, numpy as np
+jax.config.update("jax_enable_x64", True)
+from nbnumba.jax import Image
+from tests.derive.refined import still
+image = Image(still(), "misset_x_deg")
+loss = lambda x: (image(x) ** 2).sum()
+compiled, plain = jax.jit(jax.value_and_grad(loss)), jax.value_and_grad(loss)
+for i in range(60):
+    (compiled if i % 2 else plain)(jax.numpy.full(1, 1e-4 * i))
+"""
+    environment = {**os.environ, "NPROC": "1"}  # threads of JAX's pool
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=Path(__file__).resolve().parents[2],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
 
 
 def test_a_misset_is_refined_back():
