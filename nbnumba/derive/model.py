@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from nbnumba.derive.derivatives import Derivatives, derivatives
-from nbnumba.derive.parameter import Parameter
+from nbnumba.derive.parameter import Curvature, Parameter
 from nbnumba.derive.setting import Setting
 from nbnumba.derive.state import State
 from nbnumba.errors import ConfigError
@@ -50,6 +50,10 @@ class Followed(Parameter):
         """See :class:`Parameter`."""
         self._parameter.check(at)
 
+    def curvature(self, at: Setting) -> Curvature:
+        """See :class:`Parameter`."""
+        raise ConfigError(f"no second derivative with respect to {self.name}, whose change others follow: name it last")
+
 
 def compose(
     start: Setting, parameters: Sequence[Parameter], changes: np.ndarray
@@ -60,7 +64,7 @@ def compose(
     state = start.state
     for i, (parameter, change) in enumerate(steps):
         later = [step for step in steps[i + 1 :] if step[1] and not step[0].adds]
-        followed.append(parameter if parameter.adds else Followed(parameter, state, change, later))
+        followed.append(Followed(parameter, state, change, later) if later and not parameter.adds else parameter)
         if change:
             parameter.check(start)
             state = parameter.applied(state, change)
