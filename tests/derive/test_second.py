@@ -130,11 +130,6 @@ def setting(shape: str, physics: str) -> Setting:
     return Setting(experiment, (build_inputs(experiment, 0),))
 
 
-def after(at: Setting, parameter: Parameter, change: float) -> Setting:
-    """The setting after a change of a parameter."""
-    return parameter.moved(at, change)
-
-
 def reflections(inputs: KernelInputs) -> np.ndarray:
     """The reflection of every term of every pixel, (slow, fast, terms, 3)."""
     panel, position, ray = inputs.panel, plain(subpixel_position), plain(ray_to)
@@ -151,11 +146,9 @@ def central_difference(at: Setting, parameter: Parameter) -> tuple[np.ndarray, n
     """Five-point difference of our first derivatives, and the pixels none of whose terms changes its reflection."""
     step, found, seen = STEPS[parameter.name], 0.0, []
     for shift, weight in ((-2, 1 / 12), (-1, -2 / 3), (1, 2 / 3), (2, -1 / 12)):
-        there = after(at, parameter, shift * step)
+        there = parameter.moved(at, shift * step)
         seen.append(reflections(there.first))
         values = Derivatives(there, [parameter], there.rendered)[parameter.name]
-        if parameter.name in ("wavelength_stretch", "scale"):  # the first derivative is per part of what is there
-            values = values / (1 + shift * step)
         found = found + weight / step * values
     return np.asarray(found), (np.ptp(seen, axis=0) == 0).all(axis=(2, 3))
 
