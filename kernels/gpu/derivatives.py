@@ -24,11 +24,9 @@ from nbnumba.kernels.formulas.sums import (
     BRAGG,
     CELL,
     FAST,
-    FORM,
     ROWS,
     SLOW,
     SUMS,
-    TURNED,
     D,
     Q,
     add_spins,
@@ -47,14 +45,12 @@ from nbnumba.kernels.jit.cuda import cuda, cuda_device, cuda_kernel, float64, in
 THREADS = 64
 #: Blocks that a multiprocessor should hold: each thread then has all the registers that it can have.
 BLOCKS = 4
-#: Rows of the table that are in shared memory while others are needed, so that all fit into registers: first and number of
-#: the sums that the terms of an orientation are added to, of those of rays and sources, and of what a ray has beside its
-#: scattering vector.
-TERM_ROWS, TERMS = TURNED, FORM - TURNED
+#: Rows of the table that are in shared memory while terms are added, so that all others are registers: first and number of
+#: the sums of rays and sources, and of what a ray has beside its scattering vector.
 CLOSED_ROWS, CLOSED = BRAGG, SUMS - BRAGG
 RAY_ROWS, RAY = D, Q - D
 #: Rows of the shared memory.
-ASIDE = TERMS + CLOSED + RAY
+ASIDE = CLOSED + RAY
 
 
 @cuda_device
@@ -145,7 +141,7 @@ def pixel_kernel(shape: int, curved: int, smooth: int, spinning: int) -> Any:
             return
         work, aside = cuda.local.array(ROWS, float64), cuda.shared.array((ASIDE, THREADS), float64)
         clear(work, 1, 0, SUMS)
-        put_aside(work, CLOSED_ROWS, CLOSED, aside, TERMS)
+        put_aside(work, CLOSED_ROWS, CLOSED, aside, 0)
         work[SLOW], work[FAST] = float64(pixels[number, 0]), float64(pixels[number, 1])
         if smooth:
             start_smooth(work, 1, panel, cell, first_out)
@@ -154,7 +150,7 @@ def pixel_kernel(shape: int, curved: int, smooth: int, spinning: int) -> Any:
             sub = (quotient(step, n * n), remainder(quotient(step, n), n), remainder(step, n))
             for i in range(sources.shape[0]):
                 aim(work, panel, beam, sources, i, sub, peak)
-                put_aside(work, RAY_ROWS, RAY, aside, TERMS + CLOSED)
+                put_aside(work, RAY_ROWS, RAY, aside, CLOSED)
                 for m in range(orientations.shape[0]):
                     axes = cell_axes(orientations, m)
                     find(work, axes, crystal, cell, F)
@@ -162,11 +158,11 @@ def pixel_kernel(shape: int, curved: int, smooth: int, spinning: int) -> Any:
                         add(work, axes, crystal, metric, end)
                         if spinning:
                             add_spins(work, 1, spins, m)
-                take_up(work, RAY_ROWS, RAY, aside, TERMS + CLOSED)
-                take_up(work, CLOSED_ROWS, CLOSED, aside, TERMS)
+                take_up(work, RAY_ROWS, RAY, aside, CLOSED)
+                take_up(work, CLOSED_ROWS, CLOSED, aside, 0)
                 close_source(work, 1, panel, beam, sources, i, beam.I_bg if beam.per_term else 0.0)
-                put_aside(work, CLOSED_ROWS, CLOSED, aside, TERMS)
-        for row in range(BRAGG):
+                put_aside(work, CLOSED_ROWS, CLOSED, aside, 0)
+        for row in range(BRAGG):  # closing only multiplies these, all by the same factor
             sums[row, number] = work[row]
         work[0] = 1.0
         close_pixel(work, 1, panel, beam, sources, None)
