@@ -64,7 +64,11 @@ class PanelPass(ABC):
         Slow and fast index of the pixels that have sums: chosen ones that are not known to be 0.
     blocks, sources, ends
         Arguments of the kernels (:func:`nbnumba.kernels.cpu.derivatives.derive_pixels`).
+    device : str
+        Name of the device that computes.
     """
+
+    device = "cpu"
 
     def __init__(self, inputs: KernelInputs, spins: np.ndarray | None, mask: np.ndarray) -> None:
         self.inputs, self.mask = inputs, mask

@@ -46,6 +46,19 @@ ELSEWHERE = ("general, interpolating",)
 SHARED_ROWS = ("fast, end of split sums", "spots, find", "spots, place", "spots, fill", "spots, close")
 
 
+#: Of derivatives: row of ``bench.cuda_resources.KERNELS`` -> flags, and the parameters.
+DERIVED = {
+    "derivatives, square": (_FEW, "misset_x_deg"),
+    "derivatives, square, turned domains": (_MANY, "misset_x_deg,mosaic_spread_deg"),
+    "derivatives, square, curved": (f"-curved_det {_FEW}", "misset_x_deg"),
+    "derivatives, round": (f"{_BASE} -N 5 -round_xtal", "misset_x_deg"),
+    "derivatives, gauss, tophat": (_COMPACT, "misset_x_deg"),
+    "derivatives, square, interpolating": (f"{_FEW} -hkl tests/golden/inputs/hex.hkl -interpolate", "misset_x_deg"),
+}
+#: What each of these launches as well, for its results.
+DERIVED_RESULTS = ("derivatives, images", "derivatives, gradient", "derivatives, normal")
+
+
 def simulation(name: str, more: str = "") -> Simulation:
     """An experiment, with further flags."""
     return build(parse(f"{EXPERIMENTS[name].flags} {more}".split()))[0]
