@@ -39,12 +39,17 @@ KERNELS: dict[str, tuple[Any, ...]] = {
     "derivatives, round": ("sum", 1, 0, 0, 0),
     "derivatives, gauss, tophat": ("sum", 2, 0, 0, 0),
     "derivatives, square, interpolating": ("sum", 0, 0, 1, 0),
+    "derivatives of spots, one ray": ("slopes", 1, 0),
+    "derivatives of spots": ("slopes", 0, 0),
+    "derivatives of spots, sort": ("sort", 0),
+    "derivatives of spots, end": ("close slopes", 0),
     "derivatives, images": ("chain", 0),
     "derivatives, gradient": ("gradient", 0),
     "derivatives, normal": ("normal", 0),
 }
-#: Kernels of derivatives; ``sum`` has shape, curved, smooth and spinning as of ``gpu.derivatives.pixel_kernel``.
-DERIVATIVES = ("sum", "chain", "gradient", "normal")
+#: Kernels of derivatives; ``sum`` has shape, curved, smooth and spinning as of ``gpu.derivatives.pixel_kernel``,
+#: ``slopes`` alone and spinning as of ``gpu.spot_derivatives.slope_kernel``.
+DERIVATIVES = ("sum", "slopes", "sort", "close slopes", "chain", "gradient", "normal")
 #: Kernels of compact spots (reflection by reflection), which have no loop over terms.
 SPOTS = ("find", "place", "fill", "paint", "paint all", "close")
 #: Fields of ``gpu.terms.SquareUnits`` that are float64.
@@ -129,19 +134,34 @@ def derivatives_signature(
         metric = _block(MetricBlock, types.int64, real)
         F = types.float64[:, :, ::1] if variant[2] else row
         return rows, pairs, panel, crystal, cell, beam, metric, rows, rows, F, rows, real, real, types.int64
+    list_ = types.int32[::1]
+    if kernel == "sort":
+        return list_, list_, pairs, types.int64
+    if kernel == "slopes":
+        metric, whole = _block(MetricBlock, types.int64, real), types.int64
+        blocks = (panel, crystal, cell, beam, metric)
+        return rows, pairs, list_, list_, pairs, *blocks, rows, rows, row, rows, real, real, whole
+    if kernel == "close slopes":
+        return rows, pairs, panel, beam, rows, types.int64
     return {"chain": (rows, rows, rows), "gradient": (rows, rows, row), "normal": (rows, rows, row, row, pairs)}[kernel]
 
 
 def kernel_of(kernel: str, *variant: int) -> tuple[Any, int]:
     """A kernel and the threads of its blocks."""
     from nbnumba.kernels.gpu import close as gpu_close
-    from nbnumba.kernels.gpu import deliver, spots_lists
+    from nbnumba.kernels.gpu import deliver, spot_derivatives, spots_lists
     from nbnumba.kernels.gpu import derivatives as gpu_derivatives
     from nbnumba.kernels.gpu import spots as gpu_spots
     from nbnumba.kernels.gpu import table as gpu
 
     if kernel == "sum":
         return gpu_derivatives.pixel_kernel(*variant), gpu_derivatives.THREADS
+    if kernel == "slopes":
+        return spot_derivatives.slope_kernel(*variant), gpu_spots.PAINTERS
+    if kernel == "sort":
+        return gpu_spots.sort_lists, gpu_spots.PAINTERS
+    if kernel == "close slopes":
+        return spot_derivatives.close_slopes, gpu_derivatives.THREADS
     if kernel in DERIVATIVES:
         made = {"chain": deliver.chain_sums, "gradient": deliver.weigh_sums, "normal": deliver.weigh_values}
         return made[kernel], deliver.THREADS

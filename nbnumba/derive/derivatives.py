@@ -47,9 +47,7 @@ class Derivatives:
         self.parameters, self.setting, self.seconds = tuple(parameters), setting, 0.0
         self._chains = self._make_chains()
         spins = self._make_spins()
-        self._passes = tuple(
-            make_device_pass(x, spins, m, device) for x, m in zip(setting.panels, chosen, strict=True)
-        )
+        self._passes = tuple(make_device_pass(x, spins, m, device) for x, m in zip(setting.panels, chosen, strict=True))
 
     def __repr__(self) -> str:
         """One line, for notebooks."""

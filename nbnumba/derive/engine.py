@@ -219,7 +219,11 @@ class SpotPass(CpuPass):
         derive_spots(goal, lists, *self.blocks, tables, (self._peak, SPOT_END), self._spinning)
 
 
+def has_footprints(inputs: KernelInputs) -> bool:
+    """Whether derivatives of a panel are computed footprint by footprint."""
+    return inputs.crystal.shape == GAUSS and not inputs.cell.interpolate and is_for(inputs)
+
+
 def make_pass(inputs: KernelInputs, spins: np.ndarray | None, mask: np.ndarray) -> PanelPass:
     """The fastest way to the derivatives of a panel on the CPU."""
-    spots = inputs.crystal.shape == GAUSS and not inputs.cell.interpolate and is_for(inputs)
-    return (SpotPass if spots else PixelPass)(inputs, spins, mask)
+    return (SpotPass if has_footprints(inputs) else PixelPass)(inputs, spins, mask)

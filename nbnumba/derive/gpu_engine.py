@@ -42,6 +42,8 @@ class CudaPass(PanelPass):
         The device fails, or has too little memory.
     """
 
+    most = PIECE
+
     def __init__(self, inputs: KernelInputs, spins: np.ndarray | None, mask: np.ndarray, device: Device) -> None:
         self._on, self._held = device, dict[str, Any]()
         super().__init__(inputs, spins, mask)
@@ -65,7 +67,10 @@ class CudaPass(PanelPass):
             tag = ("F2 row float64", x.cell.default_F, x.cell.has_hkl)
             held["F"] = resident(self._on, tag, x.Fhkl, lambda: self._F2)
         spins = self._spins if self._spinning else np.zeros((1, 3 * SPINS))
-        held.update(sources=cuda.to_device(np.ascontiguousarray(self.sources)), cells=cuda.to_device(np.ascontiguousarray(x.cells)))
+        held.update(
+            sources=cuda.to_device(np.ascontiguousarray(self.sources)),
+            cells=cuda.to_device(np.ascontiguousarray(x.cells)),
+        )
         held.update(spins=cuda.to_device(np.ascontiguousarray(spins)))
         shape, curved = x.crystal.shape, int(bool(x.panel.curved))
         held["sum"] = Starter(pixel_kernel(shape, curved, smooth, int(bool(self._spinning))), THREADS)
@@ -75,7 +80,7 @@ class CudaPass(PanelPass):
     def _piece(self, rows: int) -> int:
         """Pixels of a piece: whole groups."""
         free = cuda.current_context().get_memory_info()[0] * SHARE
-        fitting = int(min(free / (8 * (SUMS + rows + 4)), PIECE))
+        fitting = int(min(free / (8 * (SUMS + rows + 4)), self.most))
         most = min(fitting, MOST_TERMS // max(self.inputs.steps_per_pixel, 1), len(self.pixels) + GROUP - 1)
         if fitting < GROUP:
             raise DeviceError(f"not enough memory on {self._on} for the sums of {GROUP} pixels")
@@ -119,7 +124,7 @@ class CudaPass(PanelPass):
 
     def _sum(self, lane: Lane, sums: Any, pixels: np.ndarray) -> None:
         """Start the sums of a piece."""
-        x, held = self.inputs, self._held
+        held = self._held
         panel, crystal, cell, beam, metric = self.blocks
         peak, end, first_out = self.ends
         held["sum"](

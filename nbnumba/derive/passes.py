@@ -6,7 +6,7 @@ import logging
 
 import numpy as np
 
-from nbnumba.derive.engine import VALUES, Goal, PanelPass, make_pass
+from nbnumba.derive.engine import VALUES, Goal, PanelPass, has_footprints, make_pass
 from nbnumba.errors import DeviceError
 from nbnumba.render.devices import choose_devices
 from nbnumba.render.dispatch import choose_device
@@ -40,8 +40,9 @@ def _on_gpu(inputs: KernelInputs, spins: np.ndarray | None, mask: np.ndarray, na
     found = choose_devices(name)[0]
     with guarded(found):
         from nbnumba.derive.gpu_engine import CudaPass  # imports the CUDA package
+        from nbnumba.derive.gpu_spots import CudaSpotPass
 
-        return CudaPass(inputs, spins, mask, found)
+        return (CudaSpotPass if has_footprints(inputs) else CudaPass)(inputs, spins, mask, found)
 
 
 class AutoPass(PanelPass):

@@ -60,7 +60,9 @@ def test_inner_loop_loads_four_numbers_at_once():
 
 
 @needs_tools
-@pytest.mark.parametrize("name", [name for name in cuda_resources.KERNELS if not name.startswith(("spots", "derivatives"))])
+@pytest.mark.parametrize(
+    "name", [name for name in cuda_resources.KERNELS if not name.startswith(("spots", "derivatives"))]
+)
 def test_no_kernel_spills(name):
     row = measure(name, "9.0")
     assert row.spill_bytes == 0
@@ -135,6 +137,16 @@ def test_derivatives_fit_into_registers(name, capability):
     assert row.spill_bytes == 0
     assert row.stack_bytes <= 40
     assert row.shared_bytes <= 16384
+
+
+@needs_tools
+@pytest.mark.parametrize("capability", ["7.5", "9.0", "12.0"])
+@pytest.mark.parametrize(("name", "most"), [("", 255), (", one ray", 176), (", end", 176), (", sort", 64)])
+def test_derivatives_of_spots_fit_into_registers(name, most, capability):
+    row = measure(f"derivatives of spots{name}", capability)
+    assert row.registers <= most
+    assert row.spill_bytes == 0
+    assert row.stack_bytes <= (40 if name == ", end" else 0)
 
 
 @needs_tools

@@ -9,7 +9,14 @@ import pytest
 from bench.cuda_resources import KERNELS
 from nbnumba.render.devices import toolkit_version
 from tests.campaigns.null_driver.build import PACKAGES, missing
-from tests.campaigns.null_driver.experiments import DERIVED, DERIVED_RESULTS, ELSEWHERE, EXPERIMENTS, SHARED_ROWS
+from tests.campaigns.null_driver.experiments import (
+    DERIVED,
+    DERIVED_RESULTS,
+    DERIVED_SPOTS,
+    ELSEWHERE,
+    EXPERIMENTS,
+    SHARED_ROWS,
+)
 from tests.campaigns.null_driver.session import Outcome, run
 
 needs_driver = pytest.mark.skipif(bool(missing()), reason=missing() or "all is there")
@@ -61,7 +68,7 @@ def test_every_kernel_is_launched(package):
         assert tuple(rows[name]["row"]) == KERNELS[experiment.row], name
         assert {launch.kernel for launch in launches[first:last]} == set(experiment.functions), name
     here = {experiment.row for experiment in EXPERIMENTS.values()} | set(SHARED_ROWS)
-    assert here | {*ELSEWHERE, *DERIVED, *DERIVED_RESULTS} == KERNELS.keys()
+    assert here | {*ELSEWHERE, *DERIVED, *DERIVED_RESULTS, *DERIVED_SPOTS} == KERNELS.keys()
     assert len(done.report.loads) == len(here)
 
 
@@ -86,18 +93,22 @@ def test_every_kernel_of_derivatives_is_launched(package):
         assert not found.image.any()
         found.normal(), found.gradient(np.ones((64, 64)))
         x, spins = found.setting.first, "mosaic" in parameters
+        painter = found._passes[0]._held.get("painter")
         row = ("sum", min(x.crystal.shape, 2), *map(int, (x.panel.curved, x.cell.interpolate, spins)))
+        row = row if painter is None else ("slopes", painter.alone, int(spins))
         rows[name] = {"row": row, "launches": [before, figure("launches")]}
     print(json.dumps(rows))
     """
     done = run(code, package=package).check()
     rows, launches = json.loads(done.out.splitlines()[-1]), done.report.launches
+    of_spots = "find_spots place_tiles fill_lists sort_lists paint_slopes close_slopes"
     for name in DERIVED:
         assert tuple(rows[name]["row"]) == KERNELS[name], name
         launched = [launch.kernel for launch in launches[slice(*rows[name]["launches"])]]
-        image, normal, gradient = "sum_pixels chain_sums", "sum_pixels chain_sums weigh_values", "sum_pixels weigh_sums"
-        assert launched == f"{image} {normal} {gradient}".split(), name
-    assert len(done.report.loads) == len(DERIVED) + len(DERIVED_RESULTS)
+        sums = of_spots if "of spots" in name else "sum_pixels"
+        wanted = f"{sums} chain_sums {sums} chain_sums weigh_values {sums} weigh_sums"
+        assert launched == wanted.split(), name
+    assert len(done.report.loads) == len([*DERIVED, *DERIVED_RESULTS, *DERIVED_SPOTS])
 
 
 @needs_driver

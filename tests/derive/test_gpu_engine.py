@@ -10,20 +10,23 @@ import os
 import pickle
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from nbnumba.derive.engine import GRADIENT, NORMAL, VALUES, Goal, PixelPass
+from nbnumba.derive.engine import GRADIENT, NORMAL, VALUES, Goal, PanelPass, PixelPass, SpotPass, make_pass
 from nbnumba.kernels.formulas.sums import BRAGG, SPINS, SUMS
+from nbnumba.render.dispatch import make_plan, renderer_of
 from nbnumba.render.inputs import KernelInputs
 from tests.kernels.test_cuda_simulator import inputs_of
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[2]
 BASE = """-hkl inputs/hex.hkl -cell 52.4 52.4 38.7 90 90 120 -default_F 11 -misset 12 34 56 -detpixels_x 48 -detpixels_y 32
 -distance 63 -pixel 0.4 -lambda 1.1 -Na 5 -Nb 4 -Nc 7 -nointerpolate -oversample 1 -polar 0.4"""
+MANY = "-Na 10 -Nb 9 -Nc 12 -fudge 0.3"
 FEW = "-Na 2 -Nb 3 -Nc 2"
 #: Experiments by name: flags beside those of BASE.
 EXPERIMENTS = {
@@ -37,6 +40,8 @@ EXPERIMENTS = {
     "gauss": f"-gauss_xtal {FEW} -fudge 0.3 -oversample 2",
     "gauss, correct physics": f"-gauss_xtal {FEW} -fudge 0.3 --physics correct -nopolar",
     "tophat": f"-tophat_spots {FEW} -fudge 0.3 -water 20",
+    "spots": f"-gauss_xtal {MANY} -phi 3 -osc 2 -phisteps 2",
+    "spots, correct physics, sources, water": "-gauss_xtal -Na 20 -Nb 18 -Nc 24 --physics correct -dispersion 2 -dispsteps 2 -water 20",
     "interpolated": f"-square_xtal {FEW} -interpolate",
     "interpolated, correct physics": f"-gauss_xtal {FEW} -fudge 0.3 -interpolate --physics correct",
 }
@@ -51,6 +56,11 @@ class Case:
         shape = (32, 48)
         self.mask = np.zeros(shape, bool)
         s, f = rng.integers(0, 27), rng.integers(0, 42)
+        if name.startswith("spots"):  # a few pixels around a spot
+            image = np.zeros(shape, np.float32)
+            dark = replace(self.inputs, beam=self.inputs.beam._replace(I_bg=0.0))
+            renderer_of(dark, make_plan(dark, "cpu")).render(image)
+            s, f = (max(int(i) - 2, 0) for i in np.unravel_index(image.argmax(), shape))
         self.mask[s : s + 4, f : f + 5] = rng.random((4, 5)) < 0.9
         self.spins = rng.normal(size=(len(self.inputs.cells), 3 * SPINS)) if "phi" in EXPERIMENTS[name] else None
         self.chain = rng.normal(size=(4, SUMS)) * (rng.random((4, SUMS)) < 0.5)
@@ -75,7 +85,7 @@ def compute_simulated(cases: dict[str, Case], folder: Path) -> dict[str, np.ndar
     content = {n: (*c.settings(), {k: tuple(g) for k, g in c.goals().items()}) for n, c in cases.items()}
     (folder / "cases.pkl").write_bytes(pickle.dumps(content))
     environment = os.environ | {"NUMBA_ENABLE_CUDASIM": "1", "NUMBA_DISABLE_JIT": "1"}
-    command = [sys.executable, "-W", "error", "-m", "tests.derive.gpu.test_simulated", str(folder)]
+    command = [sys.executable, "-W", "error", "-m", "tests.derive.test_gpu_engine", str(folder)]
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     with np.load(folder / "found.npz") as found:
@@ -87,14 +97,24 @@ def distance(found: np.ndarray, expected: np.ndarray) -> float:
     return float(np.linalg.norm(found - expected) / (np.linalg.norm(expected) or 1.0))
 
 
+def dense(one: PanelPass, values: np.ndarray) -> np.ndarray:
+    """Values of the pixels in the place of each, (spixels, fpixels, rows); 0 elsewhere."""
+    out = np.zeros((*one.mask.shape, values.shape[1]))
+    out[one.pixels[:, 0], one.pixels[:, 1]] = values
+    return out
+
+
 def wrong_results(names: list[str], folder: Path) -> dict[str, float]:
     """Results of the simulator that are not the CPU's, and how far off they are."""
     cases = {name: Case(name) for name in names}
     found, wrong = compute_simulated(cases, folder), {}
     for name, case in cases.items():
-        one = PixelPass(*case.settings())
+        one = make_pass(*case.settings())
+        assert isinstance(one, SpotPass if name.startswith("spots") else PixelPass)
         for goal, wanted in case.goals().items():
             expected, result = one.run(wanted), found[f"{name}: {goal}"]
+            if wanted.kind == VALUES:
+                expected = dense(one, expected)[case.mask]
             assert expected.shape == result.shape
             if goal == "sums":
                 assert np.any(expected[:, BRAGG]), name
@@ -109,10 +129,15 @@ def wrong_results(names: list[str], folder: Path) -> dict[str, float]:
 @pytest.mark.parametrize(
     "names",
     [
-        ["square", "round, correct physics, curved", "gauss, correct physics", "square, correct physics, sources, water"],
+        ["square", "round, correct physics, curved", "gauss, correct physics"],
+        ["spots"],
+        pytest.param(["spots, correct physics, sources, water"], marks=pytest.mark.slow),
         pytest.param(["square, correct physics, thick", "round", "gauss"], marks=pytest.mark.slow),
         pytest.param(["square, curved, thick", "square, sources, resolution limit", "tophat"], marks=pytest.mark.slow),
-        pytest.param(["interpolated", "interpolated, correct physics"], marks=pytest.mark.slow),
+        pytest.param(
+            ["square, correct physics, sources, water", "interpolated", "interpolated, correct physics"],
+            marks=pytest.mark.slow,
+        ),
     ],
     ids=lambda names: names[0],
 )
@@ -123,15 +148,17 @@ def test_sums_and_totals_are_those_of_the_cpu(names: list[str], tmp_path: Path) 
 
 def _compute(folder: Path) -> None:
     """Compute what the parent process left; runs in the simulator."""
-    from nbnumba.derive import gpu_engine
+    from nbnumba.derive import gpu_engine, gpu_spots
+    from nbnumba.derive.engine import has_footprints
     from nbnumba.kernels.gpu import deliver
     from nbnumba.render.devices import survey
 
     deliver.GROUP = gpu_engine.GROUP = 4
-    gpu_engine.PIECE = 8
+    gpu_engine.CudaPass.most = gpu_spots.CudaSpotPass.most = 8
     found: dict[str, Any] = {}
     for name, (inputs, spins, mask, goals) in pickle.loads((folder / "cases.pkl").read_bytes()).items():
-        one = gpu_engine.CudaPass(inputs, spins, mask, survey().devices[0])
+        kind = gpu_spots.CudaSpotPass if has_footprints(inputs) else gpu_engine.CudaPass
+        one = kind(inputs, spins, mask, survey().devices[0])
         for goal, fields in goals.items():
             found[f"{name}: {goal}"] = one.run(Goal(*fields))
     np.savez(folder / "found.npz", **found)
