@@ -35,7 +35,8 @@ class SlopesPainter(SpotsPainter):
     def use(self, tables: dict[str, Any], spinning: bool, peak: float) -> None:
         """Take the kernels of derivatives."""
         panel = self.inputs.panel
-        self.tables, self.ends, self.target = tables, (float(peak), float(SPOT_END)), (None, None, None)
+        self.tables, self.ends = tables, (float(peak), float(SPOT_END))
+        self.target: tuple[Any, Any, Any] = (None, None, None)
         self.alone = int(panel.layers * panel.oversample == 1 and len(self.inputs.sources) == 1)
         self._sort = Starter(sort_lists, PAINTERS)
         self._slopes, self._end = (
