@@ -154,10 +154,11 @@ def pixel_kernel(shape: int, curved: int, smooth: int, spinning: int) -> Any:
                 for m in range(orientations.shape[0]):
                     axes = cell_axes(orientations, m)
                     find(work, axes, crystal, cell, F)
-                    if work[CELL] != 0.0:
-                        add(work, axes, crystal, metric, end)
-                        if spinning:
-                            add_spins(work, 1, spins, m)
+                    if work[CELL] == 0.0:
+                        continue
+                    add(work, axes, crystal, metric, end)
+                    if spinning:
+                        add_spins(work, 1, spins, m)
                 take_up(work, RAY_ROWS, RAY, aside, CLOSED)
                 take_up(work, CLOSED_ROWS, CLOSED, aside, 0)
                 close_source(work, 1, panel, beam, sources, i, beam.I_bg if beam.per_term else 0.0)
