@@ -11,7 +11,7 @@ from unittest import mock
 from nbnumba.kernels.formulas.blocks import MetricBlock
 
 #: name of a row -> kernel, shape, curved, separate, interpolate, split (as ``gpu.find_kernel`` takes them); of spots the part, and
-#: per_term last
+#: per_term last; of derivatives as :data:`DERIVATIVES` says
 KERNELS: dict[str, tuple[Any, ...]] = {
     "fast square float32": ("fast32", 0, 0, 0),
     "fast square float32, curved": ("fast32", 0, 1, 0),
@@ -33,7 +33,23 @@ KERNELS: dict[str, tuple[Any, ...]] = {
     "spots, paint, sub-pixels": ("paint all", 2, 0, 0),
     "spots, paint, term by term": ("paint all", 2, 0, 1),
     "spots, close": ("close", 2, 0, 0),
+    "derivatives, square": ("sum", 0, 0, 0, 0),
+    "derivatives, square, turned domains": ("sum", 0, 0, 0, 1),
+    "derivatives, square, curved": ("sum", 0, 1, 0, 0),
+    "derivatives, round": ("sum", 1, 0, 0, 0),
+    "derivatives, gauss, tophat": ("sum", 2, 0, 0, 0),
+    "derivatives, square, interpolating": ("sum", 0, 0, 1, 0),
+    "derivatives of spots, one ray": ("slopes", 1, 0),
+    "derivatives of spots": ("slopes", 0, 0),
+    "derivatives of spots, sort": ("sort", 0),
+    "derivatives of spots, end": ("close slopes", 0),
+    "derivatives, images": ("chain", 0),
+    "derivatives, gradient": ("gradient", 0),
+    "derivatives, normal": ("normal", 0),
 }
+#: Kernels of derivatives; ``sum`` has shape, curved, smooth and spinning as of ``gpu.derivatives.pixel_kernel``,
+#: ``slopes`` alone and spinning as of ``gpu.spot_derivatives.slope_kernel``.
+DERIVATIVES = ("sum", "slopes", "sort", "close slopes", "chain", "gradient", "normal")
 #: Kernels of compact spots (reflection by reflection), which have no loop over terms.
 SPOTS = ("find", "place", "fill", "paint", "paint all", "close")
 #: Fields of ``gpu.terms.SquareUnits`` that are float64.
@@ -56,8 +72,8 @@ def _block(cls: Any, whole: Any, real: Any) -> Any:
     return types.NamedTuple(kinds, cls)
 
 
-def signature_of(kernel: str, split: bool = False) -> tuple[Any, ...]:
-    """Types of a kernel's arguments; ``split``: of a fast kernel that writes partial sums (``kernels.gpu.close``)."""
+def signature_of(kernel: str, *variant: int) -> tuple[Any, ...]:
+    """Types of a kernel's arguments; with ``split``, the fifth of the variant, of one that writes partial sums (``kernels.gpu.close``)."""
     from nbnumba.kernels.formulas import blocks
     from nbnumba.kernels.gpu.terms import SquareUnits
 
@@ -67,7 +83,9 @@ def signature_of(kernel: str, split: bool = False) -> tuple[Any, ...]:
     panel, crystal, cell, beam = (_block(cls, types.int64, types.float64) for cls in names)
     if kernel in SPOTS:
         return spots_signature(kernel, panel, crystal, cell, beam)
-    window = types.UniTuple(types.int64, 4)
+    if kernel in DERIVATIVES:
+        return derivatives_signature(kernel, variant, panel, crystal, cell, beam)
+    window, split = types.UniTuple(types.int64, 4), len(variant) == 5
     head = (
         types.float64[:, :, ::1] if split else types.float32[:, ::1],
         window,
@@ -106,13 +124,47 @@ def spots_signature(kernel: str, panel: Any, crystal: Any, cell: Any, beam: Any)
     return types.float32[:, :, ::1], sums, panel, beam, rows, mask
 
 
+def derivatives_signature(
+    kernel: str, variant: tuple[int, ...], panel: Any, crystal: Any, cell: Any, beam: Any
+) -> tuple[Any, ...]:
+    """Types of the arguments of a kernel of :mod:`nbnumba.kernels.gpu.derivatives` or :mod:`nbnumba.kernels.gpu.deliver`."""
+    types = _types()
+    real, rows, pairs, row = types.float64, types.float64[:, ::1], types.int32[:, ::1], types.float64[::1]
+    if kernel == "sum":
+        metric = _block(MetricBlock, types.int64, real)
+        F = types.float64[:, :, ::1] if variant[2] else row
+        return rows, pairs, panel, crystal, cell, beam, metric, rows, rows, F, rows, real, real, types.int64
+    list_ = types.int32[::1]
+    if kernel == "sort":
+        return list_, list_, pairs, types.int64
+    if kernel == "slopes":
+        metric, whole = _block(MetricBlock, types.int64, real), types.int64
+        blocks = (panel, crystal, cell, beam, metric)
+        return rows, pairs, list_, list_, pairs, *blocks, rows, rows, row, rows, real, real, whole
+    if kernel == "close slopes":
+        return rows, pairs, panel, beam, rows, types.int64
+    return {"chain": (rows, rows, rows), "gradient": (rows, rows, row), "normal": (rows, rows, row, row, pairs)}[kernel]
+
+
 def kernel_of(kernel: str, *variant: int) -> tuple[Any, int]:
     """A kernel and the threads of its blocks."""
     from nbnumba.kernels.gpu import close as gpu_close
+    from nbnumba.kernels.gpu import deliver, spot_derivatives, spots_lists
+    from nbnumba.kernels.gpu import derivatives as gpu_derivatives
     from nbnumba.kernels.gpu import spots as gpu_spots
-    from nbnumba.kernels.gpu import spots_lists
     from nbnumba.kernels.gpu import table as gpu
 
+    if kernel == "sum":
+        return gpu_derivatives.pixel_kernel(*variant), gpu_derivatives.THREADS
+    if kernel == "slopes":
+        return spot_derivatives.slope_kernel(*variant), gpu_spots.PAINTERS
+    if kernel == "sort":
+        return gpu_spots.sort_lists, gpu_spots.PAINTERS
+    if kernel == "close slopes":
+        return spot_derivatives.close_slopes, gpu_derivatives.THREADS
+    if kernel in DERIVATIVES:
+        made = {"chain": deliver.chain_sums, "gradient": deliver.weigh_sums, "normal": deliver.weigh_values}
+        return made[kernel], deliver.THREADS
     if kernel == "end":
         return gpu_close.close_kernel(*variant), gpu_close.THREADS
     if kernel not in SPOTS:
@@ -146,7 +198,7 @@ def compile_kernel(kernel: str, *variant: int, capability: str, output: str = "p
         bounds = compiled.targetoptions["launch_bounds"]
         code, _ = cuda.compile(
             compiled.py_func,
-            signature_of(kernel, split=len(variant) == 5),
+            signature_of(kernel, *variant),
             cc=cc,
             device=False,
             abi="numba",

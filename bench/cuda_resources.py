@@ -21,7 +21,7 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
-from bench.cuda_kernels import KERNELS, SPOTS, compile_kernel, kernel_of
+from bench.cuda_kernels import DERIVATIVES, KERNELS, SPOTS, compile_kernel, kernel_of
 from nbnumba.kernels.jit.cuda_choice import PACKAGES, VARIABLE, find_package
 
 CAPABILITIES = ("7.5", "8.0", "8.6", "8.9", "9.0", "10.0", "12.0")
@@ -178,7 +178,7 @@ def measure(name: str, capability: str, linked: bool = False) -> Resources:
         return max((int(n) for n in re.findall(pattern, report)), default=0)
 
     registers, shared = number(r"Used (\d+) registers"), number(r"(\d+) bytes smem")
-    loop = Loop() if kernel in ("end", "general", *SPOTS) else inner_loop(text)
+    loop = Loop() if kernel in ("end", "general", *SPOTS, *DERIVATIVES) else inner_loop(text)
     _, threads = kernel_of(kernel, *variant)
     return Resources(
         kernel=name,

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.gpu.commands import KERNELS, SUBJECTS, timed
+from bench.gpu.derivatives import SHAPES
 from bench.gpu.package import find_tool
 from bench.gpu.setting import GOLDEN, Setting
 from bench.gpu.variants import VARIANTS
@@ -112,6 +113,8 @@ STEPS = (
          lambda setting: ("launch",), per_package=True),
     Step("renderer", "one image after another by nbnumba.Renderer: updates, host and device memory, bits", 15,
          "bench.gpu.updates:measure", lambda setting: KERNELS, per_package=True),
+    Step("derivatives", "image and all sums, gradient, normal equations, of each shape; deviation from the CPU's", 25,
+         "bench.gpu.derivatives:measure", lambda setting: tuple(SHAPES), per_package=True),
     Step("reference", "the reference's CUDA program (NB_CUDA_BIN) beside it, images compared", 50, "bench.gpu.reference:compare",
          reference_cases, missing=lambda setting: "" if setting.programs else "NB_CUDA_BIN names no program"),
     Step("lifetimes", "memory after 60 renderers, and after 30 images that are held", 10, "bench.gpu.host:lifetimes",

@@ -27,7 +27,7 @@ def exponential(x, vector):
 @device(forceinline=True)
 def sine_ratio(t):
     """sin(x) / x for t = x^2 <= (pi/2)^2, to 2e-16 (Taylor)."""
-    high = -1 / 121645100408832000.0 + t * (1 / 51090942171709440000.0 - t / 25852016738884976640000.0)
+    high = -1 / 121645100408832000.0 + t * (1 / 51090942171709440000.0 - t * (1 / 25852016738884976640000.0))
     high = 1 / 6227020800 + t * (-1 / 1307674368000 + t * (1 / 355687428096000 + t * high))
     high = -1 / 5040 + t * (1 / 362880 + t * (-1 / 39916800 + t * high))
     return 1.0 + t * (-1 / 6 + t * (1 / 120 + t * high))
@@ -36,7 +36,7 @@ def sine_ratio(t):
 @device(forceinline=True)
 def sphere_ratio(t):
     """3 (sin(x) / x - cos(x)) / x^2 for t = x^2 <= (pi/2)^2, to 2e-16 (Taylor)."""
-    high = -1 / 851515702861824000.0 + t * (1 / 391697223316439040000.0 - t / 215433472824041472000000.0)
+    high = -1 / 851515702861824000.0 + t * (1 / 391697223316439040000.0 - t * (1 / 215433472824041472000000.0))
     high = 1 / 31135104000 + t * (-1 / 7410154752000 + t * (1 / 2252687044608000.0 + t * high))
     high = -1 / 15120 + t * (1 / 1330560 + t * (-1 / 172972800 + t * high))
     return 1.0 + t * (-1 / 10 + t * (1 / 280 + t * high))
@@ -45,7 +45,7 @@ def sphere_ratio(t):
 @device(forceinline=True)
 def sphere_change(t):
     """(sin(x) / x - sphere_ratio) / x^2 for t = x^2 <= (pi/2)^2, to 2e-16 (Taylor)."""
-    high = -1 / 141919283810304000.0 + t * (1 / 58754583497465856000.0 - t / 29377291748732928000000.0)
+    high = -1 / 141919283810304000.0 + t * (1 / 58754583497465856000.0 - t * (1 / 29377291748732928000000.0))
     high = 1 / 7783776000 + t * (-1 / 1587890304000 + t * (1 / 422378820864000 + t * high))
     return -1 / 15 + t * (1 / 210 + t * (-1 / 7560 + t * (1 / 498960 + t * (-1 / 51891840 + t * high))))
 
@@ -69,13 +69,13 @@ def round_slope(radius_sqr):
     few = square if small else 0.0
     many = 1.0 if small else square
     X = math.sqrt(many)
-    x = X / math.pi
+    x = X * (1 / math.pi)
     half = math.floor(x + 0.5)
     f = math.pi * (x - half)  # a sign (-1)^half of sine and cosine drops out of all products
-    ratio = sine_ratio(f * f)
-    sine, cosine = f * ratio / X, ratio - f * f * sphere_ratio(f * f) / 3.0
-    transform = 3.0 * (sine - cosine) / many
-    change = (sine - transform) / many
+    ratio, inverse = sine_ratio(f * f), 1.0 / many
+    sine, cosine = f * ratio * X * inverse, ratio - f * f * sphere_ratio(f * f) * (1 / 3)
+    transform = 3.0 * (sine - cosine) * inverse
+    change = (sine - transform) * inverse
     transform, change = sphere_ratio(few) if small else transform, sphere_change(few) if small else change
     return transform * transform, 3.0 * math.pi**2 * transform * change
 
@@ -96,12 +96,15 @@ def grating_slope(d, N):
     peak = k == 0.0
     distance = 1.0 if peak else d
     across = 1.0 if peak else u
-    ratio = above / below  # sin(pi N d) / sin(pi d) over N: this near a peak, else times y / u
-    factor = ratio if peak else y * ratio / across
+    inverse = 1.0 / (below * above * (across * distance))  # the only quotient: others are products with it
+    of_pair = inverse * below * above
+    of_below, of_above = inverse * above * (across * distance), inverse * below * (across * distance)
+    ratio = above * of_below  # sin(pi N d) / sin(pi d) over N: this near a peak, else times y / u
+    factor = ratio if peak else y * ratio * (of_pair * distance)
     near_slope, far_slope = sphere_ratio(near), sphere_ratio(far)
-    bracket = math.pi / 3.0 * factor * (d * near_slope / below - N * y * far_slope / above)
-    bracket += 0.0 if peak else k * ratio / (math.pi * across * distance)
+    bracket = math.pi / 3.0 * factor * (d * near_slope * of_below - N * y * far_slope * of_above)
+    bracket += 0.0 if peak else k * ratio * (1 / math.pi) * of_pair
     along = 2.0 * math.pi * N * N * factor * bracket
-    cosine = above - far * far_slope / 3.0
-    with_N = 2.0 * (N if peak else y / distance) * ratio * cosine / below
+    cosine = above - far * far_slope * (1 / 3)
+    with_N = 2.0 * (N if peak else y * (of_pair * across)) * ratio * cosine * of_below
     return N * N * factor * factor, along, with_N

@@ -108,8 +108,7 @@ def aim(work, width, panel, beam, sources, i, sub, peak, vector):
     ``sub``: layer, subS, subF; ``peak``: of the squared lattice factor. Without ``per_term`` the weights are 1, and nothing
     depends on the ray: :func:`close_pixel` applies the corrections.
     """
-    source = (row_vector(sources, i, 0), 1.0 / sources[i, 3], sources[i, 4], cut_limit(sources[i, 3], beam.dmin))
-    frame = (row_vector(sources, i, 5), row_vector(sources, i, 8))
+    source, frame = ray_source(beam, sources, i)
     if panel.curved:
         for p in range(width):
             s, f = work[SLOW * width + p], work[FAST * width + p]
@@ -123,10 +122,17 @@ def aim(work, width, panel, beam, sources, i, sub, peak, vector):
 
 
 @device(forceinline=True)
+def ray_source(beam, sources, i):
+    """A source, as :func:`put_ray` takes it: direction, 1/wavelength, share and limit of the resolution; its frame."""
+    source = (row_vector(sources, i, 0), 1.0 / sources[i, 3], sources[i, 4], cut_limit(sources[i, 3], beam.dmin))
+    return source, (row_vector(sources, i, 5), row_vector(sources, i, 8))
+
+
+@device(forceinline=True)
 def put_ray(work, width, p, panel, beam, source, frame, position, layer, peak, vector):
     """Write the rows of one ray, all in one loop: short loops are unrolled before they can be vectorized.
 
-    ``source``: direction, 1/wavelength, share, and limit of the resolution; ``frame``: directions of E and B.
+    ``source``, ``frame``: of :func:`ray_source`; the frame is the directions of E and B.
     """
     incident, inverse, share, limit = source
     airpath, d = ray_to(position)

@@ -107,6 +107,19 @@ def sort_rows(lists, begin, n, found, per_pair, tid):
 
 
 @cuda_device
+def part_of(places, tile):
+    """First and end of a tile's part of the list."""
+    return int32(places[tile - 1]) if tile > 0 else int32(0), int32(places[tile])
+
+
+@cuda_kernel(threads=PAINTERS, blocks=4)
+def sort_lists(lists, places, found, per_pair):
+    """Sort each tile's part of the list as :func:`paint_kernel` does, for kernels that do not; a block for each tile."""
+    begin, end = part_of(places, int32(cuda.blockIdx.y * cuda.gridDim.x + cuda.blockIdx.x))
+    sort_rows(lists, begin, end - begin, found, per_pair, int32(cuda.threadIdx.x))
+
+
+@cuda_device
 def stage_spot(real, whole, j, row, found, crystal, cell, beam, sources, orientations, F2):
     """Copy the values of a footprint to shared memory: row ``j`` of ``real`` (STAGED, NUMBERS) and ``whole`` (STAGED, 5)."""
     pair, h, k, l = found[row, PAIR], found[row, H], found[row, K], found[row, L]
@@ -166,7 +179,7 @@ def paint_kernel(per_term: int, single: int) -> Any:
         tile = int32((still * cuda.gridDim.y + cuda.blockIdx.y) * cuda.gridDim.x + cuda.blockIdx.x)
         s = int32(panel.s0 + cuda.blockIdx.y * TILE + (tid >> 4))
         f = int32(panel.f0 + cuda.blockIdx.x * TILE + (tid & 15))
-        begin, end = int32(places[tile - 1]) if tile > 0 else int32(0), int32(places[tile])
+        begin, end = part_of(places, tile)
         if begin == end and not first:
             return
         sort_rows(lists, begin, end - begin, found, per_pair, tid)

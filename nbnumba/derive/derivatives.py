@@ -10,8 +10,9 @@ import numpy as np
 
 from nbnumba.derive.catalog import CELL_SYSTEMS, expand, find
 from nbnumba.derive.curvatures import second_values
-from nbnumba.derive.engine import GRADIENT, NORMAL, VALUES, Goal, make_pass
+from nbnumba.derive.engine import GRADIENT, NORMAL, VALUES, Goal
 from nbnumba.derive.parameter import Parameter
+from nbnumba.derive.passes import make_device_pass
 from nbnumba.derive.pixels import choose, per_panel
 from nbnumba.derive.reflections import Contributions, StructureFactor, contributions, indices_of
 from nbnumba.derive.setting import Setting
@@ -40,11 +41,13 @@ class Derivatives:
         Time of the kernels so far.
     """
 
-    def __init__(self, setting: Setting, parameters: Sequence[Parameter], chosen: Sequence[np.ndarray]) -> None:
+    def __init__(
+        self, setting: Setting, parameters: Sequence[Parameter], chosen: Sequence[np.ndarray], device: str = "cpu"
+    ) -> None:
         self.experiment, self.names = setting.experiment, tuple(p.name for p in parameters)
         self.parameters, self.setting, self.seconds = tuple(parameters), setting, 0.0
         spins = self._make_spins()
-        self._passes = tuple(make_pass(x, spins, m) for x, m in zip(setting.panels, chosen, strict=True))
+        self._passes = tuple(make_device_pass(x, spins, m, device) for x, m in zip(setting.panels, chosen, strict=True))
 
     def __repr__(self) -> str:
         """One line, for notebooks."""
@@ -54,6 +57,11 @@ class Derivatives:
     def pixels(self) -> int:
         """Number of the pixels."""
         return sum(int(p.mask.sum()) for p in self._passes)
+
+    @property
+    def device(self) -> str:
+        """Name of the device that computes: ``cpu``, ``cuda:0``."""
+        return self._passes[0].device
 
     @property
     def masks(self) -> tuple[np.ndarray, ...]:
@@ -280,6 +288,7 @@ def take(
     names: Sequence[str] | str,
     pixels: object = None,
     cell_system: str | None = None,
+    device: str = "cpu",
 ) -> Derivatives:
     """:class:`Derivatives` of an experiment whose kernel arguments exist.
 
@@ -295,7 +304,7 @@ def take(
     _check(setting, parameters)
     for parameter in parameters:
         parameter.chain(setting)
-    return Derivatives(setting, parameters, choose(pixels, setting))
+    return Derivatives(setting, parameters, choose(pixels, setting), device)
 
 
 def _check(at: Setting, parameters: Sequence[Parameter]) -> None:
@@ -347,7 +356,8 @@ def derivatives(
         Of docs/derivatives.md.
     pixels : (spixels, fpixels) bool, (n, 4) int, or a sequence of either for each panel, optional
         Pixels to take: a mask, or boxes of first and end of the slow and of the fast index. By default all.
-    device : {"auto", "cpu"}
+    device : {"auto", "cpu", "cuda", "cuda:N"}
+        ``auto``: a GPU if there is one, and the CPU in its place if it fails. Of several GPUs the first one is used.
     threads : int, optional
         CPU threads; by default as many as the process may run on.
     cell_system : str, optional
@@ -362,12 +372,10 @@ def derivatives(
     ConfigError, FileError, ResourceError, DeviceError
         See :mod:`nbnumba.errors`.
     """
-    if device not in ("auto", "cpu"):
-        raise ConfigError(f"derivatives are computed by the CPU so far, not by {device}: take device='cpu'")
     experiment = simulation if isinstance(simulation, Experiment) else resolve(simulation)
     set_threads(threads)
     panels = [build_inputs(experiment, index) for index in range(len(experiment.detector.panels))]
-    return take(experiment, panels, names, pixels, cell_system)
+    return take(experiment, panels, names, pixels, cell_system, device)
 
 
 def gradient(

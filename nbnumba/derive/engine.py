@@ -46,6 +46,12 @@ class Goal(NamedTuple):
     weights: np.ndarray | None = None
     rights: np.ndarray | None = None
 
+    @property
+    def totals(self) -> int:
+        """Number of the totals: of ``NORMAL`` for each row but the first its right side, and its products with the earlier ones."""
+        rows = len(self.chain)
+        return {VALUES: 0, NORMAL: (rows - 1) * (rows + 2) // 2, GRADIENT: SUMS}[self.kind]
+
 
 class PanelPass(ABC):
     """A panel whose derivatives are computed: arguments of the kernel that do not depend on what is wanted.
@@ -58,7 +64,11 @@ class PanelPass(ABC):
         Slow and fast index of the pixels that have sums: chosen ones that are not known to be 0.
     blocks, sources, ends
         Arguments of the kernels (:func:`nbnumba.kernels.cpu.derivatives.derive_pixels`).
+    device : str
+        Name of the device that computes.
     """
+
+    device = "cpu"
 
     def __init__(self, inputs: KernelInputs, spins: np.ndarray | None, mask: np.ndarray) -> None:
         self.inputs, self.mask = inputs, mask
@@ -78,13 +88,8 @@ class PanelPass(ABC):
         """See :attr:`pixels`."""
 
     @abstractmethod
-    def _call(self, goal: tuple[Any, ...], rows: int) -> None:
-        """Call the kernel."""
-
-    @property
-    @abstractmethod
-    def _groups(self) -> int:
-        """Number of rows of the totals."""
+    def run(self, goal: Goal) -> np.ndarray:
+        """Values (pixels, rows), or totals (n,)."""
 
     @property
     def _F2(self) -> np.ndarray:
@@ -93,18 +98,6 @@ class PanelPass(ABC):
             x.Fhkl, ("F2 row float64", x.cell.default_F, x.cell.has_hkl), lambda: x.F2_table(np.float64)
         )
         return table
-
-    def run(self, goal: Goal) -> np.ndarray:
-        """Values (pixels, rows), or totals (n,)."""
-        rows = len(goal.chain)
-        out = np.empty((len(self.pixels), rows)) if goal.kind == VALUES else _NO_VALUES
-        sizes = {VALUES: 0, NORMAL: (rows - 1) * (rows + 2) // 2, GRADIENT: SUMS}
-        totals = np.zeros((self._groups, sizes[goal.kind]))
-        columns = np.nonzero(goal.chain)
-        chain = (*(c.astype(np.int64) for c in columns), np.ascontiguousarray(goal.chain[columns]))
-        gathered = [_NONE if image is None else self.gather(image) for image in (goal.weights, goal.rights)]
-        self._call((goal.kind, *gathered, out, totals, *chain), rows)
-        return out if goal.kind == VALUES else totals.sum(axis=0)
 
     def gather(self, image: np.ndarray) -> np.ndarray:
         """Values of an image at the pixels, (n,)."""
@@ -142,13 +135,37 @@ def first_out_of_range(inputs: KernelInputs) -> int:
     return never
 
 
+class CpuPass(PanelPass):
+    """A panel on the CPU."""
+
+    @abstractmethod
+    def _call(self, goal: tuple[Any, ...], rows: int) -> None:
+        """Call the kernel."""
+
+    @property
+    @abstractmethod
+    def _groups(self) -> int:
+        """Number of rows of the totals."""
+
+    def run(self, goal: Goal) -> np.ndarray:
+        """Values (pixels, rows), or totals (n,)."""
+        rows = len(goal.chain)
+        out = np.empty((len(self.pixels), rows)) if goal.kind == VALUES else _NO_VALUES
+        totals = np.zeros((self._groups, goal.totals))
+        columns = np.nonzero(goal.chain)
+        chain = (*(c.astype(np.int64) for c in columns), np.ascontiguousarray(goal.chain[columns]))
+        gathered = [_NONE if image is None else self.gather(image) for image in (goal.weights, goal.rights)]
+        self._call((goal.kind, *gathered, out, totals, *chain), rows)
+        return out if goal.kind == VALUES else totals.sum(axis=0)
+
+
 def threads() -> int:
     """Most threads that a kernel can have."""
     number: int = numba.config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]
     return number
 
 
-class PixelPass(PanelPass):
+class PixelPass(CpuPass):
     """Every flag: pixel by pixel, all terms."""
 
     def _find_pixels(self) -> np.ndarray:
@@ -165,7 +182,7 @@ class PixelPass(PanelPass):
         derive_pixels(goal, self.pixels, *self.blocks, tables, self.ends, round_, smooth, self._spinning)
 
 
-class SpotPass(PanelPass):
+class SpotPass(CpuPass):
     """Compact spots, footprint by footprint."""
 
     def _find_pixels(self) -> np.ndarray:
@@ -202,7 +219,11 @@ class SpotPass(PanelPass):
         derive_spots(goal, lists, *self.blocks, tables, (self._peak, SPOT_END), self._spinning)
 
 
+def has_footprints(inputs: KernelInputs) -> bool:
+    """Whether derivatives of a panel are computed footprint by footprint."""
+    return inputs.crystal.shape == GAUSS and not inputs.cell.interpolate and is_for(inputs)
+
+
 def make_pass(inputs: KernelInputs, spins: np.ndarray | None, mask: np.ndarray) -> PanelPass:
-    """The fastest way to the derivatives of a panel."""
-    spots = inputs.crystal.shape == GAUSS and not inputs.cell.interpolate and is_for(inputs)
-    return (SpotPass if spots else PixelPass)(inputs, spins, mask)
+    """The fastest way to the derivatives of a panel on the CPU."""
+    return (SpotPass if has_footprints(inputs) else PixelPass)(inputs, spins, mask)

@@ -160,7 +160,7 @@ class Renderer:
         """
         from nbnumba.derive.derivatives import take
 
-        return take(self.experiment, self.inputs, names, pixels, cell_system)
+        return take(self.experiment, self.inputs, names, pixels, cell_system, self._device)
 
     def gradient(self, names: Sequence[str] | str, weights: object, *, cell_system: str | None = None) -> np.ndarray:
         """Gradient of a number that depends on the image that is rendered; see :func:`nbnumba.gradient`."""

@@ -60,7 +60,9 @@ def test_inner_loop_loads_four_numbers_at_once():
 
 
 @needs_tools
-@pytest.mark.parametrize("name", [name for name in cuda_resources.KERNELS if not name.startswith("spots")])
+@pytest.mark.parametrize(
+    "name", [name for name in cuda_resources.KERNELS if not name.startswith(("spots", "derivatives"))]
+)
 def test_no_kernel_spills(name):
     row = measure(name, "9.0")
     assert row.spill_bytes == 0
@@ -123,6 +125,37 @@ def test_kernels_of_spots_keep_their_limits(name, most, capability):
     assert row.registers <= most
     assert row.spill_bytes == 0
     assert row.stack_bytes == 0 or not name.startswith("spots, paint")
+
+
+@needs_tools
+@pytest.mark.parametrize("capability", ["7.5", "9.0", "12.0"])
+@pytest.mark.parametrize("name", ["square", "square, turned domains", "round", "gauss, tophat"])
+def test_derivatives_fit_into_registers(name, capability):
+    """All sums of a thread: the stack is that of sine and cosine of huge angles, in the library."""
+    row = measure(f"derivatives, {name}", capability)
+    assert row.registers <= 255
+    assert row.spill_bytes == 0
+    assert row.stack_bytes <= 40
+    assert row.shared_bytes <= 16384
+
+
+@needs_tools
+@pytest.mark.parametrize("capability", ["7.5", "9.0", "12.0"])
+@pytest.mark.parametrize(("name", "most"), [("", 255), (", one ray", 176), (", end", 208), (", sort", 64)])
+def test_derivatives_of_spots_fit_into_registers(name, most, capability):
+    row = measure(f"derivatives of spots{name}", capability)
+    assert row.registers <= most
+    assert row.spill_bytes == 0
+    assert row.stack_bytes <= (40 if name == ", end" else 0)
+
+
+@needs_tools
+@pytest.mark.parametrize("name", ["images", "gradient", "normal"])
+def test_results_of_the_derivatives_take_few_registers(name):
+    row = measure(f"derivatives, {name}", "9.0")
+    assert row.registers <= 64
+    assert row.spill_bytes == 0
+    assert row.stack_bytes == 0
 
 
 MACHINE_CODE = """

@@ -136,8 +136,8 @@ def test_without_a_gpu_the_environment_is_told_and_nothing_is_left(tmp_path) -> 
 def test_a_bare_machine_checks_and_times_in_the_simulator(tmp_path) -> None:
     """Right images, every field of a timing, and no package beyond numba, a CUDA package, numpy and gemmi."""
     done = bench(
-        "--tiny", "--steps", "environment,device,parity,timings", "--out", str(tmp_path / "out"),
-        "--cases", "^(code|driver|phi_step_only.*|shape_tophat, auto|64 x 64 pixels)$",
+        "--tiny", "--steps", "environment,device,parity,timings,derivatives", "--out", str(tmp_path / "out"),
+        "--cases", "^(code|driver|phi_step_only.*|shape_tophat, auto|64 x 64 pixels|square)$",
         **in_simulator(tmp_path),
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
@@ -153,6 +153,10 @@ def test_a_bare_machine_checks_and_times_in_the_simulator(tmp_path) -> None:
     assert timing["image_s"] > 0 and timing["prepare_s"] > 0 and timing["launch_s"] > 0
     assert {"copy_s", "image_with_progress_s", "first_prepare_s", "clock", "of_issue_limit", "held"} < set(timing)
     assert one(lines, "timings", "64 x 64 pixels", "deviation")["deviation"] < 1e-6
+    derived = [line for line in lines if line["step"] == "derivatives"]
+    assert [line["result"] for line in derived[:-1]] == ["images", "gradient", "normal"]
+    assert all(line["pixels"] == 6 and line["same_bits"] and line["seconds"] > 0 for line in derived[:-1])
+    assert derived[-1]["good"] and derived[-1]["deviation"] <= 1e-9
     assert lines[-1]["ended"] == "complete" and lines[-1]["wrong"] == []
     assert re.search(r"(?m)parity +phi_step_only, double +kernel: general .*  good$", done.stdout), done.stdout
 
@@ -168,7 +172,7 @@ def test_the_whole_script_on_a_driver_that_does_nothing(tmp_path) -> None:
         '.write(bytes(4) * 4095 + b\'\\x00\\x00\\x80\\x3f\')" "$@"\n'
     )
     program.chmod(0o755)
-    keep = "^(code|tools|driver|kernel|phi_step_only.*|64 x 64 pixels|batch.*gauss|launch|held.*|fast32|.*, 2 blocks|reference single: 64 x 64.*)$"
+    keep = "^(code|tools|driver|kernel|phi_step_only.*|64 x 64 pixels|batch.*gauss|launch|held.*|fast32|square|.*, 2 blocks|reference single: 64 x 64.*)$"
     environment = environment_for(more={"NB_CUDA_BIN": str(program), "PATH": os.defpath, "CUDA_HOME": str(tmp_path)})
     environment.pop("CUDA_VISIBLE_DEVICES", None)
     done = subprocess.run(
@@ -182,7 +186,7 @@ def test_the_whole_script_on_a_driver_that_does_nothing(tmp_path) -> None:
     wrong = [line for line in lines if line["step"] == "parity"]
     assert len(wrong) == 2 and not any(line["good"] for line in wrong) and wrong[0]["deviation"] == 1
     parity = ["parity: phi_step_only, auto", "parity: phi_step_only, double"]
-    assert sorted(lines[-1]["wrong"]) == [*parity, "renderer: fast32"]
+    assert sorted(lines[-1]["wrong"]) == ["derivatives: square", *parity, "renderer: fast32"]
     updated = [line for line in lines if line["step"] == "renderer"]
     assert [line["memory"] for line in updated[:3]] == ["host", "pinned", "device"]
     assert all(line["update_s"] > 0 and line["image_s"] > 0 for line in updated[:3])

@@ -9,7 +9,14 @@ import pytest
 from bench.cuda_resources import KERNELS
 from nbnumba.render.devices import toolkit_version
 from tests.campaigns.null_driver.build import PACKAGES, missing
-from tests.campaigns.null_driver.experiments import ELSEWHERE, EXPERIMENTS, SHARED_ROWS
+from tests.campaigns.null_driver.experiments import (
+    DERIVED,
+    DERIVED_RESULTS,
+    DERIVED_SPOTS,
+    ELSEWHERE,
+    EXPERIMENTS,
+    SHARED_ROWS,
+)
 from tests.campaigns.null_driver.session import Outcome, run
 
 needs_driver = pytest.mark.skipif(bool(missing()), reason=missing() or "all is there")
@@ -61,8 +68,72 @@ def test_every_kernel_is_launched(package):
         assert tuple(rows[name]["row"]) == KERNELS[experiment.row], name
         assert {launch.kernel for launch in launches[first:last]} == set(experiment.functions), name
     here = {experiment.row for experiment in EXPERIMENTS.values()} | set(SHARED_ROWS)
-    assert here | set(ELSEWHERE) == KERNELS.keys()
+    assert here | {*ELSEWHERE, *DERIVED, *DERIVED_RESULTS, *DERIVED_SPOTS} == KERNELS.keys()
     assert len(done.report.loads) == len(here)
+
+
+@each_package
+def test_every_kernel_of_derivatives_is_launched(package):
+    """Each in one piece, with each kind of result; each kernel is loaded once."""
+    code = """
+    import json
+    import numpy as np
+    import nbnumba as nb
+    from nbnumba.cli.build import build
+    from nbnumba.cli.parse import parse
+    from tests.campaigns.null_driver.experiments import DERIVED
+    from tests.campaigns.null_driver.inside import figure, stay_current
+
+    stay_current()
+    rows = {}
+    for name, (flags, parameters) in DERIVED.items():
+        before = figure("launches")
+        found = nb.derivatives(build(parse(flags.split()))[0], parameters, device="cuda", pixels=[(0, 64, 0, 20)])
+        assert found.device == "cuda:0"
+        assert not found.image.any()
+        found.normal(), found.gradient(np.ones((64, 64)))
+        x, spins = found.setting.first, "mosaic" in parameters
+        painter = found._passes[0]._held.get("painter")
+        row = ("sum", min(x.crystal.shape, 2), *map(int, (x.panel.curved, x.cell.interpolate, spins)))
+        row = row if painter is None else ("slopes", painter.alone, int(spins))
+        rows[name] = {"row": row, "launches": [before, figure("launches")]}
+    print(json.dumps(rows))
+    """
+    done = run(code, package=package).check()
+    rows, launches = json.loads(done.out.splitlines()[-1]), done.report.launches
+    of_spots = "find_spots place_tiles fill_lists sort_lists paint_slopes close_slopes"
+    for name in DERIVED:
+        assert tuple(rows[name]["row"]) == KERNELS[name], name
+        launched = [launch.kernel for launch in launches[slice(*rows[name]["launches"])]]
+        sums = of_spots if "of spots" in name else "sum_pixels"
+        wanted = f"{sums} chain_sums {sums} chain_sums weigh_values {sums} weigh_sums"
+        assert launched == wanted.split(), name
+    assert len(done.report.loads) == len([*DERIVED, *DERIVED_RESULTS, *DERIVED_SPOTS])
+
+
+@needs_driver
+@pytest.mark.parametrize(("device", "ends"), [("auto", "on the CPU"), ("cuda", "cuda:0 (Null Driver H100) failed: ")])
+def test_derivatives_fall_back_where_nobody_asked_for_the_gpu(device, ends):
+    """Where a launch fails: the CPU's values, with a line of the log; else the error."""
+    code = f"""
+    import logging, sys
+    import nbnumba as nb
+    from nbnumba.cli.build import build
+    from nbnumba.cli.parse import parse
+    from tests.campaigns.null_driver.experiments import DERIVED
+    logging.getLogger("nbnumba").addHandler(logging.StreamHandler(sys.stdout))
+    flags, parameters = DERIVED["derivatives, square"]
+    try:
+        found = nb.derivatives(build(parse(flags.split()))[0], parameters, device="{device}", pixels=[(0, 9, 0, 9)])
+        print("on the CPU" if found.image.any() and found.device == "cpu" else "wrong")
+    except nb.DeviceError as error:
+        print(error)
+    """
+    done = run(code, fail="launch:1:719")
+    assert done.code == 0, done.err[-3000:]
+    lines = done.out.splitlines()
+    assert lines[-1].startswith(ends), done.out
+    assert len(lines) == (2 if device == "auto" else 1)
 
 
 @each_package

@@ -168,11 +168,11 @@ class SpotsPainter:
         self._last: WeakKeyDictionary[Lane, Batch] = WeakKeyDictionary()
         self.update(inputs, sources, cells, table)
         self.variant = (int(inputs.beam.per_term), int(inputs.panel.layers * inputs.panel.oversample**2 == 1))
-        self.paint = Starter(paint_kernel(*self.variant), PAINTERS)
+        self.paint: Any = Starter(paint_kernel(*self.variant), PAINTERS)
         self.find = Starter(find_spots, FINDERS)
         self.place = Starter(place_tiles, PLACERS)
         self.fill = Starter(fill_lists, FINDERS)
-        self.close = Starter(close_pixels, PAINTERS)
+        self.close: Any = Starter(close_pixels, PAINTERS)
 
     def update(self, inputs: KernelInputs, sources: Any, cells: Any, table: Any) -> None:
         """Use other inputs that the same compiled kernels render; arguments as those of the class."""

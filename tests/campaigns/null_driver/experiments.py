@@ -46,6 +46,29 @@ ELSEWHERE = ("general, interpolating",)
 SHARED_ROWS = ("fast, end of split sums", "spots, find", "spots, place", "spots, fill", "spots, close")
 
 
+#: Of derivatives: row of ``bench.cuda_resources.KERNELS`` -> flags, and the parameters.
+DERIVED = {
+    "derivatives, square": (_FEW, "misset_x_deg"),
+    "derivatives, square, turned domains": (_MANY, "misset_x_deg,mosaic_spread_deg"),
+    "derivatives, square, curved": (f"-curved_det {_FEW}", "misset_x_deg"),
+    "derivatives, round": (f"{_BASE} -N 5 -round_xtal", "misset_x_deg"),
+    "derivatives, gauss, tophat": (f"{_BASE} -N 2 -gauss_xtal -fudge 0.1", "misset_x_deg"),
+    "derivatives of spots, one ray": (f"{_COMPACT} -oversample 1", "misset_x_deg"),
+    "derivatives of spots": (f"{_COMPACT} -oversample 2", "misset_x_deg"),
+    "derivatives, square, interpolating": (f"{_FEW} -hkl tests/golden/inputs/hex.hkl -interpolate", "misset_x_deg"),
+}
+#: What each of these launches as well, for its results.
+DERIVED_RESULTS = ("derivatives, images", "derivatives, gradient", "derivatives, normal")
+#: What those of spots launch as well.
+DERIVED_SPOTS = (
+    "spots, find",
+    "spots, place",
+    "spots, fill",
+    "derivatives of spots, sort",
+    "derivatives of spots, end",
+)
+
+
 def simulation(name: str, more: str = "") -> Simulation:
     """An experiment, with further flags."""
     return build(parse(f"{EXPERIMENTS[name].flags} {more}".split()))[0]
