@@ -111,7 +111,7 @@ def _fcf(folder: Path) -> Seeds:
 
 
 def _small_models(folder: Path) -> Seeds:
-    from tests.io.test_model_files import SYMOPS, small
+    from tests.io.model_inputs import SYMOPS, small
 
     loop = "loop_\n_atom_site_aniso_label\n_atom_site_aniso_U_11\n_atom_site_aniso_U_22\n_atom_site_aniso_U_33\nC1 .02 .03 .01"
     sites = "C1 C .1 .2 .3 0.02"
@@ -119,6 +119,7 @@ def _small_models(folder: Path) -> Seeds:
         small("Na1 Na 0 0 0 0.0\nCl1 Cl 0.5 0.5 0.5 0.0"),
         small(sites, "5 6 7 80 95 100", SYMOPS.format("'x,y,z'\n'-x,-y,-z'"), more=loop),
         small("C1 C .1 .2 .3 1.5 0.5", symmetry="_space_group_IT_number 14", tags="B_iso_or_equiv occupancy"),
+        small(sites, "8 8 11 90 90 90", SYMOPS.format("'x,y,z'\n'-y+1/6,x,z+1/4'\n'-x+1/6,-y+1/6,z+1/2'"), more=loop),
     ]
     return [text.encode() for text in texts]
 
@@ -200,7 +201,14 @@ def _models(suffix: str) -> Callable[[Path], Seeds]:
     def make(folder: Path) -> Seeds:
         from tests.io.reflection_inputs import make_model
 
-        return [make_model(folder / f"a{suffix}", name, 4).read_bytes() for name in ("P 43 21 2", "P 31 2 1")]
+        found = [make_model(folder / f"a{suffix}", name, 4).read_bytes() for name in ("P 43 21 2", "P 31 2 1")]
+        listed = {
+            ".cif": b"loop_\n_symmetry_equiv.id\n_symmetry_equiv.pos_as_xyz\n1 x,y,z\n2 -x+1/8,y+1/2,-z+1/3\n",
+            ".pdb": b"REMARK 290       1555   X,Y,Z\nREMARK 290       2555   -X+1/8,Y+1/2,-Z+1/3\n",
+        }
+        strange = found[0].replace(b"P 43 21 2", b"P 99     ")
+        found.append(strange + listed[suffix] if suffix == ".cif" else listed[suffix] + strange)
+        return found
 
     return make
 
