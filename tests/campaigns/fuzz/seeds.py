@@ -49,6 +49,7 @@ def hard(name: str) -> dict[str, bytes]:
             "blanks_in_gzip": gzip.compress(b"data_a\n" + b" " * (60 << 20), mtime=0),
             "columns": b"data_a\nloop_\n" + b"_refln.a\n" * 6000,
         },
+        "scalepack": {"digits": b"    8 p4\n" + b"4" * length, "lines": b"1 1 1\n" + b"\n" * length},
         "shelx": {"rows": b"   1   2   3  100.00    1.00\n" * 2000, "packed": bz2.compress(b" " * (60 << 20))},
         "xdsascii": {
             "headers": b"!FORMAT=XDS_ASCII " + b"A=1 " * 15_000,
