@@ -49,14 +49,17 @@ def hard(name: str) -> dict[str, bytes]:
             "blanks_in_gzip": gzip.compress(b"data_a\n" + b" " * (60 << 20), mtime=0),
             "columns": b"data_a\nloop_\n" + b"_refln.a\n" * 6000,
         },
-        "scalepack": {"digits": b"    8 p4\n" + b"4" * length, "lines": b"1 1 1\n" + b"\n" * length},
         "shelx": {"rows": b"   1   2   3  100.00    1.00\n" * 2000, "packed": bz2.compress(b" " * (60 << 20))},
         "xdsascii": {
             "headers": b"!FORMAT=XDS_ASCII " + b"A=1 " * 15_000,
             "equals": b"!FORMAT=XDS_ASCII\n!" + b"=" * length,
         },
         "crystfellist": {"rows": b"CrystFEL reflection list\nSymmetry: m-3m\n h k l I\n" + b"1 2 3 4\n" * 7500},
-        "scalepack": {"rows": b"    1\n -987\n 1 1 1 90 90 90 p1\n" + b"   1   2   3     1.0     1.0\n" * 2000},
+        "scalepack": {
+            "rows": b"    1\n -987\n 1 1 1 90 90 90 p1\n" + b"   1   2   3     1.0     1.0\n" * 2000,
+            "digits": b"    8 p4\n" + b"4" * length,
+            "lines": b"1 1 1\n" + b"\n" * length,
+        },
         "arguments": {"numbers": b"-cell " + b"1 " * 25_000},
     }
     return common | own.get(name, {})
