@@ -301,6 +301,21 @@ def _filewriter(folder: Path) -> bytes:
     return filewriter(folder / "master.h5", fixed=True).close().read_bytes()
 
 
+def _turned_filewriter(folder: Path) -> bytes:
+    from tests.io.nxmx_inputs import DETECTOR, filewriter
+
+    made = filewriter(folder / "turned.h5", fixed=True)
+    made.put(f"{DETECTOR}/geometry/orientation/value", [-1.0, 0, 0, 0, -0.8, 0.6])
+    made.put(f"{DETECTOR}/geometry/translation/distances", [0.03, 0.04, -0.1])
+    made.put(f"{DETECTOR}/detector_number", "E-32-0105")
+    made.put(f"{DETECTOR}/goniometer/two_theta", [10.0], "degree")
+    made.put("entry/sample/goniometer/phi_start", 5.0, "degree")
+    made.put("entry/sample/goniometer/phi_increment", 0.5, "degree")
+    made.put("entry/sample/goniometer/kappa", [30.0], "degree")
+    made.put("entry/instrument/beam/incident_wavelength_weights", [1.0])
+    return made.close().read_bytes()
+
+
 def _nexgen(folder: Path) -> bytes:
     from tests.io.nxmx_inputs import one_module
 
@@ -413,6 +428,7 @@ HDF5_FILES: dict[str, dict[str, Callable[[Path], bytes]]] = {
         "other": _other_nxmx,
         "nexgen": _nexgen,
         "filewriter": _filewriter,
+        "turned": _turned_filewriter,
     },
     "truth": {"own": _truth_file},
 }
