@@ -18,10 +18,13 @@ from nbnumba.errors import FileError
 from nbnumba.io import nxmx_beam
 from nbnumba.io.files import cause
 from nbnumba.io.geometry import LARGEST, FileGeometry, make_panel, pixel_sizes, rotation, vector
+from nbnumba.io.unused import unused_note
 from nbnumba.model.config import Panel, Vector
 
 #: Most images of a scan, or wavelengths of a spectrum, that a file may list.
 MOST_VALUES = 1_000_000
+#: Endings of names that belong to an axis.
+_NO_AXES = ("_end", "_increment_set", "_set", "_range_average", "_range_total", "_increment", "_start")
 #: Cosine of the angle below which two axes differ.
 _PARALLEL = 0.99
 LENGTHS = {"m": 1000.0, "mm": 1.0, "cm": 10.0, "um": 1e-3, "micron": 1e-3, "nm": 1e-6}
@@ -89,6 +92,7 @@ class Nexus:
         self.path, self.file = path, file
         self.what = f"the NXmx file {path}"
         self.notes: list[str] = []
+        self.used: set[Any] = set()
 
     def read(self, image: int | None) -> FileGeometry:
         entry = self.one(self.file, "NXentry")
@@ -113,6 +117,9 @@ class Nexus:
                 spindle, phi, osc, count = filewriter.scan(self, samples, detectors[0], index)
         if count is None and samples and self.has(samples[0], "depends_on"):
             spindle, phi, osc, count = self.scan(samples[0], index, known)
+        if self.used:  # else the file has no axes
+            unused = [thing for group in (*detectors, *samples) for thing in self.unused_angles(group)]
+            self.notes.extend(unused_note(self.what.removeprefix("the "), unused))
         if not panels:
             raise FileError(f"{self.what} has no detector")
         if count is not None and not 0 <= index < count:
@@ -201,9 +208,26 @@ class Nexus:
             if not self.has(self.file, place) or len(steps) > 100:
                 raise FileError(f"{self.what}: {place}, which a position depends on, is missing or depends on itself")
             data = self.file[place]
+            self.used.add(data)
             steps.append(self.step(place, data))
             start, group = self.text(data.attrs.get("depends_on", ".")), data.parent
         return steps
+
+    def unused_angles(self, group: Any) -> list[str]:
+        """Angles other than 0 among the transformations of a detector or sample that no position depends on."""
+        found = []
+        for axes in self.all(group, "NXtransformations"):
+            for name in axes:
+                data: Any = axes.get(name) if self.has(axes, name) else None
+                is_number = hasattr(data, "dtype") and data.dtype.kind in "iuf" and 1 <= (data.size or 0) <= MOST_VALUES
+                if not is_number or data in self.used:
+                    continue
+                unit = self.text(data.attrs.get("units", "")).strip().lower()
+                if unit not in ANGLES or name.endswith(_NO_AXES) or not (values := np.ravel(data[()])).any():
+                    continue
+                scanned = f" to {values[-1]:g}" if len(values) > 1 and np.ptp(values) > 0 else ""
+                found.append(f"{name} {values[0]:g}{scanned} {unit}")
+        return found
 
     def step(self, place: str, data: Any) -> _Step:
         rotates = self.text(data.attrs.get("transformation_type", "translation")) == "rotation"

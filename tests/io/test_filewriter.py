@@ -349,6 +349,36 @@ def test_axis_of_a_file_that_is_known_to_be_wrong(tmp_path):
         assert said(found, "is one of a beamline whose spindle is (0 1 0), not (-1 0 0)") == (number == "E-18-0133")
 
 
+ARM = f"{DETECTOR}/transformations"
+AXES = "entry/sample/transformations"
+#: What the second version of the filewriter has beside omega: name, values, unit; what is said of it.
+BESIDE = {
+    "two-theta": ((f"{ARM}/two_theta", [12.0] * 4, "degree"), "two_theta 12 degree"),
+    "kappa": ((f"{AXES}/kappa", [30.0] * 4, "degree"), "kappa 30 degree"),
+    "phi": ((f"{AXES}/phi", np.arange(4.0), "deg"), "phi 0 to 3 deg"),
+    "none": ((f"{AXES}/chi", [0.0] * 4, "degree"), ""),
+    "ends": ((f"{AXES}/omega_end", [0.1, 0.2, 0.3, 0.4], "degree"), ""),
+    "not an angle": ((f"{AXES}/sam_z", [1.0], "mm"), ""),
+}
+
+
+@pytest.mark.parametrize("name", BESIDE)
+def test_angles_that_nothing_depends_on_are_named(name, tmp_path):
+    """The filewriter's second version: one module, a translation, and angles that are in no chain."""
+    (place, values, unit), words = BESIDE[name]
+    made = one_module(tmp_path / "a.h5", offset=(0.0, (1.0, 0.0, 0.0)))
+    made.group(AXES, "NXtransformations")
+    made.step(f"{AXES}/omega", 0.1 * np.arange(4), "degree", "rotation", (-1, 0, 0), ".")
+    made.put(place, np.array(values), unit)
+    # the same axis under a second name
+    made.group("entry/sample/sample_omega", "NXtransformations")
+    made.file["entry/sample/sample_omega/omega"] = made.file[f"{AXES}/omega"]
+    made.file["entry/sample/depends_on"][...] = "/entry/sample/transformations/omega"
+    found = read_geometry(made.close(), image=2)
+    assert (found.phi_deg, found.osc_deg) == pytest.approx((0.1, 0.1)) and found.images == (1, 4)
+    assert said(found, f"also has {words}, not used") if words else not said(found, "not used")
+
+
 def test_files_that_are_no_images(tmp_path):
     with h5py.File(tmp_path / "a.h5", "w") as file:
         file["data"] = np.zeros(3)
