@@ -169,7 +169,8 @@ def _small(block: gemmi.cif.Block, path: Path) -> tuple[gemmi.Structure, Group, 
     angles = small.cell.alpha, small.cell.gamma
     named = gemmi.find_spacegroup_by_name(small.spacegroup_hm, *angles) if small.spacegroup_hm.strip() else None
     group, differ = preferred(listed, named, path)
-    group = group or small.spacegroup or numbered
+    if listed is None:  # gemmi and the Hall symbol know the choice of the origin
+        group = small.spacegroup or numbered or named
     if group is None:
         raise FileError(
             f"the {WHAT} {path} names no space group that is known, and has no symmetry operations that form a group"

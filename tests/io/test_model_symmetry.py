@@ -149,10 +149,11 @@ def test_operations_win_over_a_name(tmp_path):
         assert (as_table(found.indices, found.F).keys() == plain.keys()) == (not said)
 
 
-def test_origin_that_a_name_does_not_say_is_no_contradiction(tmp_path):
-    """Diamond by the operations of the second origin choice, under the name that both choices have."""
+@pytest.mark.parametrize("more", [SYMOPS, "_symmetry_space_group_name_Hall '-F 4vw 2vw 3'"])
+def test_origin_that_a_name_does_not_say_is_no_contradiction(more, tmp_path):
+    """Diamond by the second origin choice, in operations or in Hall's symbol, under the name that both choices have."""
     ops = "\n".join(f"'{op.triplet()}'" for op in gemmi.SpaceGroup("F d -3 m :2").operations())
-    symmetry = "_symmetry_space_group_name_H-M 'F d -3 m'\n" + SYMOPS.format(ops)
+    symmetry = "_symmetry_space_group_name_H-M 'F d -3 m'\n" + more.format(ops)
     path = write(tmp_path, small("C1 C .125 .125 .125 0", "3.567 3.567 3.567 90 90 90", symmetry))
     found = calculate_reflections(path, 0.8, None, 0.0)
     assert len(found.notes) == 1
