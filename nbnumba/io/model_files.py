@@ -18,7 +18,7 @@ import numpy as np
 
 from nbnumba.errors import FileError, first_line
 from nbnumba.io.packed import read_unpacked
-from nbnumba.io.symmetry import Group, group_in_block, group_of_operations, preferred
+from nbnumba.io.symmetry import Group, group_in_block, group_of_operations, preferred, useless_operations
 from nbnumba.io.unused import unused_note
 
 WHAT = "model"
@@ -145,7 +145,7 @@ def _read_cif(data: bytes, path: Path) -> Contents:
         return Contents(structure, (*notes, *differ), group)
     structure = _merged_parts(gemmi.make_structure_from_block(block))
     symmetry, differ = preferred(group_in_block(block)[0], structure.find_spacegroup(), path)
-    return Contents(structure, (*notes, *differ), symmetry)
+    return Contents(structure, (*notes, *differ, *useless_operations(block, path)), symmetry)
 
 
 def _atoms_of(block: gemmi.cif.Block) -> str:
@@ -192,7 +192,7 @@ def _small(block: gemmi.cif.Block, path: Path) -> tuple[gemmi.Structure, Group, 
     model = gemmi.Model(1)
     model.add_chain(chain)
     structure.add_model(model)
-    return structure, group, differ
+    return structure, group, differ + useless_operations(block, path)
 
 
 def _copies(place: gemmi.Fractional, group: gemmi.GroupOps, cell: gemmi.UnitCell) -> int:

@@ -15,7 +15,7 @@ from nbnumba.errors import FileError, first_line
 from nbnumba.io.choice import Choice
 from nbnumba.io.packed import read_unpacked
 from nbnumba.io.reflection_table import Table
-from nbnumba.io.symmetry import Group, group_in_block, preferred
+from nbnumba.io.symmetry import Group, group_in_block, preferred, useless_operations
 
 _WHAT = "the structure-factor CIF file"
 _COLUMNS = {
@@ -233,4 +233,4 @@ def _group(block: gemmi.ReflnBlock, path: Path | str) -> tuple[Group | None, lis
     """The group of the block's operations, else the one that it names; a note if the two differ."""
     found, numbered = group_in_block(block.block)
     group, notes = preferred(found, block.spacegroup, path)
-    return group or numbered, notes
+    return group or numbered, notes + useless_operations(block.block, path)

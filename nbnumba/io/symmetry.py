@@ -80,6 +80,7 @@ def group_of_operations(triplets: Iterable[str]) -> Group | None:
         ops = {gemmi.Op("".join(text.lower().split())).wrap() for text in triplets}
         if not ops or any(abs(op.det_rot()) != gemmi.Op.DEN**3 for op in ops):
             return None
+        ops.add(gemmi.Op())  # lists may leave the identity out
         found = gemmi.GroupOps(list(ops))
         found.add_missing_elements()
         named = gemmi.find_spacegroup_by_ops(found)
@@ -111,15 +112,26 @@ def preferred(listed: Group | None, named: Group | None, path: Path | str) -> tu
     return listed, [f"{path} names {called}, but its operations are those of {says}, which are used"]
 
 
+def _first(block: gemmi.cif.Block, tags: Iterable[str]) -> list[str]:
+    """Values of the first of the tags that a block has."""
+    values = ([gemmi.cif.as_string(value) for value in block.find_values(tag)] for tag in tags)
+    return next((found for found in values if found), [])
+
+
+def useless_operations(block: gemmi.cif.Block, path: Path | str) -> list[str]:
+    """The sentence about operations that a block lists and that make no group; none if they do, or there are none."""
+    listed = _first(block, _OPERATIONS)
+    if not any(text.strip() for text in listed) or group_of_operations(listed) is not None:
+        return []
+    return [
+        f"the symmetry operations of {path} form no group with shifts in 24ths: the space group is what its name says"
+    ]
+
+
 def group_in_block(block: gemmi.cif.Block) -> tuple[Group | None, Group | None]:
     """Groups that a block of a CIF file, of either dictionary, gives by its operations, and by a symbol or number."""
-
-    def first(tags: Iterable[str]) -> list[str]:
-        values = ([gemmi.cif.as_string(value) for value in block.find_values(tag)] for tag in tags)
-        return next((found for found in values if found), [])
-
-    by_operations = group_of_operations(first(_OPERATIONS))
-    hall, number = first(_HALL), first(_NUMBER)
+    by_operations = group_of_operations(_first(block, _OPERATIONS))
+    hall, number = _first(block, _HALL), _first(block, _NUMBER)
     named = None
     try:
         named = gemmi.find_spacegroup_by_ops(gemmi.symops_from_hall(hall[0])) if hall and hall[0].strip() else None

@@ -170,3 +170,28 @@ def test_operations_that_form_no_group_are_refused(triplets, tmp_path):
     symmetry = SYMOPS.format("\n".join(f"'{text}'" for text in triplets))
     with pytest.raises(FileError, match="has no symmetry operations that form a group"):
         read_model_cell(write(tmp_path, small("C1 C .1 .2 .3 0", "6 7 8 90 90 90", symmetry)))
+
+
+def test_operations_that_form_no_group_beside_a_name(tmp_path):
+    """Fifths are no shifts of a space group: the name counts, and the log says so."""
+    symmetry = "_symmetry_space_group_name_H-M 'P 1 2 1'\n"
+    odd = small("C1 C .1 .2 .3 0", "6 7 8 90 90 90", symmetry + SYMOPS.format("'x,y,z'\n'-x+1/5,y,-z'"))
+    found = calculate_reflections(write(tmp_path, odd), 2.0, None, 0.0)
+    assert any(
+        "form no group with shifts in 24ths: the space group is what its name says" in note for note in found.notes
+    )
+    plain = F_of(write(tmp_path, small("C1 C .1 .2 .3 0", "6 7 8 90 90 90", symmetry), "plain"), 2.0)
+    assert as_table(found.indices, found.F) == plain
+
+
+@pytest.mark.parametrize(
+    "listed", ["'-x,-y,-z'", "'-x+1/8,-y,-z'", "'X,Y,Z'\n'-X+0.125,-Y,-Z'", "'x,y,z'\n'-x-7/8,1-y,-z'"]
+)
+def test_operations_in_other_forms(listed, tmp_path):
+    """Without the identity, in capitals, with decimal and negative shifts: |F| = 2 f |cos 2 pi h (x - s / 2)|."""
+    F = F_of(write(tmp_path, small("C1 C .1 .2 .3 0", "6 7 8 90 90 90", SYMOPS.format(listed))), 1.5)
+    shift = 0.0 if listed == "'-x,-y,-z'" else 1 / 16
+    for h, k, l in ((1, 0, 0), (2, 1, 3), (-3, 2, 1)):
+        f = f0("C", gemmi.UnitCell(6, 7, 8, 90, 90, 90).calculate_d((h, k, l)))
+        phase = 2 * math.pi * (h * (0.1 - shift) + k * 0.2 + l * 0.3)
+        assert F[h, k, l] == pytest.approx(2 * f * abs(math.cos(phase)), rel=1e-4, abs=1e-3)
