@@ -178,7 +178,9 @@ def _angles(file: Nexus, sample: Any, detector: Any, name: str) -> tuple[np.ndar
         if not width and file.has(sample, key):
             width = float(file.numbers(sample[key])[0]) * file.unit(sample[key], ANGLES, "deg")
     if not values.size and file.has(sample, f"goniometer/{name}_start"):
-        values = _angle(file, sample, f"{name}_start") + width * np.arange(_images(file, detector))
+        values = np.array([_angle(file, sample, f"{name}_start")])
+    if len(values) == 1:  # that of the first image
+        values = values + width * np.arange(_images(file, detector))
     return values, width
 
 

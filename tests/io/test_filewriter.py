@@ -151,6 +151,8 @@ SCANS = {
         "kappa 30 deg and phi 20 deg",
     ),
     "start and increment": ({"omega": None, "omega_start": 5.0, "omega_increment": 0.25}, (5.5, 0.25), ""),
+    "first and width": ({"omega": [10.0], "omega_range_average": 0.5}, (11.0, 0.5), ""),
+    "first of a still": ({"omega": [10.0]}, (10.0, None), ""),
     "phi": ({"omega": [90.0] * 5, "omega_increment": 0.0, "phi": 3 + 0.5 * np.arange(5)}, (4.0, 0.5), ""),
     "phi at kappa": (
         {"omega": [90.0] * 5, "phi": 0.5 * np.arange(5), "kappa": [30] * 5},
