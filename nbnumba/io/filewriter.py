@@ -30,6 +30,8 @@ _SPINDLE: Vector = (-1.0, 0.0, 0.0)
 _UPRIGHT = np.array([[-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]])
 #: Difference of a component up to which two directions are one.
 _SAME = 1e-5
+#: Most images for which angles are made: a false number would fill the memory.
+_MOST_IMAGES = 200_000
 #: Angles of the sample: the axis that turns is the first that has a width.
 _OMEGA, _PHI, _FIXED = "omega", "phi", ("chi", "kappa")
 
@@ -189,14 +191,14 @@ def _images(file: Nexus, detector: Any) -> int:
     count = 1
     for name in ("detectorSpecific/nimages", "detectorSpecific/ntrigger"):
         if file.has(detector, name):
-            count *= int(min(max(file.numbers(detector[name])[0], 1), 1e6))
-    return min(count, 1_000_000)
+            count *= int(min(max(file.numbers(detector[name])[0], 1), _MOST_IMAGES))
+    return min(count, _MOST_IMAGES)
 
 
 def _scanned(file: Nexus, sample: Any, detector: Any) -> str | None:
     """Which angle is scanned about the spindle: omega, or phi, whose axis is that of omega where chi and kappa are 0."""
     widths = {name: _angles(file, sample, detector, name)[1] for name in (_OMEGA, _PHI)}
-    straight = not any(any(_angles(file, sample, detector, name)[0]) for name in _FIXED)
+    straight = not any(_angles(file, sample, detector, name)[0].any() for name in _FIXED)
     if widths[_OMEGA] or not widths[_PHI] or not straight:
         return _OMEGA
     return _PHI
