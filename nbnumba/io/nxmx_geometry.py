@@ -187,10 +187,10 @@ class Nexus:
         return values
 
     def all(self, group: Any, kind: str) -> list[Any]:
-        """Groups of a class, in the order of their names."""
+        """Groups of a class, in the order of their names; those without a class by their usual name."""
         links = [name for name in group if self.has(group, name)]
-        found = [group[name] for name in links if group.get(name, getclass=True) is type(self.file["/"])]
-        return [item for item in found if self.text(item.attrs.get("NX_class", "")) == kind]
+        found = [(name, group[name]) for name in links if group.get(name, getclass=True) is type(self.file["/"])]
+        return [item for name, item in found if self.text(item.attrs.get("NX_class", f"NX{name}")) == kind]
 
     def one(self, group: Any, kind: str) -> Any:
         found = self.all(group, kind)

@@ -351,6 +351,16 @@ def test_axis_of_a_file_that_is_known_to_be_wrong(tmp_path):
         assert said(found, "is one of a beamline whose spindle is (0 1 0), not (-1 0 0)") == (number == "E-18-0133")
 
 
+def test_groups_without_a_class(tmp_path):
+    """The first EIGERs' files had one for the entry only: groups have their usual names."""
+    plain = read_geometry(filewriter(tmp_path / "m.h5").close())
+    for name in ("entry", "entry/instrument", "entry/instrument/beam", DETECTOR, "entry/sample", "entry/data"):
+        with h5py.File(tmp_path / "m.h5", "a") as file:
+            del file[name].attrs["NX_class"]
+        found = read_geometry(tmp_path / "m.h5")
+        assert (found.panels, found.wavelength_A, found.osc_deg) == (plain.panels, plain.wavelength_A, plain.osc_deg)
+
+
 ARM = f"{DETECTOR}/transformations"
 AXES = "entry/sample/transformations"
 #: What the second version of the filewriter has beside omega: name, values, unit; what is said of it.
