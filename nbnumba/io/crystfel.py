@@ -9,7 +9,6 @@ say the same, the last one holds.
 from __future__ import annotations
 
 import contextlib
-import math
 import re
 from collections import Counter
 from dataclasses import dataclass, field
@@ -19,13 +18,14 @@ from statistics import median_low
 import numpy as np
 
 from nbnumba.errors import FileError
-from nbnumba.io.crystfel_data import data_place
+from nbnumba.io.crystfel_data import data_place, data_value
+from nbnumba.io.electrons import wavelength_of
 from nbnumba.io.geometry import LARGEST, FileGeometry, make_panel, pixel_sizes, vector
 from nbnumba.io.matrix import NUMBER
 from nbnumba.io.packed import read_unpacked
 from nbnumba.io.spectrum import EV_A
 from nbnumba.io.unused import unused_note
-from nbnumba.model.config import Panel
+from nbnumba.model.config import DataValue, Panel
 
 _WHAT = "CrystFEL geometry file"
 _TERM = re.compile(r"([+-]?)\s*((?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?)?\s*\*?\s*([xyz])", re.ASCII)
@@ -49,8 +49,8 @@ _UNITS = {
 }
 #: Largest movement of a corner (pixels) by which ``fs`` and ``ss`` count as unit vectors that were rounded.
 _ROUNDING = 1e-3
-#: Rest energy of the electron (eV), and h / sqrt(2 m e) (Å sqrt(V)).
-_REST_EV, _ELECTRON_A = 510998.95, 12.2642594
+#: Units (mm) of a length in a data set: CrystFEL takes mm where none is given.
+_DATA_LENGTHS = {"": 1.0, "m": 1000.0, "mm": 1.0}
 
 Setting = tuple[str, int]
 
@@ -259,8 +259,17 @@ class _Content:
         if value <= 0:
             raise FileError(f"{self.at(line)}: {key} must be > 0, got {value:g}")
         if key == "electron_voltage":
-            return _ELECTRON_A / math.sqrt(value * (1 + value / (2 * _REST_EV)))
+            return wavelength_of(value)
         return value if key == "wavelength" else EV_A / value
+
+    def numbers(self, panel: _Panel) -> list[DataValue]:
+        """Wavelength and distance of a panel as the file gives them, or the data sets that it takes them from."""
+        found = [data_value(key, self.whole[key][0], units) for key, units in _UNITS.items() if key in self.whole]
+        clen = panel.values.get("clen") or self._defaults.get("clen")
+        if clen is not None:
+            units = _DATA_LENGTHS if clen[0].startswith("/") else {**_DATA_LENGTHS, "": 1000.0}
+            found.append(data_value("clen", clen[0], units, 1000 * self.number(panel, "coffset")))
+        return [value for value in found if value is not None]
 
     def direction(self, panel: _Panel, key: str, default: str) -> np.ndarray:
         """``-0.003x +0.999y`` as a vector."""
@@ -329,5 +338,5 @@ def _panel(content: _Content, panel: _Panel, away: float | None, shift: list[flo
         **pixel_sizes(lengths[0] * pixel, lengths[1] * pixel),
         name=panel.name,
         offset=(int(corner[0]), int(corner[1])),
-        place=data_place(panel.values),
+        place=data_place(panel.values, content.numbers(panel)),
     )

@@ -1,12 +1,15 @@
-"""Where data files keep a panel, from the lines ``data``, ``dimN`` and ``mask`` of a CrystFEL geometry file."""
+"""What data files keep for a CrystFEL geometry file: a panel (``data``, ``dimN``, ``mask``), wavelength and distance."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from nbnumba.errors import ConfigError
-from nbnumba.model.config import DataPlace
+from nbnumba.io.geometry import LARGEST
+from nbnumba.io.matrix import NUMBER
+from nbnumba.model.config import DataPlace, DataValue
 
 #: Most dimensions, and most masks, that CrystFEL has.
 _MOST = 8
@@ -14,13 +17,15 @@ _MOST = 8
 _MOST_INDEX = 1 << 20
 
 
-def data_place(values: Mapping[str, tuple[str, int]]) -> DataPlace | None:
+def data_place(values: Mapping[str, tuple[str, int]], numbers: Sequence[DataValue] = ()) -> DataPlace | None:
     """Data set of a panel; None where the lines describe none that CrystFEL could read.
 
     Parameters
     ----------
     values : mapping of str to (str, int)
         Settings of the panel, as text and line.
+    numbers : sequence of DataValue
+        Wavelength and distance.
     """
     # CrystFEL's defaults, of which a line changes one only
     dims: dict[int, str] = {0: "ss", 1: "fs"}
@@ -36,9 +41,28 @@ def data_place(values: Mapping[str, tuple[str, int]]) -> DataPlace | None:
     if not _is_name(data):
         return None
     try:
-        return DataPlace(data=data, dims=tuple(axes), masks=_masks(values))
+        return DataPlace(data=data, dims=tuple(axes), masks=_masks(values), values=tuple(numbers))
     except ConfigError:
         return None
+
+
+def data_value(key: Any, text: str, units: Mapping[str, float], offset_mm: float = 0.0) -> DataValue | None:
+    """A number with its unit, or the data set that has it; None where CrystFEL could read neither.
+
+    Parameters
+    ----------
+    units : mapping of str to float
+        Sizes of the units; that of a data set without a unit is the one named "".
+    """
+    word, _, unit = text.partition(" ")
+    if unit not in units:
+        return None
+    common = {"key": key, "unit": unit, "size": units[unit], "offset_mm": offset_mm}
+    if _is_name(word):
+        return DataValue(**common, name=word)
+    if NUMBER.fullmatch(word) and abs(float(word)) < LARGEST:
+        return DataValue(**common, number=float(word))
+    return None
 
 
 def _is_name(text: str) -> bool:

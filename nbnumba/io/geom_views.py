@@ -51,7 +51,7 @@ def write(file: h5py.File, data: str, layout: Layout, gap: int, pixel_mask: np.n
                 _write_virtual(file, data, layout, view, gap)
             for mask in view.masks:
                 _write_mask(file, layout, view, mask, pixel_mask)
-        except (ValueError, OSError, KeyError, RuntimeError) as error:
+        except (ValueError, TypeError, OSError, KeyError, RuntimeError) as error:
             raise FileError(f"cannot write {view.path}, the data set of the geometry file: {error}") from error
 
 

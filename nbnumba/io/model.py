@@ -22,9 +22,9 @@ import numpy as np
 
 from nbnumba.errors import ConfigError, FileError, first_line
 from nbnumba.io.model_files import WHAT as _WHAT
-from nbnumba.io.model_files import assemble, read_structure
+from nbnumba.io.model_files import Contents, apply_operations, assemble, read_structure
 from nbnumba.io.spectrum import EV_A
-from nbnumba.io.symmetry import expand_to_p1
+from nbnumba.io.symmetry import Group, absent, expand_to_p1
 from nbnumba.io.values import Reflections
 
 #: Atoms times symmetry operations times reflections up to which the sum is done directly (a second).
@@ -41,12 +41,16 @@ LARGEST = 3e8
 
 @dataclass(frozen=True, eq=False)
 class _Model:
-    """All atoms of a structure as one model, with the cell, the space group, and what is to be said about them."""
+    """All atoms of a structure as one model, with the cell, the space group, and what is to be said about them.
+
+    ``spacegroup`` makes the cell of the atoms; ``group`` is the symmetry that they have, also where no table has it.
+    """
 
     path: Path | str
     structure: gemmi.Structure
     model: gemmi.Model
     spacegroup: gemmi.SpaceGroup
+    group: Group
     notes: tuple[str, ...] = ()
 
     @property
@@ -92,7 +96,9 @@ def calculate_reflections(
         The file cannot be read, or has no atoms, cell or space group.
     """
     found = (
-        _of_structure(model.clone(), "gemmi.Structure") if isinstance(model, gemmi.Structure) else _read(Path(model))
+        _of_structure(Contents(model.clone()), "gemmi.Structure")
+        if isinstance(model, gemmi.Structure)
+        else _read(Path(model))
     )
     path = found.path
     if not dmin_A:
@@ -102,6 +108,8 @@ def calculate_reflections(
     if not expected < LARGEST:
         raise ConfigError(f"--model {path} has some {expected:.1g} reflections to {dmin_A:g} A: give a larger --dmin")
     miller = np.array(gemmi.make_miller_array(found.cell, found.spacegroup, dmin_A))
+    if found.group is not found.spacegroup and len(miller):
+        miller = miller[~absent(miller, found.group)]
     if len(miller) == 0:
         raise ConfigError(f"--model {path}: the cell has no reflection to {dmin_A:g} A; give a smaller --dmin")
     try:
@@ -120,7 +128,7 @@ def calculate_reflections(
     resonance = f"anomalous scattering at {wavelength_A:g} A" if wavelength_A else "no anomalous scattering"
     note = f"structure factors are calculated from {path} to {dmin_A:g} A, with {resonance} and {solvent}"
     cell = tuple(float(x) for x in found.cell.parameters)
-    return Reflections(indices, F, cell, found.spacegroup, "F_model", (note, *found.notes))
+    return Reflections(indices, F, cell, found.group, "F_model", (note, *found.notes))
 
 
 def calculate_parts(
@@ -180,19 +188,23 @@ def _solvent(found: _Model, miller: np.ndarray, dmin_A: float, k: float, B: floa
 
 
 def _read(path: Path) -> _Model:
-    structure, notes = read_structure(path)
-    return _of_structure(structure, path, notes)
+    return _of_structure(read_structure(path), path)
 
 
-def _of_structure(structure: gemmi.Structure, path: Path | str, notes: tuple[str, ...] = ()) -> _Model:
+def _of_structure(contents: Contents, path: Path | str) -> _Model:
     """Check that F can be calculated from a structure, which is changed."""
-    what = f"the {_WHAT} {path}"
+    what, structure = f"the {_WHAT} {path}", contents.structure
     structure.setup_entities()
-    notes += assemble(structure, path)
+    notes = contents.notes + assemble(structure, path)
     if len(structure) == 0 or structure[0].count_atom_sites() == 0:
         raise FileError(f"{what} holds no atoms")
     if not structure.cell.is_crystal():
         raise FileError(f"{what} gives no unit cell")
+    group = contents.group
+    if isinstance(group, gemmi.GroupOps):
+        notes += (apply_operations(structure, group, path),)
+    elif group is not None:
+        structure.spacegroup_hm = group.xhm()
     spacegroup = structure.find_spacegroup()
     if spacegroup is None:
         try:
@@ -208,4 +220,5 @@ def _of_structure(structure: gemmi.Structure, path: Path | str, notes: tuple[str
         unknown = ["one whose name is no text"]
     if unknown:
         raise FileError(f"{what} has atoms of no known element: {', '.join(unknown[:5])}")
-    return _Model(path, structure, structure[0], spacegroup, notes)
+    symmetry = group if isinstance(group, gemmi.GroupOps) else spacegroup
+    return _Model(path, structure, structure[0], spacegroup, symmetry, notes)

@@ -18,7 +18,7 @@ import h5py
 import numpy as np
 
 from nbnumba.errors import FileError
-from nbnumba.io import geom_views
+from nbnumba.io import geom_values, geom_views
 from nbnumba.io.hdf5 import bitshuffle, new_hdf5
 from nbnumba.model.frames import MCSTAS, ImageGeometry, PanelGeometry
 
@@ -58,8 +58,8 @@ def write_nexus(
     geometry: ImageGeometry,
     valid: ValidCounts,
     starts_deg: Sequence[float] | None = None,
-) -> None:
-    """Write an image or a series.
+) -> tuple[str, ...]:
+    """Write an image or a series; returns a sentence if its geometry file says another wavelength or distance.
 
     Parameters
     ----------
@@ -87,6 +87,8 @@ def write_nexus(
             **bitshuffle(),
         )
         geom_views.write(file, _data_name(geometry), geometry.layout, valid.gap, valid.pixel_mask)
+        geom_values.write(file, geometry, len(counts))
+        return geom_values.note(path, geom_values.differing(file, geometry))
 
 
 def write_nexus_master(
@@ -124,6 +126,7 @@ def write_nexus_master(
         _describe(file, geometry, valid, total, starts_deg)
         file.create_virtual_dataset(data, layout, fillvalue=0)
         geom_views.write(file, data, geometry.layout, valid.gap, valid.pixel_mask)
+        geom_values.write(file, geometry, total)
 
 
 def join_nexus(path: Path | str, parts: Sequence[Path], geometry: ImageGeometry) -> None:

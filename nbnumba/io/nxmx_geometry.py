@@ -15,12 +15,18 @@ from typing import Any
 import numpy as np
 
 from nbnumba.errors import FileError
+from nbnumba.io import nxmx_beam
 from nbnumba.io.files import cause
 from nbnumba.io.geometry import LARGEST, FileGeometry, make_panel, pixel_sizes, rotation, vector
-from nbnumba.model.config import Panel
+from nbnumba.io.unused import unused_note
+from nbnumba.model.config import Panel, Vector
 
 #: Most images of a scan, or wavelengths of a spectrum, that a file may list.
 MOST_VALUES = 1_000_000
+#: Endings of names that belong to an axis.
+_NO_AXES = ("_end", "_increment_set", "_set", "_range_average", "_range_total", "_increment", "_start")
+#: Cosine of the angle below which two axes differ.
+_PARALLEL = 0.99
 LENGTHS = {"m": 1000.0, "mm": 1.0, "cm": 10.0, "um": 1e-3, "micron": 1e-3, "nm": 1e-6}
 ANGLES = {"deg": 1.0, "degree": 1.0, "degrees": 1.0, "rad": 180 / np.pi, "radian": 180 / np.pi, "radians": 180 / np.pi}
 _NAMES = {
@@ -86,12 +92,13 @@ class Nexus:
         self.path, self.file = path, file
         self.what = f"the NXmx file {path}"
         self.notes: list[str] = []
+        self.used: set[Any] = set()
 
     def read(self, image: int | None) -> FileGeometry:
         entry = self.one(self.file, "NXentry")
         instrument = self.one(entry, "NXinstrument")
-        wavelength = self.wavelength(entry, instrument)
         index = 0 if image is None else image - 1
+        wavelength = nxmx_beam.wavelength(self, entry, instrument, index)
         detectors = self.all(instrument, "NXdetector")
         panels: list[Panel] = []
         for detector in detectors:
@@ -100,13 +107,19 @@ class Nexus:
             panels += [self.panel(module, detector, shape, index) for module in modules]
         samples = self.all(entry, "NXsample")
         spindle, phi, osc, count = (None, None, None, None)
-        if not panels and detectors:
+        known = None
+        if detectors:
             from nbnumba.io import filewriter
 
-            panels = [filewriter.panel(self, entry, detectors[0])]
-            spindle, phi, osc, count = filewriter.scan(self, samples, index)
-        elif samples and self.has(samples[0], "depends_on"):
-            spindle, phi, osc, count = self.scan(samples[0], index)
+            known = filewriter.known_spindle(self, detectors[0], has_axes=bool(panels))
+            if not panels:
+                panels = [filewriter.panel(self, entry, detectors[0])]
+                spindle, phi, osc, count = filewriter.scan(self, samples, detectors[0], index)
+        if count is None and samples and self.has(samples[0], "depends_on"):
+            spindle, phi, osc, count = self.scan(samples[0], index, known)
+        if self.used:  # else the file has no axes
+            unused = [thing for group in (*detectors, *samples) for thing in self.unused_angles(group)]
+            self.notes.extend(unused_note(self.what.removeprefix("the "), unused))
         if not panels:
             raise FileError(f"{self.what} has no detector")
         if count is not None and not 0 <= index < count:
@@ -126,25 +139,6 @@ class Nexus:
                 f"{self.what}: its sensor is left out; give -detector_thick and -detector_abs for one",
                 *self.notes,
             ),
-        )
-
-    def wavelength(self, entry: Any, instrument: Any) -> float:
-        """Wavelength of the first beam (Å)."""
-        beams = self.all(instrument, "NXbeam") + [
-            beam for sample in self.all(entry, "NXsample") for beam in self.all(sample, "NXbeam")
-        ]
-        beams = [beam for beam in beams if self.has(beam, "incident_wavelength")]
-        if not beams:
-            raise FileError(f"{self.what} has no incident_wavelength")
-        data = beams[0]["incident_wavelength"]
-        values = self.numbers(data)
-        if values[0] <= 0:
-            raise FileError(f"{self.what}: {data.name} must be > 0, got {values[0]:g}")
-        unit = self.text(data.attrs.get("units", "angstrom")).lower()
-        if len(set(values)) > 1:
-            self.notes.append(f"{self.what} has a spectrum: its first wavelength is taken")
-        return float(values[0]) * (
-            10 if unit in ("nm", "nanometer", "nanometre") else 1e10 if unit in ("m", "metre") else 1
         )
 
     @staticmethod
@@ -193,10 +187,10 @@ class Nexus:
         return values
 
     def all(self, group: Any, kind: str) -> list[Any]:
-        """Groups of a class, in the order of their names."""
+        """Groups of a class, in the order of their names; those without a class by their usual name."""
         links = [name for name in group if self.has(group, name)]
-        found = [group[name] for name in links if group.get(name, getclass=True) is type(self.file["/"])]
-        return [item for item in found if self.text(item.attrs.get("NX_class", "")) == kind]
+        found = [(name, group[name]) for name in links if group.get(name, getclass=True) is type(self.file["/"])]
+        return [item for name, item in found if self.text(item.attrs.get("NX_class", f"NX{name}")) == kind]
 
     def one(self, group: Any, kind: str) -> Any:
         found = self.all(group, kind)
@@ -214,9 +208,26 @@ class Nexus:
             if not self.has(self.file, place) or len(steps) > 100:
                 raise FileError(f"{self.what}: {place}, which a position depends on, is missing or depends on itself")
             data = self.file[place]
+            self.used.add(data)
             steps.append(self.step(place, data))
             start, group = self.text(data.attrs.get("depends_on", ".")), data.parent
         return steps
+
+    def unused_angles(self, group: Any) -> list[str]:
+        """Angles other than 0 among the transformations of a detector or sample that no position depends on."""
+        found = []
+        for axes in self.all(group, "NXtransformations"):
+            for name in axes:
+                data: Any = axes.get(name) if self.has(axes, name) else None
+                is_number = hasattr(data, "dtype") and data.dtype.kind in "iuf" and 1 <= (data.size or 0) <= MOST_VALUES
+                if not is_number or data in self.used:
+                    continue
+                unit = self.text(data.attrs.get("units", "")).strip().lower()
+                if unit not in ANGLES or name.endswith(_NO_AXES) or not (values := np.ravel(data[()])).any():
+                    continue
+                scanned = f" to {values[-1]:g}" if len(values) > 1 and np.ptp(values) > 0 else ""
+                found.append(f"{name} {values[0]:g}{scanned} {unit}")
+        return found
 
     def step(self, place: str, data: Any) -> _Step:
         rotates = self.text(data.attrs.get("transformation_type", "translation")) == "rotation"
@@ -235,12 +246,12 @@ class Nexus:
     def panel(self, module: Any, detector: Any, shape: tuple[int, int] | None, index: int) -> Panel:
         """A module of a detector; ``shape``: of the images."""
         where = f"{self.what}: {module.name}"
-        axes, sizes, starts = [], [], []
+        axes, sizes, starts, offsets = [], [], [], []
         for name in ("fast_pixel_direction", "slow_pixel_direction"):
             if not self.has(module, name):
                 raise FileError(f"{where} has no {name}")
             data = module[name]
-            starts.append(self.depends_on(data, detector))
+            starts.append(self.depends_on(data, module, detector))
             own = self.step(data.name, data)
             size = float(own.values[0]) * float(np.linalg.norm(own.axis))
             if size == 0:
@@ -250,11 +261,14 @@ class Nexus:
             for step in self.chain(starts[-1], module):
                 axis = step.at(_of(step, index), axis, direction=True)
             axes.append(axis)
-        origin = np.zeros(3)
+            offsets.append(own.offset)
+        origin = offsets[0] if offsets[0].any() else offsets[1]
         start = f"{module.name}/module_offset" if self.has(module, "module_offset") else starts[0]
         for step in self.chain(start, module):
             origin = step.at(_of(step, index), origin)
         sole = len(self.all(detector, "NXdetector_module")) == 1
+        if sole and not origin[:2].any():
+            origin = self.beam_center(detector, origin, axes, sizes)
         (slow, fast), (spixels, fpixels) = self.place(module, shape, sole)
         return make_panel(
             where,
@@ -268,10 +282,28 @@ class Nexus:
             offset=(fast, slow),
         )
 
-    def depends_on(self, data: Any, detector: Any) -> str:
-        """What a pixel direction depends on: its own attribute, else the detector's."""
+    def beam_center(self, detector: Any, origin: np.ndarray, axes: list[np.ndarray], sizes: list[float]) -> np.ndarray:
+        """The corner of a module that stands on the beam: old filewriters leave its place to the beam centre."""
+        names = [f"beam_center_{axis}" for axis in "xy"]
+        if not all(self.has(detector, name) for name in names):
+            return origin
+        center = [float(self.numbers(detector[name])[0]) for name in names]
+        if not all(center):
+            return origin
+        self.notes.append(
+            f"{self.what} puts the corner of its detector on the beam: the beam centre of {center[0]:g} {center[1]:g} pixels "
+            "is taken"
+        )
+        return origin - center[0] * sizes[0] * axes[0] - center[1] * sizes[1] * axes[1]
+
+    def depends_on(self, data: Any, module: Any, detector: Any) -> str:
+        """What a pixel direction depends on: its own attribute, else the module's offset, else the detector's."""
         if "depends_on" in data.attrs:
-            return self.text(data.attrs["depends_on"])
+            start = self.text(data.attrs["depends_on"])
+            if start not in (".", "") or not self.has(module, "module_offset"):
+                return start
+        if self.has(module, "module_offset"):
+            return f"{module.name}/module_offset"
         if not self.has(detector, "depends_on"):
             return "."
         start = self.text(detector["depends_on"])
@@ -314,8 +346,10 @@ class Nexus:
             size, origin = size[::-1], origin[::-1]
         return (origin[0], origin[1]), (size[0], size[1])
 
-    def scan(self, sample: Any, index: int) -> tuple[Any, float | None, float | None, int | None]:
-        """Spindle in the laboratory, angle and width of the image, number of images."""
+    def scan(
+        self, sample: Any, index: int, known: Vector | None = None
+    ) -> tuple[Any, float | None, float | None, int | None]:
+        """Spindle in the laboratory, angle and width of the image, number of images; ``known``: axis of the beamline."""
         steps = self.chain(self.text(sample["depends_on"]), sample)
         rotations = [step for step in steps if step.rotates]
         turning = [step for step in rotations if len(step.values) > 1 and np.ptp(step.values) > 0]
@@ -327,6 +361,12 @@ class Nexus:
         axis = scan.axis
         for step in steps[steps.index(scan) + 1 :]:
             axis = step.at(_of(step, index), axis, direction=True)
+        if known is not None and np.dot(axis, known) < _PARALLEL:
+            self.notes.append(
+                f"{self.what}: its detector is one of a beamline whose spindle is ({' '.join(f'{x:g}' for x in known)}), not "
+                f"({' '.join(f'{x:.4g}' for x in axis)}), which it gives: the former is taken"
+            )
+            axis = np.array(known)
         start = _of(scan, index)
         width = 0.0
         if self.has(self.file, f"{scan.place}_end"):

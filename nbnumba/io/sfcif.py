@@ -15,7 +15,7 @@ from nbnumba.errors import FileError, first_line
 from nbnumba.io.choice import Choice
 from nbnumba.io.packed import read_unpacked
 from nbnumba.io.reflection_table import Table
-from nbnumba.io.symmetry import Group, group_in_block, operations
+from nbnumba.io.symmetry import Group, group_in_block, preferred, useless_operations
 
 _WHAT = "the structure-factor CIF file"
 _COLUMNS = {
@@ -232,10 +232,5 @@ def _has_status(block: gemmi.ReflnBlock, labels: list[str], status: str) -> np.n
 def _group(block: gemmi.ReflnBlock, path: Path | str) -> tuple[Group | None, list[str]]:
     """The group of the block's operations, else the one that it names; a note if the two differ."""
     found, numbered = group_in_block(block.block)
-    named = block.spacegroup
-    if found is None:
-        return named or numbered, []
-    if named is None or set(operations(named)) == set(operations(found)):
-        return named or found, []
-    says = getattr(found, "hm", f"a group of {len(operations(found))} operations")
-    return found, [f"{path} names {named.hm}, but its operations are those of {says}, which are used"]
+    group, notes = preferred(found, block.spacegroup, path)
+    return group or numbered, notes + useless_operations(block.block, path)

@@ -10,6 +10,7 @@ rows keeps the pair apart.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 
 import gemmi
 import numpy as np
@@ -21,6 +22,9 @@ Group = gemmi.SpaceGroup | gemmi.GroupOps
 
 #: Rows of one reflection whose values differ by less than this part of the largest one are copies of one value.
 SAME = 2e-3
+
+#: Most products of operations by which a list of them is checked to be a group.
+MOST_PRODUCTS = 100_000
 
 #: Tags of CIF files, of mmCIF and of small molecules: operations, Hall symbol, number of the space group.
 _OPERATIONS = (
@@ -68,31 +72,66 @@ def absent(indices: np.ndarray, group: Group) -> np.ndarray:
 
 
 def group_of_operations(triplets: Iterable[str]) -> Group | None:
-    """Group of operations like ``-x, y+1/2, -z``; None if one of them cannot be read, or there is none.
+    """Group of operations like ``-x, y+1/2, -z``; None if one of them cannot be read, they form none, or there is none.
 
     A space group of the tables if it has exactly these operations.
     """
     try:
-        ops = [gemmi.Op("".join(text.lower().split())) for text in triplets]
+        ops = {gemmi.Op("".join(text.lower().split())).wrap() for text in triplets}
         if not ops or any(abs(op.det_rot()) != gemmi.Op.DEN**3 for op in ops):
             return None
-        found = gemmi.GroupOps(ops)
+        ops.add(gemmi.Op())  # lists may leave the identity out
+        found = gemmi.GroupOps(list(ops))
         found.add_missing_elements()
         named = gemmi.find_spacegroup_by_ops(found)
     except (RuntimeError, ValueError):
         return None
+    if not _is_generated(found, ops):
+        return None
     return found if named is None else named
+
+
+def _is_generated(group: gemmi.GroupOps, ops: set[gemmi.Op]) -> bool:
+    """Whether the operations generate the group: gemmi drops an operation whose rotation it knows with another shift."""
+    whole = set(group)
+    if len(whole) * len(ops) > MOST_PRODUCTS:
+        return False
+    return ops <= whole and all((first * second).wrap() in whole for first in ops for second in whole)
+
+
+def preferred(listed: Group | None, named: Group | None, path: Path | str) -> tuple[Group | None, list[str]]:
+    """The group of the operations that a file lists, else the one that it names; a sentence if the two differ."""
+    if listed is None or named is None:
+        return listed or named, []
+    if set(operations(named)) == set(operations(listed)):
+        return named, []
+    says = getattr(listed, "hm", f"a group of {len(operations(listed))} operations")
+    called = getattr(named, "hm", "another group")
+    if says == called:  # a name without the choice of its origin
+        return listed, []
+    return listed, [f"{path} names {called}, but its operations are those of {says}, which are used"]
+
+
+def _first(block: gemmi.cif.Block, tags: Iterable[str]) -> list[str]:
+    """Values of the first of the tags that a block has."""
+    values = ([gemmi.cif.as_string(value) for value in block.find_values(tag)] for tag in tags)
+    return next((found for found in values if found), [])
+
+
+def useless_operations(block: gemmi.cif.Block, path: Path | str) -> list[str]:
+    """The sentence about operations that a block lists and that make no group; none if they do, or there are none."""
+    listed = _first(block, _OPERATIONS)
+    if not any(text.strip() for text in listed) or group_of_operations(listed) is not None:
+        return []
+    return [
+        f"the symmetry operations of {path} form no group with shifts in 24ths: the space group is what its name says"
+    ]
 
 
 def group_in_block(block: gemmi.cif.Block) -> tuple[Group | None, Group | None]:
     """Groups that a block of a CIF file, of either dictionary, gives by its operations, and by a symbol or number."""
-
-    def first(tags: Iterable[str]) -> list[str]:
-        values = ([gemmi.cif.as_string(value) for value in block.find_values(tag)] for tag in tags)
-        return next((found for found in values if found), [])
-
-    by_operations = group_of_operations(first(_OPERATIONS))
-    hall, number = first(_HALL), first(_NUMBER)
+    by_operations = group_of_operations(_first(block, _OPERATIONS))
+    hall, number = _first(block, _HALL), _first(block, _NUMBER)
     named = None
     try:
         named = gemmi.find_spacegroup_by_ops(gemmi.symops_from_hall(hall[0])) if hall and hall[0].strip() else None

@@ -16,7 +16,7 @@ import numpy as np
 from nbnumba.errors import ConfigError
 from nbnumba.model.checked import Checked, check
 from nbnumba.model.editions import Physics
-from nbnumba.model.instrument import Beam, Convention, DataPlace, Detector, Panel, Pivot, Scan, Vector
+from nbnumba.model.instrument import Beam, Convention, DataPlace, DataValue, Detector, Panel, Pivot, Scan, Vector
 from nbnumba.model.sample import Background, Crystal, Shape, StructureFactors
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "Convention",
     "Crystal",
     "DataPlace",
+    "DataValue",
     "Detector",
     "Panel",
     "Physics",

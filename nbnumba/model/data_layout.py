@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from nbnumba.errors import ConfigError
-from nbnumba.model.instrument import Panel
+from nbnumba.model.instrument import DataValue, Panel
 
 #: Pixels of an array that are never too many, and most pixels for each one of a panel.
 _FREE_PIXELS, _MOST_EMPTY = 1 << 26, 16
@@ -66,6 +66,8 @@ class Layout:
         First row and number of rows of every layer; one layer: the array is a picture.
     views : tuple of View
         Data sets that the file of the geometry names.
+    values : tuple of (int, DataValue)
+        Numbers that the file of the geometry gives or takes from these data, each with the number of its panel.
     shared : tuple of str
         Two panels that have pixels in common in that file, so that their data have no place there; else empty.
     """
@@ -76,6 +78,7 @@ class Layout:
     layers: tuple[tuple[int, int], ...]
     views: tuple[View, ...] = ()
     shared: tuple[str, ...] = ()
+    values: tuple[tuple[int, DataValue], ...] = ()
 
     @classmethod
     def single(cls, spixels: int, fpixels: int) -> Layout:
@@ -145,7 +148,7 @@ def _stacked(
         starts.append((row, slow))
         row, width = row + slow, max(width, fast)
     placed = tuple((starts[layer][0] + slow, fast) for layer, (slow, fast) in zip(layers, corners, strict=True))
-    layout = Layout((row, width), placed, sizes, tuple(starts), views, shared)
+    layout = Layout((row, width), placed, sizes, tuple(starts), views, shared, _values(panels) if views else ())
     return _checked(panels, layout)
 
 
@@ -233,6 +236,15 @@ def _indexed(panels: Sequence[Panel]) -> tuple[list[int], list[Corner]]:
     sets = list(dict.fromkeys(data for data, _ in keys))
     known = sorted(set(keys), key=lambda key: (sets.index(key[0]), key[1]))
     return [known.index(key) for key in keys], [_corner(panel) for panel in panels]
+
+
+def _values(panels: Sequence[Panel]) -> tuple[tuple[int, DataValue], ...]:
+    """Numbers of the file of the geometry, each with the first panel that has it."""
+    found: dict[tuple[str, str], tuple[int, DataValue]] = {}
+    for number, panel in enumerate(panels):
+        for value in panel.place.values if panel.place is not None else ():
+            found.setdefault((value.key, value.name), (number, value))
+    return tuple(found.values())
 
 
 def _views(panels: Sequence[Panel]) -> tuple[View, ...]:

@@ -83,6 +83,35 @@ class Beam(Checked):
 
 
 @dataclass(frozen=True, kw_only=True)
+class DataValue(Checked):
+    """A number of the experiment that a geometry file of CrystFEL gives, or that it takes from the data file.
+
+    Attributes
+    ----------
+    key : str
+        Its name in the geometry file.
+    unit : str
+        Its unit there; empty: CrystFEL's own.
+    size : float
+        Size of that unit in Å, eV, V or mm.
+    name : str
+        The data set that has it; empty: the geometry file itself has the ``number``.
+    offset_mm : float
+        What is added to a length.
+    """
+
+    key: Literal["wavelength", "photon_energy", "electron_voltage", "clen"]
+    unit: str = ""
+    size: float = 1.0
+    name: str = ""
+    number: float = 0.0
+    offset_mm: float = 0.0
+
+    def _validate(self) -> None:
+        self._positive("size")
+
+
+@dataclass(frozen=True, kw_only=True)
 class DataPlace(Checked):
     """Place of a panel in the HDF5 files of its detector, as CrystFEL describes it.
 
@@ -94,11 +123,14 @@ class DataPlace(Checked):
         Its axes: ``%`` images, ``ss`` slow, ``fs`` fast; a number is the panel's index along that axis.
     masks : tuple of (str, int, int)
         Names of masks with the same axes; bits that are set in good pixels, and bits that are set in bad ones.
+    values : tuple of DataValue
+        Wavelength and distance, as the geometry file gives them.
     """
 
     data: str = "/data/data"
     dims: tuple[str | int, ...] = ("ss", "fs")
     masks: tuple[tuple[str, int, int], ...] = ()
+    values: tuple[DataValue, ...] = ()
 
     def _validate(self) -> None:
         check(self, "data", "a name that begins with /", self.data.startswith("/"))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 
 import gemmi
 import numpy as np
@@ -12,33 +11,8 @@ import pytest
 from nbnumba.errors import FileError
 from nbnumba.io import model
 from nbnumba.io.model import calculate_reflections, read_model_cell
+from tests.io.model_inputs import ATOMS, CRYST, SYMOPS, F_of, atom, f0, pdb, small, write
 from tests.io.reflection_inputs import CELLS, as_table, make_model, make_mtz
-
-CRYST = "CRYST1   30.000   40.000   50.000  90.00  90.00  90.00 P 21 21 21    4\n"
-ATOMS = [("N", 3.1, 4.2, 5.3), ("C", 4.4, 4.9, 5.9), ("C", 5.1, 5.8, 4.7), ("O", 5.6, 7.0, 4.1), ("S", 9.3, 11.0, 2.2)]
-
-
-def atom(
-    i: int, element: str, x: float, y: float, z: float, occ: float = 1.0, chain: str = "A", tail: str | None = None
-) -> str:
-    """A line ATOM of a PDB file; ``tail`` replaces its columns 73 to 80."""
-    end = f"          {element:>2}" if tail is None else f"      {tail}"
-    return f"ATOM  {i:5d}  {element:<3} UNL {chain}{i:4d}    {x:8.3f}{y:8.3f}{z:8.3f}{occ:6.2f} 20.00{end}\n"
-
-
-def pdb(lines: str, head: str = CRYST) -> str:
-    return head + lines + "END\n"
-
-
-def F_of(path: Path | str, dmin: float = 5.0, k: float = 0.0) -> dict[tuple[int, ...], float]:
-    found = calculate_reflections(path, dmin, None, k)
-    return as_table(found.indices, found.F)
-
-
-def write(folder: Path, text: str, name: str = "model") -> Path:
-    path = folder / name
-    path.write_text(text)
-    return path
 
 
 @pytest.mark.parametrize(
@@ -208,29 +182,6 @@ def test_models_of_whole_atoms_are_named(tmp_path):
     assert any("all are used" in note for note in calculate_reflections(split, 5.0).notes)
 
 
-def small(
-    sites: str,
-    cell: str = "5.64 5.64 5.64 90 90 90",
-    symmetry: str = "_symmetry_space_group_name_H-M 'F m -3 m'",
-    tags: str = "U_iso_or_equiv",
-    more: str = "",
-) -> str:
-    """A CIF file of a small molecule; a site has label, type, x, y, z and the ``tags``."""
-    keys = ("length_a", "length_b", "length_c", "angle_alpha", "angle_beta", "angle_gamma")
-    lines = [
-        "data_x",
-        *(f"_cell_{key} {value}" for key, value in zip(keys, cell.split(), strict=True)),
-        symmetry,
-        "loop_",
-    ]
-    lines += [f"_atom_site_{tag}" for tag in ("label", "type_symbol", "fract_x", "fract_y", "fract_z", *tags.split())]
-    return "\n".join([*lines, sites, more, ""])
-
-
-def f0(element: str, d: float, B: float = 0.0) -> float:
-    return gemmi.Element(element).it92.calculate_sf(0.25 / d**2) * math.exp(-B * 0.25 / d**2)
-
-
 def test_rock_salt(tmp_path):
     """All even: 4 (f_Na + f_Cl), all odd: 4 (f_Na - f_Cl); mixed: absent. Special positions count once."""
     F = F_of(write(tmp_path, small("Na1 Na 0 0 0 0.0\nCl1 Cl 0.5 0.5 0.5 0.0")), 1.0)
@@ -239,9 +190,6 @@ def test_rock_salt(tmp_path):
     assert F[1, 1, 1] == pytest.approx(4 * abs(f0("Na", d) - f0("Cl", d)), rel=1e-4)
     assert F[2, 0, 0] == pytest.approx(85.386, abs=1e-3)
     assert (1, 0, 0) not in F
-
-
-SYMOPS = "loop_\n_symmetry_equiv_pos_as_xyz\n{}"
 
 
 @pytest.mark.parametrize(

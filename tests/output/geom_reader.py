@@ -64,3 +64,19 @@ def _part(file: h5py.File, own: dict[str, str], name: str, event: str, image: in
     found = data[tuple(index)]
     assert found.shape == (high["ss"] - low["ss"], high["fs"] - low["fs"])
     return np.asarray(found)
+
+
+def read_number(geom: str, path: Path, key: str, event: str = "1", image: int = 0) -> float:
+    """A length (m), wavelength (m), energy (eV) or voltage (V), from the geometry or from the data set that it names.
+
+    Of a data set one number is that of all images; a ``clen`` without a unit is in mm there, and in m in the geometry.
+    """
+    lines = dict([part.strip() for part in line.partition("=")[::2]] for line in geom.splitlines() if "=" in line)
+    word, _, unit = lines[key].partition(" ")
+    size = {"m": 1.0, "mm": 1e-3, "A": 1e-10, "eV": 1.0, "keV": 1e3, "V": 1.0, "kV": 1e3}
+    scale = size[unit] if unit else 1e-3 if key == "clen" and word.startswith("/") else 1.0
+    if not word.startswith("/"):
+        return float(word) * scale
+    with h5py.File(path) as file:
+        found = np.ravel(file[word.replace("%", event)][()])
+    return float(found[image if found.size > 1 else 0]) * scale

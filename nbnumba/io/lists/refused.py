@@ -28,7 +28,7 @@ _TEXTS: tuple[tuple[re.Pattern[str], str, str], ...] = tuple(
         ),
         (r"HKL\s+-?\d+\s+-?\d+\s+-?\d+\s", "a TNT list", f"{_MTZ} (f2mtz of CCP4)"),
         (
-            r"\s*\d+\s+\d+\s+\d+(?:\s+\d+)*\s*\n(?:[^\n]*\n)?\s*nH\b",
+            r"[ \t]*\d+[ \t]+\d+[ \t]+\d+(?:[ \t]+\d+)*[ \t]*\n(?:[^\n]*\n)?[ \t]*nH\b",
             "a d*TREK list",
             f"{_MTZ} (dtrek2scala, POINTLESS)",
         ),

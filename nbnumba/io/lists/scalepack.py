@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 WHAT = "SCALEPACK file"
 _FIRST, _CELL, _GROUP = 3, slice(0, 60), slice(60, None)
 _MERGED = re.compile(r"[ ]*1[ ]*\n[ ]*-?9[0-9]{2}[ ]*\n[^\n]*[A-Za-z]")
-_UNMERGED = re.compile(r"[ ]*[0-9]{1,3} +[A-Za-z][A-Za-z0-9/ -]*\n(?:[ ]*-?[0-9]+){9}[ ]*\n")
+_UNMERGED = re.compile(r"[ ]*[0-9]{1,3} +[A-Za-z][A-Za-z0-9/ -]*\n(?:[ ]{0,3}-?[0-9]{1,2}){9}[ ]*\n")
 
 
 def recognizes(head: str) -> bool:

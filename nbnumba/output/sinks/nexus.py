@@ -26,8 +26,8 @@ class NexusImage(Sink):
         counts, layout = exposure.counts, exposure.geometry.layout
         mask = _mask(counts, layout)
         valid = ValidCounts(saturation=counts.saturation, underload=counts.underload, pixel_mask=mask)
-        write_nexus(path, layout.arrange(counts.panels, valid.gap), exposure.geometry, valid)
-        return Report((path,), _notes(path, layout))
+        said = write_nexus(path, layout.arrange(counts.panels, valid.gap), exposure.geometry, valid)
+        return Report((path,), (*_notes(path, layout), *said))
 
     def join(self, path: Path, parts: Sequence[Path], geometry: ImageGeometry) -> None:
         from nbnumba.io.nexus import join_nexus

@@ -55,7 +55,11 @@ def hard(name: str) -> dict[str, bytes]:
             "equals": b"!FORMAT=XDS_ASCII\n!" + b"=" * length,
         },
         "crystfellist": {"rows": b"CrystFEL reflection list\nSymmetry: m-3m\n h k l I\n" + b"1 2 3 4\n" * 7500},
-        "scalepack": {"rows": b"    1\n -987\n 1 1 1 90 90 90 p1\n" + b"   1   2   3     1.0     1.0\n" * 2000},
+        "scalepack": {
+            "rows": b"    1\n -987\n 1 1 1 90 90 90 p1\n" + b"   1   2   3     1.0     1.0\n" * 2000,
+            "digits": b"    8 p4\n" + b"4" * length,
+            "lines": b"1 1 1\n" + b"\n" * length,
+        },
         "arguments": {"numbers": b"-cell " + b"1 " * 25_000},
     }
     return common | own.get(name, {})
@@ -111,7 +115,7 @@ def _fcf(folder: Path) -> Seeds:
 
 
 def _small_models(folder: Path) -> Seeds:
-    from tests.io.test_model_files import SYMOPS, small
+    from tests.io.model_inputs import SYMOPS, small
 
     loop = "loop_\n_atom_site_aniso_label\n_atom_site_aniso_U_11\n_atom_site_aniso_U_22\n_atom_site_aniso_U_33\nC1 .02 .03 .01"
     sites = "C1 C .1 .2 .3 0.02"
@@ -119,6 +123,7 @@ def _small_models(folder: Path) -> Seeds:
         small("Na1 Na 0 0 0 0.0\nCl1 Cl 0.5 0.5 0.5 0.0"),
         small(sites, "5 6 7 80 95 100", SYMOPS.format("'x,y,z'\n'-x,-y,-z'"), more=loop),
         small("C1 C .1 .2 .3 1.5 0.5", symmetry="_space_group_IT_number 14", tags="B_iso_or_equiv occupancy"),
+        small(sites, "8 8 11 90 90 90", SYMOPS.format("'x,y,z'\n'-y+1/6,x,z+1/4'\n'-x+1/6,-y+1/6,z+1/2'"), more=loop),
     ]
     return [text.encode() for text in texts]
 
@@ -200,7 +205,14 @@ def _models(suffix: str) -> Callable[[Path], Seeds]:
     def make(folder: Path) -> Seeds:
         from tests.io.reflection_inputs import make_model
 
-        return [make_model(folder / f"a{suffix}", name, 4).read_bytes() for name in ("P 43 21 2", "P 31 2 1")]
+        found = [make_model(folder / f"a{suffix}", name, 4).read_bytes() for name in ("P 43 21 2", "P 31 2 1")]
+        listed = {
+            ".cif": b"loop_\n_symmetry_equiv.id\n_symmetry_equiv.pos_as_xyz\n1 x,y,z\n2 -x+1/8,y+1/2,-z+1/3\n",
+            ".pdb": b"REMARK 290       1555   X,Y,Z\nREMARK 290       2555   -X+1/8,Y+1/2,-Z+1/3\n",
+        }
+        strange = found[0].replace(b"P 43 21 2", b"P 99     ")
+        found.append(strange + listed[suffix] if suffix == ".cif" else listed[suffix] + strange)
+        return found
 
     return make
 
@@ -287,6 +299,21 @@ def _filewriter(folder: Path) -> bytes:
     from tests.io.nxmx_inputs import filewriter
 
     return filewriter(folder / "master.h5", fixed=True).close().read_bytes()
+
+
+def _turned_filewriter(folder: Path) -> bytes:
+    from tests.io.nxmx_inputs import DETECTOR, filewriter
+
+    made = filewriter(folder / "turned.h5", fixed=True)
+    made.put(f"{DETECTOR}/geometry/orientation/value", [-1.0, 0, 0, 0, -0.8, 0.6])
+    made.put(f"{DETECTOR}/geometry/translation/distances", [0.03, 0.04, -0.1])
+    made.put(f"{DETECTOR}/detector_number", "E-32-0105")
+    made.put(f"{DETECTOR}/goniometer/two_theta", [10.0], "degree")
+    made.put("entry/sample/goniometer/phi_start", 5.0, "degree")
+    made.put("entry/sample/goniometer/phi_increment", 0.5, "degree")
+    made.put("entry/sample/goniometer/kappa", [30.0], "degree")
+    made.put("entry/instrument/beam/incident_wavelength_weights", [1.0])
+    return made.close().read_bytes()
 
 
 def _nexgen(folder: Path) -> bytes:
@@ -401,6 +428,7 @@ HDF5_FILES: dict[str, dict[str, Callable[[Path], bytes]]] = {
         "other": _other_nxmx,
         "nexgen": _nexgen,
         "filewriter": _filewriter,
+        "turned": _turned_filewriter,
     },
     "truth": {"own": _truth_file},
 }
