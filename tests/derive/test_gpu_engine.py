@@ -60,7 +60,8 @@ class Case:
             image = np.zeros(shape, np.float32)
             dark = replace(self.inputs, beam=self.inputs.beam._replace(I_bg=0.0))
             renderer_of(dark, make_plan(dark, "cpu")).render(image)
-            s, f = (max(int(i) - 2, 0) for i in np.unravel_index(image.argmax(), shape))
+            slow, fast = np.unravel_index(image.argmax(), shape)
+            s, f = min(max(int(slow) - 2, 0), 28), min(max(int(fast) - 2, 0), 43)
         self.mask[s : s + 4, f : f + 5] = rng.random((4, 5)) < 0.9
         self.spins = rng.normal(size=(len(self.inputs.cells), 3 * SPINS)) if "phi" in EXPERIMENTS[name] else None
         self.chain = rng.normal(size=(4, SUMS)) * (rng.random((4, SUMS)) < 0.5)
