@@ -15,9 +15,9 @@ from nbnumba.derive.parameter import Parameter
 from nbnumba.derive.passes import make_device_pass
 from nbnumba.derive.pixels import choose, per_panel
 from nbnumba.derive.reflections import Contributions, StructureFactor, contributions, indices_of
+from nbnumba.derive.refused import refuse_impossible
 from nbnumba.derive.setting import Setting
 from nbnumba.errors import ConfigError
-from nbnumba.kernels.formulas.blocks import TOPHAT
 from nbnumba.kernels.formulas.sums import BRAGG, GROUND, SPINS, SUMS
 from nbnumba.memory import require
 from nbnumba.model.config import Simulation
@@ -301,32 +301,10 @@ def take(
         raise ConfigError(f"cell_system must be one of {', '.join(CELL_SYSTEMS)}, got {cell_system!r}")
     setting = Setting(experiment, tuple(panels))
     parameters = [find(name, experiment, cell_system) for name in expand(names)]
-    _check(setting, parameters)
+    refuse_impossible(setting, parameters)
     for parameter in parameters:
         parameter.chain(setting)
     return Derivatives(setting, parameters, choose(pixels, setting), device)
-
-
-def _check(at: Setting, parameters: Sequence[Parameter]) -> None:
-    """Refuse experiments whose images have no derivatives, or none that is worth having."""
-    beam = at.first.beam
-    for flag, on in (
-        ("thick", beam.oversample_thick),
-        ("polar", beam.oversample_polar),
-        ("omega", beam.oversample_omega),
-    ):
-        if on:
-            raise ConfigError(
-                f"there are no derivatives with -oversample_{flag}, which multiplies the running sum: leave it out, or take "
-                "correct physics"
-            )
-    if len(at.first.first_cells):
-        raise ConfigError("there are no derivatives of a rotation with --physics released: take reference or correct")
-    edges = [p.name for p in parameters if not p.smooth]
-    if at.first.crystal.shape == TOPHAT and edges:
-        raise ConfigError(
-            f"spots of tophat crystals have edges: the image has no derivative with respect to {', '.join(edges)}; take gauss"
-        )
 
 
 @thread_safe

@@ -127,17 +127,23 @@ def wrong_results(names: list[str], folder: Path) -> dict[str, float]:
     return wrong
 
 
+#: Minutes of the simulator, beyond those that every run can spend.
+MORE = pytest.mark.skipif(
+    "NBNUMBA_MORE_SIMULATED" not in os.environ, reason="takes minutes in the simulator: set NBNUMBA_MORE_SIMULATED=1"
+)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "names",
     [
         ["square", "round, correct physics, curved", "gauss, correct physics"],
         ["spots"],
-        pytest.param(["spots, correct physics, sources, water"], marks=pytest.mark.slow),
-        pytest.param(["square, correct physics, thick", "round", "gauss"], marks=pytest.mark.slow),
-        pytest.param(["square, curved, thick", "square, sources, resolution limit", "tophat"], marks=pytest.mark.slow),
+        pytest.param(["spots, correct physics, sources, water"], marks=MORE),
+        pytest.param(["square, correct physics, thick", "round", "gauss"], marks=MORE),
+        pytest.param(["square, curved, thick", "square, sources, resolution limit", "tophat"], marks=MORE),
         pytest.param(
-            ["square, correct physics, sources, water", "interpolated", "interpolated, correct physics"],
-            marks=pytest.mark.slow,
+            ["square, correct physics, sources, water", "interpolated", "interpolated, correct physics"], marks=MORE
         ),
     ],
     ids=lambda names: names[0],

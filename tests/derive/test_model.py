@@ -44,6 +44,7 @@ def test_derivatives_of_the_whole_at_any_vector(physics, seed):
     assert max(worst.values()) < 1e-6, worst
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("shape", "physics"), [("square", "correct"), ("square", "reference"), ("round", "correct")])
 def test_derivatives_of_wide_spots(shape, physics):
     names = names_of(shape, physics)

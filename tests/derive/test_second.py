@@ -163,7 +163,13 @@ NAMES = {
 }
 
 
-@pytest.mark.parametrize("case", NAMES, ids="-".join)
+@pytest.mark.parametrize(
+    "case",
+    [
+        pytest.param(case, id="-".join(case), marks=[pytest.mark.slow] * (case != ("gauss", "reference")))
+        for case in NAMES
+    ],
+)
 def test_central_differences(case):
     at, worst = setting(*case), {}
     d = take(at.experiment, at.panels, NAMES[case])
