@@ -46,7 +46,7 @@ GOOD: dict[str, Any] = {
     "Variation": nb.Variation("beam", "wavelength_A", "normal", (("mean", 1.0), ("sigma", 0.1))),
 }
 #: Dataclasses that come out, and are made by nobody else.
-RESULTS = {"Experiment", "Result", "SeriesReport", "Written"}
+RESULTS = {"Experiment", "Information", "Result", "SeriesReport", "Written"}
 #: Those of values in memory, which tests/io/test_values.py looks at.
 VALUES = {"AtomicModel", "FTable", "Reflections", "SourceTable", "Spectrum", "StolTable"}
 FIELDS = [(name, entry.name) for name, value in GOOD.items() for entry in fields(value)]
