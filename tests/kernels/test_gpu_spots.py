@@ -140,8 +140,8 @@ def render_simulated(jobs: dict[str, Job], folder: Path) -> dict[str, np.ndarray
         return {name: images[name] for name in images.files}
 
 
-# one part is a sample of all jobs
-@pytest.mark.parametrize("part", [pytest.param(n, marks=[pytest.mark.slow] * (n > 0)) for n in range(PARTS)])
+@pytest.mark.slow  # a part is a sample of all jobs, and takes half a minute
+@pytest.mark.parametrize("part", range(PARTS))
 def test_same_image_as_the_cpu(part, tmp_path):
     """max|d| / max: 2e-7 for storage in float32; the general kernel sees of Gaussian spots 1e-12 of a peak that end here."""
     jobs = dict(list(make_jobs().items())[part::PARTS])

@@ -73,6 +73,7 @@ def simulated_together(name: str) -> None:
             np.testing.assert_array_equal(together.render(), alone)
 
 
+@pytest.mark.slow
 def test_a_mask_is_every_stills() -> None:
     assert simulate_check("simulated_mask", __name__) == ""
 
