@@ -136,8 +136,8 @@ def test_without_a_gpu_the_environment_is_told_and_nothing_is_left(tmp_path) -> 
 def test_a_bare_machine_checks_and_times_in_the_simulator(tmp_path) -> None:
     """Right images, every field of a timing, and no package beyond numba, a CUDA package, numpy and gemmi."""
     done = bench(
-        "--tiny", "--steps", "environment,device,parity,timings", "--out", str(tmp_path / "out"),
-        "--cases", "^(code|driver|phi_step_only.*|shape_tophat, auto|64 x 64 pixels)$",
+        "--tiny", "--steps", "environment,device,parity,timings,derivatives", "--out", str(tmp_path / "out"),
+        "--cases", "^(code|driver|phi_step_only.*|shape_tophat, auto|64 x 64 pixels|square)$",
         **in_simulator(tmp_path),
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
@@ -153,6 +153,10 @@ def test_a_bare_machine_checks_and_times_in_the_simulator(tmp_path) -> None:
     assert timing["image_s"] > 0 and timing["prepare_s"] > 0 and timing["launch_s"] > 0
     assert {"copy_s", "image_with_progress_s", "first_prepare_s", "clock", "of_issue_limit", "held"} < set(timing)
     assert one(lines, "timings", "64 x 64 pixels", "deviation")["deviation"] < 1e-6
+    derived = [line for line in lines if line["step"] == "derivatives"]
+    assert [line["result"] for line in derived[:-1]] == ["images", "gradient", "normal"]
+    assert all(line["pixels"] == 6 and line["same_bits"] and line["seconds"] > 0 for line in derived[:-1])
+    assert derived[-1]["good"] and derived[-1]["deviation"] <= 1e-9
     assert lines[-1]["ended"] == "complete" and lines[-1]["wrong"] == []
     assert re.search(r"(?m)parity +phi_step_only, double +kernel: general .*  good$", done.stdout), done.stdout
 
