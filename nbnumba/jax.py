@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 
+from nbnumba.derive.adapter import ModelImage, no_second
 from nbnumba.derive.model import ParameterModel
 from nbnumba.errors import ConfigError, ExtraError
 from nbnumba.model.config import Simulation
@@ -33,37 +34,15 @@ except ModuleNotFoundError as error:
     raise ExtraError("nbnumba.jax needs JAX: pip install 'nbnumba[jax]'") from error
 
 
-class Image:
-    """The image of a simulation as a function of changes of its parameters, for JAX.
+class Image(ModelImage):
+    """The image of a simulation as a function of changes of its parameters, for JAX: see :class:`ModelImage`."""
 
-    Parameters
-    ----------
-    simulation : Simulation or Experiment
-    names : sequence of str, or str with commas
-        Of docs/derivatives.md.
-    options
-        ``pixels``, ``device``, ``threads`` and ``cell_system`` of :class:`~nbnumba.derive.model.ParameterModel`.
-
-    Attributes
-    ----------
-    model : ParameterModel
-    names : tuple of str
-
-    Raises
-    ------
-    ConfigError, FileError, ResourceError, DeviceError
-        See :mod:`nbnumba.errors`; JAX has no float64.
-    """
+    package = "JAX"
 
     def __init__(self, simulation: Simulation | Experiment, names: Sequence[str] | str, **options: Any) -> None:
         _require_float64()
-        self.model = ParameterModel(simulation, names, **options)
-        self.names = self.model.names
+        super().__init__(simulation, names, **options)
         self._images = _differentiable(self.model)
-
-    def __repr__(self) -> str:
-        """One line, for notebooks."""
-        return f"<Image of {self.model.pixels} pixels by changes of {', '.join(self.names)}, for JAX>"
 
     def __call__(self, x: Any) -> Any:
         """Photons, an array (slow, fast) of float64; of several panels a tuple of arrays.
@@ -127,10 +106,7 @@ def _differentiable(model: ParameterModel) -> Any:
 
     @pull.defjvp
     def refuse(primals: Any, tangents: Any) -> Any:
-        raise ConfigError(
-            "an image has first derivatives in JAX, no second ones: take value_and_jacobian of nb.ParameterModel, or "
-            "normal() of its derivatives, for Gauss-Newton steps"
-        )
+        raise no_second("JAX")
 
     images.defvjp(lambda x: (images(x), x), lambda x, weights: (pull(x, weights),))
     return images

@@ -14,15 +14,13 @@ Images are computed by the CPU: those of parameters on another device are copied
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
+from nbnumba.derive.adapter import ModelImage, no_second
 from nbnumba.derive.model import ParameterModel
 from nbnumba.errors import ConfigError, ExtraError
-from nbnumba.model.config import Simulation
-from nbnumba.model.experiment import Experiment
 
 try:
     import torch
@@ -74,41 +72,13 @@ class _Pull(_Each):
 
     @staticmethod
     def backward(ctx: Any, *weights: Any) -> Any:
-        raise ConfigError(
-            "an image has first derivatives in PyTorch, no second ones: take value_and_jacobian of nb.ParameterModel, or "
-            "normal() of its derivatives, for Gauss-Newton steps"
-        )
+        raise no_second("PyTorch")
 
 
-class Image:
-    """The image of a simulation as a function of changes of its parameters, for PyTorch.
+class Image(ModelImage):
+    """The image of a simulation as a function of changes of its parameters, for PyTorch: see :class:`ModelImage`."""
 
-    Parameters
-    ----------
-    simulation : Simulation or Experiment
-    names : sequence of str, or str with commas
-        Of docs/derivatives.md.
-    options
-        ``pixels``, ``device``, ``threads`` and ``cell_system`` of :class:`~nbnumba.derive.model.ParameterModel`.
-
-    Attributes
-    ----------
-    model : ParameterModel
-    names : tuple of str
-
-    Raises
-    ------
-    ConfigError, FileError, ResourceError, DeviceError
-        See :mod:`nbnumba.errors`.
-    """
-
-    def __init__(self, simulation: Simulation | Experiment, names: Sequence[str] | str, **options: Any) -> None:
-        self.model = ParameterModel(simulation, names, **options)
-        self.names = self.model.names
-
-    def __repr__(self) -> str:
-        """One line, for notebooks."""
-        return f"<Image of {self.model.pixels} pixels by changes of {', '.join(self.names)}, for PyTorch>"
+    package = "PyTorch"
 
     def __call__(self, x: torch.Tensor) -> Any:
         """Photons, a tensor (slow, fast) of float64 on the device of ``x``; of several panels a tuple of tensors.
