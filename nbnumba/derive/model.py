@@ -116,7 +116,7 @@ class ParameterModel:
         start = derivatives(simulation, names, pixels=pixels, device=device, threads=threads, cell_system=cell_system)
         self.names, self.pixels = start.names, start.pixels
         self.shapes = tuple(mask.shape for mask in start.masks)
-        self._start, self._threads = start, threads
+        self._start, self._device, self._threads = start, device, threads
         self._last = (np.zeros(len(start.names)), start)
 
     def __repr__(self) -> str:
@@ -145,7 +145,7 @@ class ParameterModel:
         kept, found = self._last
         if not np.array_equal(kept, changes):
             setting, followed = compose(self._start.setting, self._start.parameters, changes)
-            found = Derivatives(setting, followed, self._start.masks)
+            found = Derivatives(setting, followed, self._start.masks, self._device)
             self._last = (changes, found)
         return found
 
