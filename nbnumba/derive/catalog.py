@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from functools import partial
 
 import numpy as np
 
@@ -36,6 +35,8 @@ CELL_SYSTEMS: dict[str, dict[str, tuple[int, ...]]] = {
     "rhombohedral": {"cell_a": (0, 1, 2), "cell_alpha": (3, 4, 5)},
     "cubic": {"cell_a": (0, 1, 2)},
 }
+#: Elements of the matrix N.
+SIZES = {"Na": (0, 0), "Nb": (1, 1), "Nc": (2, 2), "N_ab": (0, 1), "N_ac": (0, 2), "N_bc": (1, 2)}
 PANEL = re.compile(r"panel_(turn_)?(fast|slow|normal)_(mm|deg)(?:\[(.+)\])?")
 REFLECTION = re.compile(r"F\[\s*(-?\d+)\s*,\s*(-?\d+)\s*,\s*(-?\d+)\s*\]")
 ELEMENT = re.compile(r"A_matrix\[([0-8])\]")
@@ -44,7 +45,7 @@ NAMES = (
     *(f"misset_{x}_deg" for x in "xyz"),
     *CELL,
     *("A_matrix", "A_matrix[0]"),
-    *("Na", "Nb", "Nc", "N_ab", "N_ac", "N_bc", "fudge"),
+    *(*SIZES, "fudge"),
     *("mosaic_spread_deg", "phi_deg", "osc_deg"),
     *("scale", "B_factor", "wavelength_stretch", "wavelength_shift_A", "kahn_factor", "water_um"),
     *("beam_tilt_x_mrad", "beam_tilt_y_mrad", "distance_mm"),
@@ -92,9 +93,8 @@ def find(name: str, experiment: Experiment, cell_system: str | None = None) -> P
     if (match := PANEL.fullmatch(name)) and (match[1] is None) == (match[3] == "mm"):
         members = _members(name, match[4], experiment)
         return _panel_motion(name, match[2], match[1] is not None, members, experiment)
-    simple = _simple(experiment)
-    if name in simple:
-        return simple[name](name)
+    if name in _SIMPLE:
+        return _SIMPLE[name](name, experiment)
     from difflib import get_close_matches
 
     close = get_close_matches(name, NAMES, 1)
@@ -103,38 +103,37 @@ def find(name: str, experiment: Experiment, cell_system: str | None = None) -> P
     )
 
 
-def _simple(experiment: Experiment) -> dict[str, Callable[[str], Parameter]]:
-    """Parameters that are told by their name alone."""
+def _misset(name: str, experiment: Experiment) -> Parameter:
+    return Turn(name, np.eye(3)["xyz".index(name.removeprefix("misset_")[0])])
+
+
+def _tilt(name: str, experiment: Experiment) -> Parameter:
     frame = experiment.detector.frame
-    panels = tuple(range(len(experiment.detector.panels)))
-    found: dict[str, Callable[[str], Parameter]] = {
-        f"misset_{x}_deg": partial(Turn, axis=np.eye(3)[i]) for i, x in enumerate("xyz")
-    }
-    for name, place in (
-        ("Na", (0, 0)),
-        ("Nb", (1, 1)),
-        ("Nc", (2, 2)),
-        ("N_ab", (0, 1)),
-        ("N_ac", (0, 2)),
-        ("N_bc", (1, 2)),
-    ):
-        found[name] = partial(Size, row=place[0], column=place[1])
-    zero = np.zeros(3)
-    return found | {
-        "fudge": Fudge,
-        "mosaic_spread_deg": MosaicSpread,
-        "osc_deg": Oscillation,
-        "phi_deg": partial(Turn, axis=frame.spindle),
-        "scale": Scale,
-        "B_factor": BFactor,
-        "wavelength_stretch": partial(Wavelength, stretches=True),
-        "wavelength_shift_A": partial(Wavelength, stretches=False),
-        "kahn_factor": Kahn,
-        "water_um": Water,
-        "beam_tilt_x_mrad": partial(Tilt, turn=np.cross(frame.beam, frame.polar)),
-        "beam_tilt_y_mrad": partial(Tilt, turn=-frame.polar),
-        "distance_mm": partial(Motion, shift=frame.beam * 1e-3, turn=zero, pivot=zero, members=panels),
-    }
+    return Tilt(name, np.cross(frame.beam, frame.polar) if "_x_" in name else -frame.polar)
+
+
+def _distance(name: str, experiment: Experiment) -> Parameter:
+    zero, panels = np.zeros(3), tuple(range(len(experiment.detector.panels)))
+    return Motion(name, experiment.detector.frame.beam * 1e-3, zero, zero, panels)
+
+
+#: Parameters that are told by their name alone.
+_SIMPLE: dict[str, Callable[[str, Experiment], Parameter]] = {
+    **dict.fromkeys(("misset_x_deg", "misset_y_deg", "misset_z_deg"), _misset),
+    **dict.fromkeys(SIZES, lambda name, _: Size(name, *SIZES[name])),
+    "phi_deg": lambda name, experiment: Turn(name, experiment.detector.frame.spindle),
+    "wavelength_stretch": lambda name, _: Wavelength(name, True),
+    "wavelength_shift_A": lambda name, _: Wavelength(name, False),
+    **dict.fromkeys(("beam_tilt_x_mrad", "beam_tilt_y_mrad"), _tilt),
+    "distance_mm": _distance,
+    "fudge": lambda name, _: Fudge(name),
+    "mosaic_spread_deg": lambda name, _: MosaicSpread(name),
+    "osc_deg": lambda name, _: Oscillation(name),
+    "scale": lambda name, _: Scale(name),
+    "B_factor": lambda name, _: BFactor(name),
+    "kahn_factor": lambda name, _: Kahn(name),
+    "water_um": lambda name, _: Water(name),
+}
 
 
 def _cell(name: str, cell_system: str | None) -> Parameter:
