@@ -14,23 +14,14 @@ from __future__ import annotations
 import numpy as np
 from numba import get_thread_id, prange
 
-from nbnumba.kernels.cpu.derivatives import any_lit, place_pixels
+from nbnumba.kernels.cpu.derivatives import any_in, place_pixels
 from nbnumba.kernels.formulas.curvatures import BENT, CURVED_ROWS, STRENGTH, bend_terms, put_terms
 from nbnumba.kernels.formulas.scattering import cell_axes
-from nbnumba.kernels.formulas.sums import BRAGG, EIGHT, SUMS, aim, clear, close_pixel, nearest_cells
+from nbnumba.kernels.formulas.sums import BRAGG, CELL, EIGHT, SUMS, aim, clear, close_pixel, nearest_cells
 from nbnumba.kernels.jit.cpu import device, kernel
 
 #: pixels of a thread's turn
 TURN = 64
-
-
-@device(forceinline=True)
-def any_strong(work):
-    """Whether any of eight terms can have a derivative."""
-    total = 0.0
-    for p in range(EIGHT):
-        total += abs(work[STRENGTH * EIGHT + p])
-    return total != 0.0
 
 
 @device(forceinline=True)
@@ -57,10 +48,10 @@ def curve_eight(work, bends, panel, crystal, cell, beam, metric, tables, ends, r
             for m in range(orientations.shape[0]):
                 axes = cell_axes(orientations, m)
                 nearest_cells(work, EIGHT, axes, cell, F2)
-                if not any_lit(work):
+                if not any_in(work, CELL):
                     continue
                 put_terms(work, EIGHT, axes, crystal, metric, ends[1], round_, 1)
-                if any_strong(work):
+                if any_in(work, STRENGTH):
                     add_bends(work, bends, metric, 1.0 / sources[i, 3], m)
     clear(work, EIGHT, 0, SUMS)
     for p in range(EIGHT):

@@ -46,11 +46,11 @@ VALUES, NORMAL, GRADIENT = range(3)
 
 
 @device(forceinline=True)
-def any_lit(work):
-    """Whether any of eight pixels has a structure factor."""
+def any_in(work, row):
+    """Whether a row has any number but 0."""
     total = 0.0
     for p in range(EIGHT):
-        total += abs(work[CELL * EIGHT + p])
+        total += abs(work[row * EIGHT + p])
     return total != 0.0
 
 
@@ -85,7 +85,7 @@ def sum_eight(work, panel, crystal, cell, beam, metric, tables, ends, round_, sm
             aim(work, EIGHT, panel, beam, sources, i, sub, peak, 1)
             for m in range(orientations.shape[0]):
                 find_cells(work, cell_axes(orientations, m), crystal, cell, tables, smooth)
-                if not any_lit(work):
+                if not any_in(work, CELL):
                     continue
                 add_terms(work, EIGHT, cell_axes(orientations, m), None, crystal, metric, end, round_, smooth, 1)
                 if spinning is not None:

@@ -151,18 +151,33 @@ def sort_spots(found, counts, s0, n_bands):
     return starts, spots
 
 
-def list_footprints(panel, crystal, cell, sources, orientations, F2):
-    """All footprints of a panel at once, as :func:`sort_spots` returns them."""
-    rows, shell = max(panel.s1 - panel.s0, 0), prepare_shell(panel, crystal, sources, orientations)
+def first_room(shell):
+    """Number of footprints for which a pair has room at first."""
+    return int(1.2 * shell.points) + 32
+
+
+def find_batch(first, n_pairs, room, geometry):
+    """Footprints of ``n_pairs`` pairs from ``first`` on and their numbers, as of :func:`find_spots`, and the room that they took.
+
+    ``geometry``: the arguments of :func:`find_spots` from ``panel`` on.
+    """
+    counts = np.zeros(max(n_pairs, 1), np.int64)
+    found = np.empty((n_pairs * room, 8), np.int32)
+    if n_pairs:
+        find_spots(found, counts, first, *geometry)
+        if counts.max() > room:
+            room = int(counts.max())
+            found = np.empty((n_pairs * room, 8), np.int32)
+            find_spots(found, counts, first, *geometry)
+    return found, counts, room
+
+
+def list_footprints(panel, crystal, cell, sources, orientations, F2, coupling):
+    """All footprints of a panel at once, as :func:`sort_spots` returns them; ``coupling``: as of ``lattice.size_matrix``."""
+    rows, shell = max(panel.s1 - panel.s0, 0), prepare_shell(panel, crystal, sources, orientations, coupling)
     n_pairs = len(orientations) * len(sources) if rows and panel.f1 > panel.f0 else 0
-    room, counts = int(1.2 * shell.points) + 32, np.zeros(max(n_pairs, 1), np.int64)
-    found = np.empty((len(counts) * (room if n_pairs else 0), 8), np.int32)
     geometry = (panel, cell, sources, orientations, shell.reciprocal, shell.cone, shell.radius, F2)
-    while n_pairs:
-        find_spots(found, counts, 0, *geometry)
-        if counts.max() * len(counts) <= len(found):
-            break
-        found = np.empty((len(counts) * int(counts.max()), 8), np.int32)
+    found, counts, _ = find_batch(0, n_pairs, first_room(shell), geometry)
     return sort_spots(found, counts, panel.s0, -(-rows // BAND))
 
 
@@ -175,7 +190,7 @@ def render_spots(image, panel, crystal, cell, beam, sources, orientations, F2, m
     rows, columns = panel.s1 - panel.s0, max(panel.f1 - panel.f0, 0)
     shell, metric = prepare_shell(panel, crystal, sources, orientations), spot_metric(crystal)
     n_pairs = len(orientations) * len(sources) if rows and columns else 0
-    room = int(1.2 * shell.points) + 32
+    room = first_room(shell)
     batch = int(min(max(BATCH / room, 1.0), max(n_pairs, 1)))
     n_bands = -(-rows // BAND)
     # a band for each thread where one batch is all; a row of eight pixels may reach beyond the region
@@ -184,14 +199,7 @@ def render_spots(image, panel, crystal, cell, beam, sources, orientations, F2, m
     tables = (sources, orientations, F2, mask)
     geometry = (panel, cell, sources, orientations, shell.reciprocal, shell.cone, shell.radius, F2)
     for first in range(0, max(n_pairs, 1), batch):
-        counts = np.zeros(max(min(batch, n_pairs - first), 1), np.int64)
-        found = np.empty((len(counts) * (room if n_pairs else 0), 8), np.int32)
-        if n_pairs:
-            find_spots(found, counts, first, *geometry)
-            if counts.max() > room:
-                room = int(counts.max())
-                found = np.empty((len(counts) * room, 8), np.int32)
-                find_spots(found, counts, first, *geometry)
+        found, counts, room = find_batch(first, min(batch, n_pairs - first), room, geometry)
         lists = sort_spots(found, counts, panel.s0, n_bands)
         last = first + batch >= n_pairs
         paint_spots(image, total, lists, panel, crystal, cell, beam, metric, tables, (first == 0, last))

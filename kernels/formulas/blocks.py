@@ -67,9 +67,6 @@ class CrystalBlock(NamedTuple):
     G13: float
     G23: float
     per_axis: int  # 1: gauss and tophat scale the radius per axis; 0: by Na*Nb*Nc, as the reference does
-    Nab: float = 0.0  # off-diagonal elements of the symmetric matrix N: gauss and tophat with per_axis, and round
-    Nac: float = 0.0
-    Nbc: float = 0.0
 
 
 class MetricBlock(NamedTuple):

@@ -14,6 +14,8 @@ SPHERE = 0.723601254558268
 #: squared radius in 1/N^2 that gives Gaussian spots the width and volume of square ones; 0.3969 = 0.63^2 (nanoBragg.c)
 GAUSS_WIDTH = 0.63
 TOPHAT_EDGE = 0.3969
+#: Elements ab, ac, bc of the matrix N of most crystals.
+NO_COUPLING = (0.0, 0.0, 0.0)
 
 
 @device
@@ -87,10 +89,13 @@ def F_latt(crystal, h, k, l):
     return cells if radius_sqr * crystal.fudge < TOPHAT_EDGE else 0.0
 
 
-def size_matrix(crystal):
-    """The symmetric matrix N of a crystal, (3, 3) float64: a spot ends at a length of N times the offset from its lattice point."""
-    Na, Nb, Nc, Nab, Nac, Nbc = (float(getattr(crystal, name)) for name in ("Na", "Nb", "Nc", "Nab", "Nac", "Nbc"))
-    return np.array([[Na, Nab, Nac], [Nab, Nb, Nbc], [Nac, Nbc, Nc]])
+def size_matrix(crystal, coupling):
+    """The symmetric matrix N of a crystal, (3, 3) float64: a spot ends at a length of N times the offset from its lattice point.
+
+    ``coupling``: its elements ab, ac, bc. No kernel takes them: what depends on them is computed on the host.
+    """
+    (Na, Nb, Nc), (ab, ac, bc) = (float(n) for n in (crystal.Na, crystal.Nb, crystal.Nc)), map(float, coupling)
+    return np.array([[Na, ab, ac], [ab, Nb, bc], [ac, bc, Nc]])
 
 
 def _metric_of(form):
@@ -99,8 +104,10 @@ def _metric_of(form):
     return MetricBlock(*map(float, (*np.diag(form), *products, *(1.0 / np.diag(np.linalg.inv(form))))))
 
 
-def spot_metric(crystal):
+def spot_metric(crystal, coupling=NO_COUPLING):
     """The :class:`~nbnumba.kernels.formulas.blocks.MetricBlock` of a crystal, computed once on the host for all kernels.
+
+    ``coupling``: as of :func:`size_matrix`; where spots have the product form of the reference it has no effect.
 
     As :func:`spot_radius_sqr`, which the definition keeps for its order of operations. An offset d_i from a lattice plane
     i is at least the distance d_i / a_i away in reciprocal space.
@@ -108,11 +115,12 @@ def spot_metric(crystal):
     G11, G22, G33, G12, G13, G23 = (np.float64(x) for x in crystal[5:11])
     N = [np.float64(x) for x in (crystal.Na, crystal.Nb, crystal.Nc)]
     with np.errstate(all="ignore"):  # cells and sizes beyond all measure make infinities, as in compiled code
-        if (crystal.per_axis or crystal.shape == ROUND) and crystal.Nab == crystal.Nac == crystal.Nbc == 0.0:
+        if (crystal.per_axis or crystal.shape == ROUND) and not any(coupling):
             h, k, l = (float(n**2 * crystal.fudge) for n in N)
             return MetricBlock(h, k, l, 0.0, 0.0, 0.0, h, k, l)
         if crystal.per_axis or crystal.shape == ROUND:
-            return _metric_of(size_matrix(crystal) @ size_matrix(crystal) * crystal.fudge)
+            N = size_matrix(crystal, coupling)
+            return _metric_of(N @ N * crystal.fudge)
         s = (N[0] * N[1] * N[2]) ** 2 * crystal.fudge
         c11, c22, c33 = G22 * G33 - G23 * G23, G11 * G33 - G13 * G13, G11 * G22 - G12 * G12
         determinant = G11 * c11 - G12 * (G12 * G33 - G23 * G13) + G13 * (G12 * G23 - G22 * G13)

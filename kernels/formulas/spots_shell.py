@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from nbnumba.kernels.formulas.blocks import GAUSS, TOPHAT
-from nbnumba.kernels.formulas.lattice import GAUSS_WIDTH, TOPHAT_EDGE, metric_sqr, spot_metric
+from nbnumba.kernels.formulas.lattice import GAUSS_WIDTH, NO_COUPLING, TOPHAT_EDGE, metric_sqr, spot_metric
 from nbnumba.kernels.formulas.scattering import cell_axes, fractional_indices
 from nbnumba.kernels.formulas.structure import F2_at
 from nbnumba.kernels.formulas.vec import dot, norm, row_vector
@@ -49,19 +49,22 @@ class Shell(NamedTuple):
     points: float
 
 
-def prepare_shell(panel, crystal, sources, orientations):
+def prepare_shell(panel, crystal, sources, orientations, coupling=NO_COUPLING):
     """The :class:`Shell` of the rendered part of a panel."""
     reciprocal = np.ascontiguousarray(np.linalg.inv(orientations.reshape(-1, 3, 3)).transpose(0, 2, 1).reshape(-1, 9))
-    radius = 1.000001 * spot_radius(crystal, orientations)[0]
+    radius = 1.000001 * spot_radius(crystal, orientations, coupling)[0]
     cone = viewing_cone(panel)
     # volume of the shell seen over that of a reciprocal cell
     points = 4 * math.pi * radius / sources[:, 3].min() ** 2 * (1 - cone[3])
     return Shell(reciprocal, cone, radius, points * abs(np.linalg.det(orientations[0].reshape(3, 3))))
 
 
-def spot_radius(crystal, orientations):
-    """Radius in reciprocal space (1/m) within which a spot is rendered, and the largest of it in h, k, l."""
-    metric = spot_metric(crystal)
+def spot_radius(crystal, orientations, coupling=NO_COUPLING):
+    """Radius in reciprocal space (1/m) within which a spot is rendered, and the largest of it in h, k, l.
+
+    ``coupling``: as of ``lattice.size_matrix``.
+    """
+    metric = spot_metric(crystal, coupling)
     form = np.diag(metric[:3])
     form[[0, 0, 1], [1, 2, 2]] = form[[1, 2, 2], [0, 0, 1]] = np.array(metric[3:6]) / 2
     orientations = orientations[0].reshape(3, 3)
@@ -77,7 +80,9 @@ def is_for(inputs) -> bool:
     if inputs.crystal.shape not in (GAUSS, TOPHAT) or panel.curved:
         return False
     axes = np.array(panel[3:12]).reshape(3, 3)
-    return np.abs(axes @ axes.T - np.eye(3)).max() < 1e-9 and spot_radius(inputs.crystal, inputs.cells)[1] <= WIDEST
+    if np.abs(axes @ axes.T - np.eye(3)).max() >= 1e-9:
+        return False
+    return spot_radius(inputs.crystal, inputs.cells, inputs.coupling)[1] <= WIDEST
 
 
 def viewing_cone(panel):

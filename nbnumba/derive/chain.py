@@ -72,7 +72,7 @@ def _add_form(found: np.ndarray, at: Setting, slope: State, D: np.ndarray) -> No
     if crystal.shape == SQUARE:
         return
     found[:, BRAGG] += larger
-    found[:, form] += slope.fudge / at.state.fudge * np.array(spot_metric(crystal)[:6])
+    found[:, form] += slope.fudge / at.state.fudge * np.array(spot_metric(crystal, at.first.coupling)[:6])
     if at.has_product_form:
         found[:, form] -= metric_change(D.T @ at.product_form + at.product_form @ D)
 
@@ -83,7 +83,7 @@ def size_slope(at: Setting, change: np.ndarray) -> tuple[float, np.ndarray]:
     Of a square crystal 0, and those of Na, Nb and Nc.
     """
     crystal = at.first.crystal
-    N = size_matrix(crystal)
+    N = size_matrix(crystal, at.first.coupling)
     if crystal.shape == SQUARE:
         return 0.0, np.array([*np.diag(change), 0.0, 0.0, 0.0])
     larger = 2 * float(np.trace(np.linalg.solve(N, change)))

@@ -190,7 +190,7 @@ class Size(Parameter):
         larger, first = size_slope(at, self._change)
         if crystal.shape == SQUARE:
             return Curvature(form_once=first)
-        step = np.linalg.solve(size_matrix(crystal), self._change)
+        step = np.linalg.solve(size_matrix(crystal, at.first.coupling), self._change)
         if at.has_product_form:
             second = larger**2 / 2 * np.array(spot_metric(crystal)[:6])
         else:
@@ -216,4 +216,4 @@ class Fudge(Parameter):
     def curvature(self, at: Setting) -> Curvature:
         """See :class:`Parameter`: the squared radius is proportional to it."""
         self.check(at)
-        return Curvature(form_once=np.array(spot_metric(at.first.crystal)[:6]) / at.state.fudge)
+        return Curvature(form_once=np.array(spot_metric(at.first.crystal, at.first.coupling)[:6]) / at.state.fudge)

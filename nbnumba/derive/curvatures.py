@@ -6,12 +6,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from nbnumba.derive.engine import GAUSS_END, threads
+from nbnumba.derive.engine import PanelPass, threads
 from nbnumba.derive.parameter import Curvature
 from nbnumba.errors import ConfigError
 from nbnumba.kernels.cpu.curvatures import curve_pixels, make_curved_scratch
-from nbnumba.kernels.cpu.derivatives import squared_peak
-from nbnumba.kernels.formulas.blocks import ROUND, SQUARE
+from nbnumba.kernels.formulas.blocks import ROUND
 from nbnumba.kernels.formulas.curvatures import (
     FORM_ONCE,
     FORM_TWICE,
@@ -20,8 +19,6 @@ from nbnumba.kernels.formulas.curvatures import (
     PEAK,
     SHIFTING,
 )
-from nbnumba.kernels.formulas.lattice import size_matrix, spot_metric
-from nbnumba.render.inputs import KernelInputs, framed_sources
 
 
 def bend_tables(curvatures: Sequence[Curvature]) -> tuple[np.ndarray, np.ndarray]:
@@ -37,27 +34,21 @@ def bend_tables(curvatures: Sequence[Curvature]) -> tuple[np.ndarray, np.ndarray
     return changes, numbers
 
 
-def second_values(inputs: KernelInputs, pixels: np.ndarray, curvatures: Sequence[Curvature]) -> np.ndarray:
-    """Second derivatives of pixels of a panel, (n, parameters).
-
-    ``pixels``: slow and fast index, (n, 2) int32.
+def second_values(one: PanelPass, curvatures: Sequence[Curvature]) -> np.ndarray:
+    """Second derivatives of the pixels of a panel, (n, parameters).
 
     Raises
     ------
     ConfigError
         Structure factors are interpolated.
     """
-    if inputs.cell.interpolate:
+    x = one.inputs
+    if x.cell.interpolate:
         raise ConfigError(
             "there are no second derivatives where structure factors are interpolated: give -nointerpolate"
         )
-    crystal = inputs.crystal
-    metric = None if crystal.shape == SQUARE else spot_metric(crystal)
-    blocks = (inputs.panel, crystal, inputs.cell, inputs.beam, metric)
-    peak = squared_peak(crystal.shape, float(np.linalg.det(size_matrix(crystal))))
-    scratch = make_curved_scratch(threads(), len(curvatures))
-    tables = (framed_sources(inputs), inputs.cells, inputs.F2_table(np.float64), *scratch)
-    out = np.empty((len(pixels), len(curvatures)))
-    round_ = 1 if crystal.shape == ROUND else None
-    curve_pixels(out, pixels, bend_tables(curvatures), *blocks, tables, (peak, GAUSS_END), round_)
+    tables = (one.sources, x.cells, one.F2, *make_curved_scratch(threads(), len(curvatures)))
+    out = np.empty((len(one.pixels), len(curvatures)))
+    round_ = 1 if x.crystal.shape == ROUND else None
+    curve_pixels(out, one.pixels, bend_tables(curvatures), *one.blocks, tables, one.ends[:2], round_)
     return out

@@ -42,10 +42,16 @@ class Derivatives:
     """
 
     def __init__(
-        self, setting: Setting, parameters: Sequence[Parameter], chosen: Sequence[np.ndarray], device: str = "cpu"
+        self,
+        setting: Setting,
+        parameters: Sequence[Parameter],
+        chosen: Sequence[np.ndarray],
+        device: str = "cpu",
+        chains: np.ndarray | None = None,
     ) -> None:
         self.experiment, self.names = setting.experiment, tuple(p.name for p in parameters)
         self.parameters, self.setting, self.seconds = tuple(parameters), setting, 0.0
+        self._found_chains = chains
         spins = self._make_spins()
         self._passes = tuple(make_device_pass(x, spins, m, device) for x, m in zip(setting.panels, chosen, strict=True))
 
@@ -68,14 +74,12 @@ class Derivatives:
         """The pixels of every panel, (spixels, fpixels) bool."""
         return tuple(p.mask for p in self._passes)
 
-    @cached_property
+    @property
     def _chains(self) -> np.ndarray:
-        """From sums to image and derivatives, (panels, 1 + parameters, SUMS)."""
-        chains = np.zeros((len(self.setting.panels), 1 + len(self.parameters), SUMS))
-        chains[:, 0, [BRAGG, GROUND]] = 1.0
-        for row, parameter in enumerate(self.parameters, 1):
-            chains[:, row] = parameter.chain(self.setting)
-        return chains
+        """As of :func:`chains_of`; images alone need none."""
+        if self._found_chains is None:
+            self._found_chains = chains_of(self.setting, self.parameters)
+        return self._found_chains
 
     def _make_spins(self) -> np.ndarray | None:
         found = [(p, spins) for p in self.parameters if (spins := p.spins(self.setting)) is not None]
@@ -197,7 +201,7 @@ class Derivatives:
         curvature = self.parameters[self._row(name) - 1].curvature(self.setting)
         start, found = time.perf_counter(), []
         for one in self._passes:
-            found.append(one.scatter(second_values(one.inputs, one.pixels, [curvature])[:, 0]))
+            found.append(one.scatter(second_values(one, [curvature])[:, 0]))
         self.seconds += time.perf_counter() - start
         return tuple(found)
 
@@ -282,6 +286,21 @@ class Derivatives:
         return total
 
 
+def chains_of(setting: Setting, parameters: Sequence[Parameter]) -> np.ndarray:
+    """From sums to image and derivatives, (panels, 1 + parameters, SUMS).
+
+    Raises
+    ------
+    ConfigError
+        The image has no derivative with respect to a parameter.
+    """
+    chains = np.zeros((len(setting.panels), 1 + len(parameters), SUMS))
+    chains[:, 0, [BRAGG, GROUND]] = 1.0
+    for row, parameter in enumerate(parameters, 1):
+        chains[:, row] = parameter.chain(setting)
+    return chains
+
+
 def take(
     experiment: Experiment,
     panels: Sequence[KernelInputs],
@@ -302,9 +321,8 @@ def take(
     setting = Setting(experiment, tuple(panels))
     parameters = [find(name, experiment, cell_system) for name in expand(names)]
     refuse_impossible(setting, parameters)
-    for parameter in parameters:
-        parameter.chain(setting)
-    return Derivatives(setting, parameters, choose(pixels, setting), device)
+    chains = chains_of(setting, parameters)
+    return Derivatives(setting, parameters, choose(pixels, setting), device, chains)
 
 
 @thread_safe

@@ -75,12 +75,12 @@ class PanelPass(ABC):
         self._spins = np.zeros((0, 0)) if spins is None else spins
         self._spinning = None if spins is None else 1
         crystal = inputs.crystal
-        metric = None if crystal.shape == SQUARE else spot_metric(crystal)
+        metric = None if crystal.shape == SQUARE else spot_metric(crystal, inputs.coupling)
         self.blocks = (inputs.panel, crystal, inputs.cell, inputs.beam, metric)
         self.sources = framed_sources(inputs)
-        self._peak = squared_peak(crystal.shape, float(np.linalg.det(size_matrix(crystal))))
+        peak = squared_peak(crystal.shape, float(np.linalg.det(size_matrix(crystal, inputs.coupling))))
         end = GAUSS_END if crystal.shape == GAUSS else TOPHAT_EDGE
-        self.ends = (self._peak, end, first_out_of_range(inputs))
+        self.ends = (peak, end, first_out_of_range(inputs))
         self.pixels = self._find_pixels()
 
     @abstractmethod
@@ -92,7 +92,8 @@ class PanelPass(ABC):
         """Values (pixels, rows), or totals (n,)."""
 
     @property
-    def _F2(self) -> np.ndarray:
+    def F2(self) -> np.ndarray:
+        """F^2 as of ``structure.F2_at``, float64, kept as long as F."""
         x = self.inputs
         table: np.ndarray = derived(
             x.Fhkl, ("F2 row float64", x.cell.default_F, x.cell.has_hkl), lambda: x.F2_table(np.float64)
@@ -177,7 +178,7 @@ class PixelPass(CpuPass):
 
     def _call(self, goal: tuple[Any, ...], rows: int) -> None:
         x, crystal = self.inputs, self.inputs.crystal
-        tables = (self.sources, x.cells, self._F2, self._spins, *make_scratch(threads(), rows), x.Fhkl)
+        tables = (self.sources, x.cells, self.F2, self._spins, *make_scratch(threads(), rows), x.Fhkl)
         round_, smooth = 1 if crystal.shape == ROUND else None, 1 if x.cell.interpolate else None
         derive_pixels(goal, self.pixels, *self.blocks, tables, self.ends, round_, smooth, self._spinning)
 
@@ -191,7 +192,7 @@ class SpotPass(CpuPass):
         from nbnumba.kernels.cpu.spots import list_footprints
 
         x, panel = self.inputs, self.inputs.panel
-        self._lists = list_footprints(panel, x.crystal, x.cell, x.sources, x.cells, self._F2)
+        self._lists = list_footprints(panel, x.crystal, x.cell, x.sources, x.cells, self.F2, x.coupling)
         wanted = self.mask[panel.s0 : panel.s1, panel.f0 : panel.f1]
         self._slots = np.where(wanted, np.int32(1 if x.beam.I_bg != 0.0 else 0), np.int32(-1))
         counts = np.zeros(-(-len(wanted) // BAND), np.int64)
@@ -215,8 +216,8 @@ class SpotPass(CpuPass):
             np.empty((threads(), 32), np.int64),
         )
         lists = (*self._lists, self._slots, self._firsts, self.pixels)
-        tables = (self.sources, x.cells, self._F2, self._spins, *scratch)
-        derive_spots(goal, lists, *self.blocks, tables, (self._peak, SPOT_END), self._spinning)
+        tables = (self.sources, x.cells, self.F2, self._spins, *scratch)
+        derive_spots(goal, lists, *self.blocks, tables, (self.ends[0], SPOT_END), self._spinning)
 
 
 def has_footprints(inputs: KernelInputs) -> bool:

@@ -65,7 +65,7 @@ class CudaPass(PanelPass):
             held["F"] = resident(self._on, ("F",), x.Fhkl, lambda: np.ascontiguousarray(x.Fhkl))
         else:
             tag = ("F2 row float64", x.cell.default_F, x.cell.has_hkl)
-            held["F"] = resident(self._on, tag, x.Fhkl, lambda: self._F2)
+            held["F"] = resident(self._on, tag, x.Fhkl, lambda: self.F2)
         spins = self._spins if self._spinning else np.zeros((1, 3 * SPINS))
         held.update(
             sources=cuda.to_device(np.ascontiguousarray(self.sources)),

@@ -17,9 +17,9 @@ from nbnumba.render.inputs import KernelInputs
 DEGREE = np.pi / 180
 #: Kernel arguments of all panels.
 Panels = tuple[KernelInputs, ...]
-#: Elements of a symmetric matrix in the order of a MetricBlock; fields of a CrystalBlock with those of N, and of the metric.
+#: Elements of a symmetric matrix in the order of a MetricBlock; fields of a CrystalBlock with the diagonal of N, and the metric.
 ELEMENTS = ((0, 0), (1, 1), (2, 2), (0, 1), (0, 2), (1, 2))
-SIZES = ("Na", "Nb", "Nc", "Nab", "Nac", "Nbc")
+SIZES = ("Na", "Nb", "Nc")
 METRIC = tuple(f"G{i + 1}{j + 1}" for i, j in ELEMENTS)
 AXES = ("fdet", "sdet", "odet")
 
@@ -87,6 +87,7 @@ class Setting:
             "sources": self._sources(first.sources),
             "cells": self._cells(first.cells),
             "Fhkl": self._Fhkl(first.cell, first.Fhkl),
+            "coupling": tuple(float(self.state.size[place]) for place in ELEMENTS[3:]),
         }
         return tuple(replace(x, panel=self._panel(i, x.panel), **common) for i, x in enumerate(self.start))
 
@@ -111,7 +112,7 @@ class Setting:
     def _crystal(self, block: CrystalBlock) -> CrystalBlock:
         numbers: dict[str, Any] = {"fudge": float(self.state.fudge)}
         for names, matrix in ((SIZES, self.state.size), (METRIC, self.metric)):
-            numbers |= {name: float(matrix[place]) for name, place in zip(names, ELEMENTS, strict=True)}
+            numbers |= {name: float(matrix[place]) for name, place in zip(names, ELEMENTS, strict=False)}
         return block._replace(**numbers)
 
     def _beam(self, block: BeamBlock) -> BeamBlock:

@@ -67,7 +67,7 @@ def first_state(experiment: Experiment, inputs: KernelInputs) -> State:
     panels = len(experiment.detector.panels)
     return State(
         direct=experiment.crystal.direct,
-        size=size_matrix(inputs.crystal),
+        size=size_matrix(inputs.crystal, inputs.coupling),
         fudge=inputs.crystal.fudge,
         spins=np.zeros(SPINS),
         turns=np.tile(np.eye(3), (panels, 1, 1)),

@@ -44,6 +44,8 @@ class KernelInputs:
         a, b, c (m) of each orientation, phi step by phi step, domains within.
     Fhkl : (h_range, k_range, l_range) float64
     mask : (spixels, fpixels) uint8, or (0, 0)
+    coupling : tuple of 3 float
+        Elements ab, ac, bc of the matrix N. Renderings have none; derivatives know changes of them.
     first_cells : (M, 9) float64, or (0, 9)
         In place of ``cells`` for the first source with terms of the image, where it begins otherwise
         (:mod:`nbnumba.render.first_pixel`).
@@ -58,6 +60,7 @@ class KernelInputs:
     Fhkl: np.ndarray
     mask: np.ndarray
     first_cells: np.ndarray = field(default_factory=lambda: _NO_CELLS)
+    coupling: tuple[float, float, float] = (0.0, 0.0, 0.0)
 
     @property
     def steps_per_pixel(self) -> int:

@@ -27,7 +27,7 @@ def test_fast_kernel_keeps_its_limits(name, capability):
     assert row.float64_instructions == 0
     assert row.instructions is not None
     # the others have no single instruction that adds and clamps, or take more moves: 84 to 87.5
-    assert 60 < row.instructions <= (82.5 if capability == "9.0" else 90)
+    assert 60 < row.instructions <= (82.5 if capability == "9.0" else 88)
     assert row.occupancy >= 0.5
 
 

@@ -83,9 +83,6 @@ def case_inputs(
             1.0,
             *(metric[i, j] for i, j in ((0, 0), (1, 1), (2, 2), (0, 1), (0, 2), (1, 2))),
             per_axis=1,
-            Nab=N[0, 1],
-            Nac=N[0, 2],
-            Nbc=N[1, 2],
         ),
         cell=CellBlock(*map(int, low), *grid.shape, default_F=0.0, interpolate=0, fallback_each=1, has_hkl=1),
         beam=BeamBlock(
@@ -107,4 +104,5 @@ def case_inputs(
         cells=np.ascontiguousarray(np.einsum("mij,vj->mvi", domains, direct * 1e-10).reshape(-1, 9)),
         Fhkl=grid,
         mask=np.zeros((0, 0), np.uint8),
+        coupling=(N[0, 1], N[0, 2], N[1, 2]),
     )

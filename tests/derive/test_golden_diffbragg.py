@@ -103,7 +103,7 @@ def chain_of(name: str, parameter: str, inputs: KernelInputs) -> np.ndarray:
         found[TURNED : TURNED + 9] = (deformation(case, parameter) @ np.linalg.inv(direct)).ravel()
     elif parameter.startswith("N_"):
         i, j = {"a": (0, 0), "b": (1, 1), "c": (2, 2), "d": (0, 1), "e": (1, 2), "f": (0, 2)}[parameter[-1]]
-        change, N = np.zeros((3, 3)), size_matrix(inputs.crystal)
+        change, N = np.zeros((3, 3)), size_matrix(inputs.crystal, inputs.coupling)
         change[i, j] = change[j, i] = 1.0
         found[BRAGG] = 2 * np.trace(np.linalg.solve(N, change))
         found[FORM : FORM + 6] = metric_change(change @ N + N @ change)

@@ -14,7 +14,7 @@ from nbnumba.derive.catalog import expand, find
 from nbnumba.derive.crystal_parameters import Size
 from nbnumba.derive.curvatures import second_values
 from nbnumba.derive.derivatives import Derivatives, derivatives, take
-from nbnumba.derive.engine import SpotPass, make_pass
+from nbnumba.derive.engine import PixelPass, SpotPass, make_pass
 from nbnumba.derive.parameter import Curvature, Parameter
 from nbnumba.derive.setting import Setting
 from nbnumba.derive.standard_cell import standard_change, standard_vectors
@@ -77,8 +77,8 @@ def test_golden(name):
     """
     inputs = case_inputs(name)
     parameters = [parameter for other, parameter in GOLDEN if other == name]
-    pixels = np.indices((inputs.panel.s1, inputs.panel.f1), np.int32).reshape(2, -1).T.copy()
-    found = second_values(inputs, pixels, [case_curvature(name, parameter, inputs) for parameter in parameters])
+    every = PixelPass(inputs, None, np.ones((inputs.panel.s1, inputs.panel.f1), bool))
+    found = second_values(every, [case_curvature(name, parameter, inputs) for parameter in parameters])
     for parameter, values in zip(parameters, found.T, strict=True):
         analytic = "analytic derivative" in CASES[name]["arrays"][f"d2_{parameter}"]["source"]
         limit = 1e-10 if analytic else 2e-9
@@ -199,8 +199,8 @@ def test_nothing_but_footprints_of_compact_spots_is_summed():
     one, panel = make_pass(d.setting.first, None, d.masks[0]), d.setting.first.panel
     assert isinstance(one, SpotPass)
     assert len(one.pixels) < panel.s1 * panel.f1
-    pixels = np.indices((panel.s1, panel.f1), np.int32).reshape(2, -1).T.copy()
-    every = second_values(d.setting.first, pixels, [p.curvature(d.setting) for p in d.parameters])
+    whole = PixelPass(d.setting.first, None, np.ones((panel.s1, panel.f1), bool))
+    every = second_values(whole, [p.curvature(d.setting) for p in d.parameters])
     for name, values in zip(d.names, every.T, strict=True):
         (found,) = d.second(name)
         assert np.abs(found.ravel() - values).max() < 1e-9 * np.abs(values).max()

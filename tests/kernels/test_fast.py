@@ -313,6 +313,7 @@ class Inputs:
     def __init__(self, case, steps):
         self.panel, self.crystal, self.cell, self.beam = case.panel, case.crystal, case.cell, case.beam
         self.sources, self.cells, self.steps_per_pixel, self.first_cells = case.sources, case.cells, steps, ()
+        self.coupling = (0.0, 0.0, 0.0)
 
 
 def chosen(case, steps, precision="auto"):

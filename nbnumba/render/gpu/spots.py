@@ -178,10 +178,10 @@ class SpotsPainter:
         """Use other inputs that the same compiled kernels render; arguments as those of the class."""
         self.orientations, self.domains = np.int32(len(inputs.cells)), np.int32(len(inputs.cells) // self.stills)
         self.inputs, self.sources, self.cells, self.table = inputs, sources, cells, table
-        self.shell = prepare_shell(inputs.panel, inputs.crystal, inputs.sources, inputs.cells)
+        self.shell = prepare_shell(inputs.panel, inputs.crystal, inputs.sources, inputs.cells, inputs.coupling)
         self.radius = float(self.shell.radius)
         self.reciprocal = replaced(self.reciprocal, self.shell.reciprocal)
-        self.metric = spot_metric(inputs.crystal)
+        self.metric = spot_metric(inputs.crystal, inputs.coupling)
         self.n_pairs = len(inputs.sources) * len(inputs.cells)
         # pairs of a batch, as far as the lists of the tiles are concerned; numbers in these; rows of a thread, by parts
         self.limit, self.capacity, self.rooms = self.n_pairs, 0, dict[int, int]()
