@@ -18,7 +18,7 @@ h = A q of the orientation's cell vectors A (rows a, b, c), and q = (d - s) / la
 ==========  ==================================  ===========================================================
 
 The weight does not depend on the orientation. So the sums over orientations are made first, of T (``LIT``) and of
-A^T g / lambda (``PULL``), for a ray and a source; :func:`close_source` makes the other sums of them.
+A^T g (``PULL``), for a ray and a source; :func:`close_source` makes the other sums of them.
 
 Sums and intermediate results are in one flat table, of rows of ``width`` pixels: 8 on the CPU, where loops over them
 vectorize as LLVM sees that rows do not overlap, and 1 on CUDA, where the rows are registers.

@@ -8,12 +8,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from nbnumba.derive.derivatives import Derivatives
-from nbnumba.derive.engine import VALUES, Goal, first_out_of_range, make_pass
+from nbnumba.derive.engine import PanelPass, make_pass
 from nbnumba.derive.parameter import Parameter
-from nbnumba.derive.setting import Panels, Setting
+from nbnumba.derive.setting import Setting
 from nbnumba.errors import ConfigError
-from nbnumba.kernels.formulas.sums import BRAGG, GROUND, SUMS
-from nbnumba.render.inputs import KernelInputs
 from nbnumba.render.threads import thread_safe
 
 #: Relative change of the image by a step: errors of rounding are 1e-16 over that, those of the formula its fourth power.
@@ -56,30 +54,19 @@ class Checked:
         return self.error / self.norm if self.norm else self.error
 
 
-def image_of(panels: Panels, masks: tuple[np.ndarray, ...]) -> list[np.ndarray]:
-    """Photons of every panel, float64, by the kernels of derivatives."""
-    chain = np.zeros((1, SUMS))
-    chain[0, [BRAGG, GROUND]] = 1.0
-    found = []
-    for inputs, mask in zip(panels, masks, strict=True):
-        one = make_pass(inputs, None, mask)
-        found.append(one.scatter(one.run(Goal(VALUES, chain))[:, 0]))
-    return found
-
-
-def find_jumps(before: KernelInputs, after: KernelInputs, mask: np.ndarray) -> np.ndarray:
+def find_jumps(before: PanelPass, after: PanelPass) -> np.ndarray:
     """Pixels between whose images, before and after a change, lies a jump, (spixels, fpixels) bool."""
     from nbnumba.kernels.cpu.borders import mark_jumps
 
-    pixels = np.argwhere(mask).astype(np.int32)
+    x, pixels = before.inputs, np.argwhere(before.mask).astype(np.int32)
     found = np.zeros(len(pixels), np.uint8)
-    pairs = [(getattr(before, name), getattr(after, name)) for name in ("panel", "sources", "cells")]
-    mark_jumps(found, pixels, *(one for pair in pairs for one in pair), before.cell, before.beam.dmin)
+    pairs = [(getattr(x, name), getattr(after.inputs, name)) for name in ("panel", "sources", "cells")]
+    mark_jumps(found, pixels, *(one for pair in pairs for one in pair), x.cell, x.beam.dmin)
     # where an evaluation out of range ends interpolation, it may be another one
-    first, last = sorted(first_out_of_range(x) for x in (before, after))
-    numbers = pixels[:, 0].astype(np.int64) * before.panel.fpixels + pixels[:, 1]
-    jumps = np.zeros(mask.shape, bool)
-    jumps[mask] = (found != 0) | ((numbers >= first) & (numbers <= last))
+    first, last = sorted(one.ends[2] for one in (before, after))
+    numbers = pixels[:, 0].astype(np.int64) * x.panel.fpixels + pixels[:, 1]
+    jumps = np.zeros(before.mask.shape, bool)
+    jumps[before.mask] = (found != 0) | ((numbers >= first) & (numbers <= last))
     return jumps
 
 
@@ -117,14 +104,15 @@ def _check(derivatives: Derivatives, parameter: Parameter, step: float) -> Check
     if _norm(slopes) * step <= SMALLEST * _norm(derivatives.images):
         return Checked(parameter.name, pixels=pixels, note="the image hardly depends on it")
     try:
-        sides = {factor: parameter.moved(at, factor * step).panels for factor in (-1, -0.5, 0.5, 1)}
+        panels = {factor: parameter.moved(at, factor * step).panels for factor in (-1, -0.5, 0.5, 1)}
     except ConfigError as refused:
         return Checked(parameter.name, pixels=pixels, note=str(refused))
-    images = {factor: image_of(panels, masks) for factor, panels in sides.items()}
+    sides = {f: [make_pass(x, None, m) for x, m in zip(p, masks, strict=True)] for f, p in panels.items()}
+    images = {factor: [one.image() for one in passes] for factor, passes in sides.items()}
     error = norm = 0.0
     left_out = 0
-    for i, mask in enumerate(masks):
-        jumps = find_jumps(at.panels[i], sides[-1][i], mask) | find_jumps(at.panels[i], sides[1][i], mask)
+    for i, here in enumerate(derivatives.passes):
+        jumps = find_jumps(here, sides[-1][i]) | find_jumps(here, sides[1][i])
         wide = (images[1][i] - images[-1][i]) / (2 * step)
         narrow = (images[0.5][i] - images[-0.5][i]) / step
         off = np.where(jumps, 0.0, (4 * narrow - wide) / 3 - slopes[i])

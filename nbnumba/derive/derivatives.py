@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 
 import numpy as np
 
 from nbnumba.derive.catalog import CELL_SYSTEMS, expand, find
 from nbnumba.derive.curvatures import second_values
-from nbnumba.derive.engine import GRADIENT, NORMAL, VALUES, Goal
+from nbnumba.derive.engine import GRADIENT, IMAGE, NORMAL, VALUES, Goal
 from nbnumba.derive.parameter import Parameter
 from nbnumba.derive.passes import make_device_pass
 from nbnumba.derive.pixels import choose, per_panel
@@ -18,7 +19,7 @@ from nbnumba.derive.reflections import Contributions, StructureFactor, contribut
 from nbnumba.derive.refused import refuse_impossible
 from nbnumba.derive.setting import Setting
 from nbnumba.errors import ConfigError
-from nbnumba.kernels.formulas.sums import BRAGG, GROUND, SPINS, SUMS
+from nbnumba.kernels.formulas.sums import SPINS, SUMS
 from nbnumba.memory import require
 from nbnumba.model.config import Simulation
 from nbnumba.model.experiment import Experiment, resolve
@@ -37,6 +38,8 @@ class Derivatives:
     ----------
     experiment : Experiment
     names : tuple of str
+    passes : tuple of PanelPass
+        What computes each panel.
     seconds : float
         Time of the kernels so far.
     """
@@ -53,7 +56,7 @@ class Derivatives:
         self.parameters, self.setting, self.seconds = tuple(parameters), setting, 0.0
         self._found_chains = chains
         spins = self._make_spins()
-        self._passes = tuple(make_device_pass(x, spins, m, device) for x, m in zip(setting.panels, chosen, strict=True))
+        self.passes = tuple(make_device_pass(x, spins, m, device) for x, m in zip(setting.panels, chosen, strict=True))
 
     def __repr__(self) -> str:
         """One line, for notebooks."""
@@ -62,17 +65,17 @@ class Derivatives:
     @property
     def pixels(self) -> int:
         """Number of the pixels."""
-        return sum(int(p.mask.sum()) for p in self._passes)
+        return sum(int(p.mask.sum()) for p in self.passes)
 
     @property
     def device(self) -> str:
         """Name of the device that computes: ``cpu``, ``cuda:0``."""
-        return self._passes[0].device
+        return self.passes[0].device
 
     @property
     def masks(self) -> tuple[np.ndarray, ...]:
         """The pixels of every panel, (spixels, fpixels) bool."""
-        return tuple(p.mask for p in self._passes)
+        return tuple(p.mask for p in self.passes)
 
     @property
     def _chains(self) -> np.ndarray:
@@ -94,11 +97,11 @@ class Derivatives:
     def _values(self) -> tuple[np.ndarray, ...]:
         """Image and derivatives of the pixels of every panel that have sums, (n, 1 + parameters)."""
         require(
-            sum(len(p.pixels) for p in self._passes) * 8 * (1 + len(self.names)),
+            sum(len(p.pixels) for p in self.passes) * 8 * (1 + len(self.names)),
             f"derivatives of {self.pixels} pixels with respect to {len(self.names)} parameters",
             "choose fewer pixels, or use normal() and gradient()",
         )
-        found = tuple(self._run(panel, VALUES) for panel in range(len(self._passes)))
+        found = tuple(self._run(panel, VALUES) for panel in range(len(self.passes)))
         for parameter in self._reflections:
             column = 1 + self.parameters.index(parameter)
             weakened = float(self.setting.weakened(np.array([parameter.hkl]))[0])
@@ -113,10 +116,8 @@ class Derivatives:
 
     @cached_property
     def _contributions(self) -> tuple[tuple[np.ndarray, np.ndarray, np.ndarray], ...]:
-        start = time.perf_counter()
-        found = tuple(contributions(one) for one in self._passes)
-        self.seconds += time.perf_counter() - start
-        return found
+        with self._timed():
+            return tuple(contributions(one) for one in self.passes)
 
     @thread_safe
     def structure_factors(self, panel: int = 0) -> Contributions:
@@ -132,32 +133,31 @@ class Derivatives:
             raise ConfigError("structure_factors: each pixel depends on all F around it where F is interpolated")
         rows, numbers, values = self._contributions[panel]
         here = numbers > 0
-        return Contributions(self._passes[panel].pixels[rows[here]], indices_of(numbers[here], cell), values[here])
+        return Contributions(self.passes[panel].pixels[rows[here]], indices_of(numbers[here], cell), values[here])
 
     def _run(
         self, panel: int, kind: int, weights: np.ndarray | None = None, rights: np.ndarray | None = None
     ) -> np.ndarray:
-        return self._timed(panel, Goal(kind, self._chains[panel], weights, rights))
+        goal = Goal(kind, self._chains[panel], weights, rights)
+        with self._timed():
+            return self.passes[panel].run(goal)
 
-    def _timed(self, panel: int, goal: Goal) -> np.ndarray:
+    @contextmanager
+    def _timed(self) -> Iterator[None]:
+        """Block whose time is added to :attr:`seconds`."""
         start = time.perf_counter()
-        found = self._passes[panel].run(goal)
+        yield
         self.seconds += time.perf_counter() - start
-        return found
 
     @thread_safe
     def render(self) -> tuple[np.ndarray, ...]:
         """As :attr:`images`, but without the derivatives, which need memory, and not kept."""
-        found, chain = [], np.zeros((1, SUMS))
-        chain[0, [BRAGG, GROUND]] = 1.0
-        for panel, one in enumerate(self._passes):
-            values = self._timed(panel, Goal(VALUES, chain))
-            found.append(one.scatter(values[:, 0]))
-        return tuple(found)
+        with self._timed():
+            return tuple(one.image() for one in self.passes)
 
     @thread_safe
     def _images(self, row: int) -> tuple[np.ndarray, ...]:
-        return tuple(p.scatter(v[:, row]) for p, v in zip(self._passes, self._values, strict=True))
+        return tuple(p.scatter(v[:, row]) for p, v in zip(self.passes, self._values, strict=True))
 
     @property
     def images(self) -> tuple[np.ndarray, ...]:
@@ -199,11 +199,8 @@ class Derivatives:
             The parameter is none of :attr:`names`, or has no second derivative; or structure factors are interpolated.
         """
         curvature = self.parameters[self._row(name) - 1].curvature(self.setting)
-        start, found = time.perf_counter(), []
-        for one in self._passes:
-            found.append(one.scatter(second_values(one, [curvature])[:, 0]))
-        self.seconds += time.perf_counter() - start
-        return tuple(found)
+        with self._timed():
+            return tuple(one.scatter(second_values(one, [curvature])[:, 0]) for one in self.passes)
 
     @thread_safe
     def jacobian(self, pixels: object = None) -> np.ndarray:
@@ -216,7 +213,7 @@ class Derivatives:
         """
         masks = self.masks if pixels is None else choose(pixels, self.setting)
         found = []
-        for one, values, mask in zip(self._passes, self._values, masks, strict=True):
+        for one, values, mask in zip(self.passes, self._values, masks, strict=True):
             if (mask & ~one.mask).any():
                 raise ConfigError("jacobian: some of these pixels were not chosen when the derivatives were asked for")
             rows = np.full(mask.shape, -1)
@@ -246,7 +243,7 @@ class Derivatives:
         n = len(self.names)
         given = [per_panel(v, self.setting, name) for v, name in ((weights, "weights"), (residuals, "residuals"))]
         matrix, right = np.zeros((n, n)), np.zeros(n)
-        for panel, one in enumerate(self._passes):
+        for panel, one in enumerate(self.passes):
             weight = np.ones(self.masks[panel].shape) if given[0] is None else given[0][panel]
             side = np.zeros(weight.shape) if given[1] is None else weight * given[1][panel]
             if self._reflections:
@@ -276,12 +273,12 @@ class Derivatives:
         if given is None:
             raise ConfigError("gradient: weights are needed, the derivative of the loss with respect to each pixel")
         total = np.zeros(len(self.names))
-        for panel in range(len(self._passes)):
+        for panel in range(len(self.passes)):
             sums = self._run(panel, GRADIENT, given[panel])
             total += self._chains[panel, 1:] @ sums
         for parameter in self._reflections:
             column = self.parameters.index(parameter)
-            for one, values, weight in zip(self._passes, self._values, given, strict=True):
+            for one, values, weight in zip(self.passes, self._values, given, strict=True):
                 total[column] += one.gather(weight) @ values[:, 1 + column]
         return total
 
@@ -295,7 +292,7 @@ def chains_of(setting: Setting, parameters: Sequence[Parameter]) -> np.ndarray:
         The image has no derivative with respect to a parameter.
     """
     chains = np.zeros((len(setting.panels), 1 + len(parameters), SUMS))
-    chains[:, 0, [BRAGG, GROUND]] = 1.0
+    chains[:, 0] = IMAGE
     for row, parameter in enumerate(parameters, 1):
         chains[:, row] = parameter.chain(setting)
     return chains

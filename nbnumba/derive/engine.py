@@ -20,12 +20,15 @@ from nbnumba.kernels.cpu.derivatives import (
 from nbnumba.kernels.formulas.blocks import GAUSS, ROUND, SQUARE
 from nbnumba.kernels.formulas.lattice import GAUSS_WIDTH, TOPHAT_EDGE, size_matrix, spot_metric
 from nbnumba.kernels.formulas.spots_shell import SPOT_END, is_for
-from nbnumba.kernels.formulas.sums import SUMS
+from nbnumba.kernels.formulas.sums import BRAGG, GROUND, SUMS
 from nbnumba.memory import derived
 from nbnumba.render.inputs import KernelInputs, framed_sources
 
 #: squared radius at which Gaussian spots end: exp(-110) of the peak, below the range of a float32 image
 GAUSS_END = 55.0 * GAUSS_WIDTH
+#: From sums to the image, (1, SUMS).
+IMAGE = np.zeros((1, SUMS))
+IMAGE[0, [BRAGG, GROUND]] = 1.0
 _NONE, _NO_VALUES = np.zeros(0), np.zeros((0, 0))
 
 
@@ -90,6 +93,10 @@ class PanelPass(ABC):
     @abstractmethod
     def run(self, goal: Goal) -> np.ndarray:
         """Values (pixels, rows), or totals (n,)."""
+
+    def image(self) -> np.ndarray:
+        """Photons, (spixels, fpixels) float64; 0 in pixels that are not chosen."""
+        return self.scatter(self.run(Goal(VALUES, IMAGE))[:, 0])
 
     @property
     def F2(self) -> np.ndarray:

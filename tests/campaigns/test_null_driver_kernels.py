@@ -93,7 +93,7 @@ def test_every_kernel_of_derivatives_is_launched(package):
         assert not found.image.any()
         found.normal(), found.gradient(np.ones((64, 64)))
         x, spins = found.setting.first, "mosaic" in parameters
-        painter = found._passes[0]._held.get("painter")
+        painter = found.passes[0]._held.get("painter")
         row = ("sum", min(x.crystal.shape, 2), *map(int, (x.panel.curved, x.cell.interpolate, spins)))
         row = row if painter is None else ("slopes", painter.alone, int(spins))
         rows[name] = {"row": row, "launches": [before, figure("launches")]}

@@ -80,7 +80,7 @@ def test_error_is_linear_in_the_step(name):
         after = parameter.moved(found.setting, step)
         one = make_pass(after.first, None, found.masks[0])
         moved = nb.derivatives(simulation, "scale", device="cpu")
-        moved._passes = (one,)
+        moved.passes = (one,)
         errors.append(np.abs((moved.image - image) / step - slope).mean())
     assert np.corrcoef(steps, errors)[0, 1] > 0.9999
 
@@ -154,7 +154,7 @@ def test_spots_are_painted_by_footprints_and_others_are_not():
 
     found = nb.derivatives(experiment, NAMES[:-1], device="cpu")
     other = nb.derivatives(experiment, NAMES[:-1], device="cpu")
-    other._passes = (PixelPass(inputs, other._make_spins(), found.masks[0]),)
+    other.passes = (PixelPass(inputs, other._make_spins(), found.masks[0]),)
     for name in NAMES[:-1]:
         size = np.abs(other[name]).max()
         assert np.abs(found[name] - other[name]).max() < 1e-9 * size, name
