@@ -20,6 +20,7 @@ from nbnumba.cli.compare_flags import FLAGS_KEY, CompareCommand, CompareOptions
 from nbnumba.cli.derivatives_flags import DERIVATIVES_FLAGS, DerivativesRequest, parse_derivatives
 from nbnumba.cli.flag_table import FLAGS
 from nbnumba.cli.parse import Invocation, parse, with_files
+from nbnumba.cli.refine_flags import REFINE_FLAGS, RefineRequest, parse_refine
 from nbnumba.cli.series_flags import SERIES_FLAGS, SeriesRequest, parse_series
 from nbnumba.cli.trace_flags import TRACE_FLAGS, TraceRequest, parse_trace
 from nbnumba.errors import UsageError
@@ -137,6 +138,30 @@ def _derivatives(request: DerivativesRequest) -> None:
     from nbnumba.cli.derivatives import show_derivatives
 
     raise typer.Exit(0 if show_derivatives(request) else 1)
+
+
+_REFINE_HELP = (
+    "Refine the model of an image against its pixels: orientation, cell, size and scale by default, each with its standard "
+    "error.\n\n"
+    "nbnumba refine IMAGE --geometry start.expt FLAGS, with the flags of 'nbnumba run' for the model to start from. Writes "
+    "refined.expt, refined.json, refined.csv and refined.png; exit code 1 if it did not converge. --self-test shows that it "
+    "works on this machine. See docs/refine.md."
+)
+
+
+@flag_command(
+    app,
+    "refine",
+    parse_refine,
+    REFINE_FLAGS,
+    _REFINE_HELP,
+    metavar="IMAGE... FLAGS",
+    panel="Refine",
+)
+def _refine(request: RefineRequest) -> None:
+    from nbnumba.cli.refine import refine_images
+
+    raise typer.Exit(0 if refine_images(request) else 1)
 
 
 _COMPARE_HELP = (

@@ -54,6 +54,11 @@ DERIVATIVES = """
 
 Takes the flags above and these; [derivatives.md](derivatives.md) lists the parameters.
 """
+REFINE = """
+## Refinement: `nbnumba refine`
+
+`nbnumba refine IMAGE...` takes the flags above, for the model to start from, and these; [refine.md](refine.md) explains them.
+"""
 BENCH = """
 ## Timing: `nbnumba bench`
 
@@ -110,6 +115,7 @@ def make_text() -> str:
         lines += [_row(flag) for flag in FLAGS if flag.panel == panel]
     lines += _bench()
     lines += _derivatives()
+    lines += _refine()
     return "\n".join(lines) + "\n"
 
 
@@ -119,6 +125,16 @@ def _derivatives() -> list[str]:
     lines = [DERIVATIVES, "| option | meaning | default |", "| --- " * 3 + "|"]
     for row in DERIVATIVES_OPTIONS:
         name = f"nbnumba derivatives {row.name} {row.metavar}".rstrip()
+        lines.append(f"| `{name}` | {row.help} | {row.default} |")
+    return lines
+
+
+def _refine() -> list[str]:
+    from nbnumba.cli.refine_flags import REFINE_OPTIONS
+
+    lines = [REFINE, "| option | meaning | default |", "| --- " * 3 + "|"]
+    for row in REFINE_OPTIONS:
+        name = f"nbnumba refine {row.name} {row.metavar}".rstrip()
         lines.append(f"| `{name}` | {row.help} | {row.default} |")
     return lines
 

@@ -53,6 +53,15 @@ from .output.writing import (
     Written,
     write_outputs,
 )
+from .refinement.options import (
+    RefineOptions,
+)
+from .refinement.refine import (
+    refine,
+)
+from .refinement.refined import (
+    Refined,
+)
 from .render.renderer import (
     Renderer,
 )
@@ -97,6 +106,8 @@ __all__ = [
     "Outputs",
     "Panel",
     "ParameterModel",
+    "RefineOptions",
+    "Refined",
     "Reflections",
     "Renderer",
     "ResourceError",
@@ -119,6 +130,7 @@ __all__ = [
     "information",
     "read_truth",
     "read_variations",
+    "refine",
     "resolve",
     "run_series",
     "series_outputs",

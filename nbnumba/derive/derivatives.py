@@ -56,6 +56,7 @@ class Derivatives:
         self.parameters, self.setting, self.seconds = tuple(parameters), setting, 0.0
         self._found_chains = chains
         spins = self._make_spins()
+        self._masks = tuple(chosen)
         self.passes = tuple(make_device_pass(x, spins, m, device) for x, m in zip(setting.panels, chosen, strict=True))
 
     def __repr__(self) -> str:
@@ -75,7 +76,7 @@ class Derivatives:
     @property
     def masks(self) -> tuple[np.ndarray, ...]:
         """The pixels of every panel, (spixels, fpixels) bool."""
-        return tuple(p.mask for p in self.passes)
+        return self._masks
 
     @property
     def _chains(self) -> np.ndarray:
@@ -212,17 +213,36 @@ class Derivatives:
             As of :func:`derivatives`, among those chosen there; by default all of those.
         """
         masks = self.masks if pixels is None else choose(pixels, self.setting)
-        found = []
-        for one, values, mask in zip(self.passes, self._values, masks, strict=True):
+        for one, mask in zip(self.passes, masks, strict=True):
             if (mask & ~one.mask).any():
                 raise ConfigError("jacobian: some of these pixels were not chosen when the derivatives were asked for")
-            rows = np.full(mask.shape, -1)
-            rows[mask] = np.arange(mask.sum())
-            at = rows[one.pixels[:, 0], one.pixels[:, 1]]
-            part = np.zeros((int(mask.sum()), len(self.names)))
-            part[at[at >= 0]] = values[at >= 0, 1:]
-            found.append(part)
-        return np.concatenate(found)
+        return self._table(masks)[:, 1:]
+
+    @thread_safe
+    def table(self) -> np.ndarray:
+        """Photons of the chosen pixels and their derivatives, (pixels, 1 + parameters) float64, not to be changed.
+
+        In the order of panels, rows and columns.
+        """
+        return self._table(self.masks)
+
+    def _table(self, masks: Sequence[np.ndarray]) -> np.ndarray:
+        """Image and derivatives of some of the chosen pixels, (pixels, 1 + parameters)."""
+        counts = [int(np.count_nonzero(mask)) for mask in masks]
+        if (
+            all(len(one.pixels) == count for one, count in zip(self.passes, counts, strict=True))
+            and masks is self.masks
+        ):
+            return self._values[0] if len(counts) == 1 else np.concatenate(self._values)
+        found, first = np.zeros((sum(counts), 1 + len(self.names))), 0
+        for one, values, mask, count in zip(self.passes, self._values, masks, counts, strict=True):
+            wanted = np.flatnonzero(mask)
+            have = one.pixels[:, 0].astype(np.int64) * mask.shape[1] + one.pixels[:, 1]
+            at = np.minimum(np.searchsorted(wanted, have), max(count - 1, 0))
+            here = wanted[at] == have if count else np.zeros(len(have), bool)
+            found[first + at[here]] = values[here]
+            first += count
+        return found
 
     @thread_safe
     def normal(self, weights: object = None, residuals: object = None) -> tuple[np.ndarray, np.ndarray]:

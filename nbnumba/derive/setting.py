@@ -12,7 +12,7 @@ from nbnumba.derive.state import State, first_state, inverse, rotations
 from nbnumba.errors import ConfigError
 from nbnumba.kernels.formulas.blocks import GAUSS, TOPHAT, BeamBlock, CellBlock, CrystalBlock, PanelBlock
 from nbnumba.model.experiment import Experiment
-from nbnumba.render.inputs import KernelInputs
+from nbnumba.render.inputs import KernelInputs, build_inputs
 
 DEGREE = np.pi / 180
 #: Kernel arguments of all panels.
@@ -194,6 +194,12 @@ class Setting:
             axes = np.einsum("mij,mj->mi", rotations(state.spins[0] * self.spread()), axes)
         shares = np.repeat((scan.cell_phi - scan.start) / scan.osc, len(crystal.umats))
         return DEGREE * shares[:, None] * axes
+
+
+def setting_of(experiment: Experiment) -> Setting:
+    """An experiment as it is."""
+    panels = range(len(experiment.detector.panels))
+    return Setting(experiment, tuple(build_inputs(experiment, index) for index in panels))
 
 
 def metric_of(crystal: CrystalBlock) -> np.ndarray:

@@ -20,6 +20,7 @@ from nbnumba.cli.derivatives_flags import DERIVATIVES_OPTIONS
 from nbnumba.cli.flag_table import TABLE
 from nbnumba.cli.main import main
 from nbnumba.cli.nanobragg import PORT
+from nbnumba.cli.refine_flags import REFINE_OPTIONS
 from nbnumba.cli.series_flags import SERIES_OPTIONS
 from nbnumba.model.conventions import CONVENTIONS
 from tests.conftest import CASES
@@ -33,7 +34,9 @@ PAGES += ["gallery.md", "troubleshooting.md", "inputs.md", "outputs.md"]
 FOREIGN = {"nanoBragg.c", "Fdump.bin", "floatimage.bin", "demo/", "vary.toml"}
 #: Options of other commands than ``nbnumba run``, or of other programs.
 OTHER_OPTIONS = (
-    {row.name for row in (*SERIES_OPTIONS, *DERIVATIVES_OPTIONS)} | PORT.keys() | {"--help", "--against", "--config"}
+    {row.name for row in (*SERIES_OPTIONS, *DERIVATIVES_OPTIONS, *REFINE_OPTIONS)}
+    | PORT.keys()
+    | {"--help", "--against", "--config"}
 )
 
 

@@ -16,6 +16,7 @@ FLOORS = (
     {"cli"},
     {"series", "inspect"},
     {"output", "readout"},
+    {"refinement"},
     {"render", "derive"},
     {"model", "io"},
     {"kernels.cpu", "kernels.gpu"},

@@ -29,6 +29,7 @@ GOOD: dict[str, Any] = {
     "Crystal": SIMULATION.crystal,
     "Detector": SIMULATION.detector,
     "Outputs": nb.Outputs(),
+    "RefineOptions": nb.RefineOptions(),
     "Panel": nb.Panel(
         pix0_mm=(100.0, 1.0, 1.0),
         fast_axis=(0.0, 0.0, 1.0),
@@ -46,7 +47,7 @@ GOOD: dict[str, Any] = {
     "Variation": nb.Variation("beam", "wavelength_A", "normal", (("mean", 1.0), ("sigma", 0.1))),
 }
 #: Dataclasses that come out, and are made by nobody else.
-RESULTS = {"Experiment", "Information", "Result", "SeriesReport", "Written"}
+RESULTS = {"Experiment", "Information", "Refined", "Result", "SeriesReport", "Written"}
 #: Those of values in memory, which tests/io/test_values.py looks at.
 VALUES = {"AtomicModel", "FTable", "Reflections", "SourceTable", "Spectrum", "StolTable"}
 FIELDS = [(name, entry.name) for name, value in GOOD.items() for entry in fields(value)]

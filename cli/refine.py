@@ -1,0 +1,179 @@
+"""``nbnumba refine``: refine the model of images against their pixels, and write what came of it."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from nbnumba.cli import report
+from nbnumba.cli.build import build
+from nbnumba.cli.job import Job, read_job
+from nbnumba.cli.refine_flags import RefineRequest
+from nbnumba.errors import ConfigError
+from nbnumba.io.files import together
+from nbnumba.io.json_file import write_json
+from nbnumba.model.experiment import Experiment, resolve
+from nbnumba.model.outputs import Outputs
+from nbnumba.output.refine_table import write_spots
+from nbnumba.refinement.minimizer import Step
+from nbnumba.refinement.refine import refine
+from nbnumba.refinement.refined import Refined
+
+log = logging.getLogger("nbnumba")
+
+#: Counts that SMV files of the reference, of nbnumba and of ADSC's detectors hold without any photon.
+SMV_OFFSET = 40.0
+
+
+def refine_images(request: RefineRequest) -> bool:
+    """Refine what a command line asks for, print a table and write files; returns whether all is well.
+
+    Raises
+    ------
+    NbnumbaError
+        See :mod:`nbnumba.errors`.
+    """
+    if request.self_test:
+        from nbnumba.cli.refine_self_test import run_self_test
+
+        return run_self_test(request)
+    job = read_job(["nbnumba", "refine", *request.words], request.invocation)
+    lattices = _lattices(request, job)
+    if job.options.dry_run:
+        job.end_dry()
+        return True
+    fine = True
+    for number, image in enumerate(request.images, 1):
+        prefix = request.out if len(request.images) == 1 else f"{request.out}-{number}"
+        refined = refine(
+            image,
+            lattices,
+            request.parameters,
+            stages=request.stages,
+            restraints=request.restraints,
+            device=job.options.device,
+            threads=job.options.threads,
+            on_step=None if job.options.quiet else say_step,
+            **(readout(job.outputs, "outputs.adc_offset" in request.invocation.values, image) | request.options),
+        )
+        show(refined)
+        write(refined, Path(prefix), image, job, request)
+        fine = fine and refined.converged
+    return fine
+
+
+def _lattices(request: RefineRequest, job: Job) -> list[Experiment]:
+    """The experiments of all lattices, which share the image."""
+    if not request.lattices:
+        return [job.experiment]
+    found = []
+    for number in request.lattices:
+        values = request.invocation.values | {"input.experiment": number}
+        spelled = request.invocation.spelled | {"input.experiment": "--lattices"}
+        simulation, _, _ = build(replace(request.invocation, values=values, spelled=spelled))
+        found.append(resolve(simulation, like=job.experiment))
+    return found
+
+
+def readout(outputs: Outputs, given: bool, image: str) -> dict[str, Any]:
+    """What is known of the counts of an image, as arguments of :func:`nbnumba.refinement.refine.refine`.
+
+    ``given``: whether the offset is given; else it is 0, and :data:`SMV_OFFSET` for SMV files.
+    """
+    offset = outputs.adc_offset if given else SMV_OFFSET if is_smv(image) else 0.0
+    return {
+        "gain": outputs.gain,
+        "offset": offset,
+        "readout": outputs.read_noise,
+        "saturation": None if outputs.saturation is None else float(outputs.saturation),
+    }
+
+
+def is_smv(path: str) -> bool:
+    """Whether a file begins as SMV files do; a file that cannot be read does not."""
+    from nbnumba.io.smv import MAGIC
+
+    try:
+        with open(path, "rb") as handle:
+            return handle.read(len(MAGIC)) == MAGIC
+    except OSError:
+        return False
+
+
+def say_step(stage: str, step: Step) -> None:
+    """One line for an iteration."""
+    log.info(
+        f"stage {stage}, iteration {step.iteration}: log-likelihood +{step.gain:.4g}, "
+        f"{step.expected:.3g} more to be had, damping {step.damping:.0e}"
+    )
+
+
+def show(refined: Refined) -> None:
+    """Print the parameters, and how well the model explains the pixels; warn if it is not to be trusted."""
+    typer.echo("\n".join(table_lines(refined)))
+    if refined.reason:
+        log.warning(f"not to be trusted: {refined.reason}")
+
+
+def table_lines(refined: Refined) -> list[str]:
+    """Lines of the table of parameters."""
+    width = max(9, *map(len, refined.names))
+    lines = [f"{'parameter':<{width}}  {'start':>12}  {'refined':>12}  {'error':>9}"]
+    for name, start, value, error in zip(refined.names, refined.start, refined.values, refined.errors, strict=True):
+        lines.append(f"{name:<{width}}  {start:12.6g}  {value:12.6g}  {error:9.2g}")
+    before, after = refined.offsets_px
+    lines += [
+        "",
+        f"{refined.pixels} pixels of {len(refined.boxes)} spots, {refined.rejected} left out; chi^2 per degree of freedom "
+        f"{refined.chi2:.4f}, sigma of Z {refined.sigma_Z:.4f}",
+        f"median distance of spots from their prediction {before:.3f} pixels before, {after:.3f} after",
+        f"{refined.evaluations} evaluations, {refined.seconds:.2f} s",
+    ]
+    if refined.amplitudes is not None:
+        rows = refined.amplitudes
+        change = abs(rows["F"] - rows["F_start"]).sum() / max(rows["F_start"].sum(), 1e-300)
+        lines.append(f"{len(rows)} structure factors refined, changed by {100 * change:.2f} % of their sum")
+    return lines
+
+
+def write(refined: Refined, prefix: Path, image: str, job: Job, request: RefineRequest) -> None:
+    """Write all files, or none: the model, the record, the tables and the picture."""
+    from nbnumba.output.expt import write_expt
+
+    json = job.outputs.json or with_ending(prefix, ".json")
+    paths = [with_ending(prefix, ".expt"), json, with_ending(prefix, ".csv")]
+    experiments = [resolve(one) for one in refined.simulations]
+    with together():
+        write_expt(paths[0], experiments, [image] * len(experiments))
+        write_json(json, job.configuration() | {"image": image, "refinement": refined.data()})
+        write_spots(paths[2], refined.spots)
+        if refined.amplitudes is not None:
+            paths.append(with_ending(prefix, ".hkl"))
+            write_amplitudes(paths[-1], refined)
+        if request.picture:
+            from nbnumba.output.refine_picture import save_refinement  # slow to load
+
+            paths.append(with_ending(prefix, ".png"))
+            save_refinement(paths[-1], refined, Path(image).name)
+    report.say(report.file_lines(paths))
+
+
+def with_ending(prefix: Path, ending: str) -> Path:
+    """The prefix with an ending; dots of the prefix stay."""
+    if not prefix.name:
+        raise ConfigError(f"--out needs the begin of names of files, got {str(prefix)!r}")
+    return prefix.with_name(prefix.name + ending)
+
+
+def write_amplitudes(path: Path, refined: Refined) -> None:
+    """Refined structure factors as text: h k l F sigma, one reflection of the asymmetric unit in each line."""
+    from nbnumba.io.files import atomic_write
+
+    assert refined.amplitudes is not None
+    with atomic_write(path) as handle:
+        for row in refined.amplitudes:
+            handle.write(f"{row['h']} {row['k']} {row['l']} {row['F']:.6g} {row['sigma']:.6g}\n".encode())

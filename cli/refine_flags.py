@@ -1,0 +1,193 @@
+"""The command line of ``nbnumba refine``: its options and those of ``nbnumba run``.
+
+Nothing here imports NumPy, so that the help appears at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from nbnumba.cli.derivatives_flags import CELL_SYSTEMS
+from nbnumba.cli.flag_table import FLAGS
+from nbnumba.cli.flags import Flag, flag, panel, switch
+from nbnumba.cli.parse import Invocation, is_flag, parse, take_options
+from nbnumba.errors import UsageError
+
+REFINE_OPTIONS: tuple[Flag, ...] = panel(
+    "Refinement",
+    flag(
+        "--refine",
+        "path",
+        "",
+        "Parameters and groups of them, with commas: misset, cell, N, scale, spread, distance, spectrum, tilt, panels, F, and "
+        "all of docs/derivatives.md.",
+        metavar="NAMES",
+        default="misset,cell,N,scale",
+    ),
+    flag(
+        "--stages",
+        "path",
+        "",
+        "Parameters of each stage: 'scale; misset scale; cell N misset scale'. Default: all at once.",
+        metavar="TEXT",
+    ),
+    flag(
+        "--restrain", "path", "", "Standard deviations of values at the start: 'cell=0.2, misset=0.1'.", metavar="TEXT"
+    ),
+    flag("--out", "path", "", "Begin of the names of the output files.", metavar="PREFIX", default="refined"),
+    flag(
+        "--likelihood",
+        "choice",
+        "",
+        "Photons with readout noise, or photons alone. Default: by --read-noise.",
+        choices=("auto", "gaussian", "poisson"),
+    ),
+    flag(
+        "--planes",
+        "choice",
+        "",
+        "Plane of background beside each spot: refined with all else, kept as found at first, or none.",
+        choices=("refined", "kept", "none"),
+    ),
+    flag("--search", "float", "", "Look for the orientation within this angle first.", metavar="DEG"),
+    flag(
+        "--reach",
+        "float",
+        "",
+        "Shoeboxes hold the spots of a crystal that is turned by this angle.",
+        metavar="DEG",
+        default="0.2",
+    ),
+    flag("--rim", "float", "", "Frame of background around each spot, pixels.", metavar="PX", default="2"),
+    flag("--reject", "float", "", "Leave out pixels that are off by more sigma; 0: none.", metavar="X", default="6"),
+    flag("--iterations", "float", "", "Most iterations of a stage.", metavar="N", default="50"),
+    flag("--lattices", "path", "", "Experiments of --geometry that share the image: 1,2.", metavar="N,N"),
+    flag(
+        "--cell-system",
+        "choice",
+        "",
+        "Crystal system: lengths and angles that are equal change together. Default: that of the cell.",
+        choices=CELL_SYSTEMS,
+    ),
+    switch("--no-picture", "Do not draw PREFIX.png."),
+    switch("--self-test", "Simulate an image, disturb its model, and refine it: no image is needed."),
+)
+#: Flags in the help of ``nbnumba refine``: no output file of a run but the JSON record.
+REFINE_FLAGS: tuple[Flag, ...] = (
+    *REFINE_OPTIONS,
+    *(row for row in FLAGS if row.panel != "Output" or row.name in ("--json", "-adc")),
+)
+#: Options that are numbers: the field of the options, and whether it is whole.
+_NUMBERS = {
+    "--search": ("search_deg", False),
+    "--reach": ("reach_deg", False),
+    "--rim": ("rim_px", True),
+    "--reject": ("reject", False),
+    "--iterations": ("iterations", True),
+}
+
+
+@dataclass(frozen=True)
+class RefineRequest:
+    """Parsed command line of ``nbnumba refine``.
+
+    Attributes
+    ----------
+    images : tuple of str
+        Names of files.
+    options : dict
+        Arguments of :func:`nbnumba.refinement.refine.refine`.
+    lattices : tuple of int
+        Numbers of experiments; empty: one lattice.
+    """
+
+    images: tuple[str, ...]
+    parameters: str
+    stages: str
+    options: dict[str, Any]
+    out: str
+    lattices: tuple[int, ...]
+    picture: bool
+    self_test: bool
+    invocation: Invocation
+    words: tuple[str, ...]
+    restraints: dict[str, float] = field(default_factory=dict)
+
+
+def parse_refine(argv: Sequence[str]) -> RefineRequest:
+    """Take images and the options of ``nbnumba refine`` out of a command line, and parse the rest as that of a run.
+
+    Raises
+    ------
+    UsageError
+        There is no image, a number is none, or ``nbnumba run`` would refuse the rest.
+    """
+    words = list(argv)
+    images = []
+    while words and not is_flag(words[0]):
+        images.append(words.pop(0))
+    given, rest = take_options(words, REFINE_OPTIONS)
+    self_test = "--self-test" in given
+    if not images and not self_test:
+        raise UsageError("refine needs an image: nbnumba refine IMAGE FLAGS (or --self-test)")
+    if images and self_test:
+        raise UsageError(f"--self-test makes its own image: leave out {images[0]}")
+    options: dict[str, Any] = {}
+    for name, (key, whole) in _NUMBERS.items():
+        if name in given:
+            options[key] = _number(name, given[name], whole)
+    for name, key, allowed in (
+        ("--likelihood", "likelihood", ("auto", "gaussian", "poisson")),
+        ("--planes", "background", ("refined", "kept", "none")),
+        ("--cell-system", "cell_system", CELL_SYSTEMS),
+    ):
+        if name in given:
+            if given[name] not in allowed:
+                raise UsageError(f"{name} must be one of {', '.join(allowed)}, got {given[name]!r}")
+            options[key] = given[name]
+    return RefineRequest(
+        images=tuple(images),
+        parameters=given.get("--refine", "misset,cell,N,scale"),
+        stages=given.get("--stages", ""),
+        options=options,
+        out=given.get("--out", "refined"),
+        lattices=_lattices(given.get("--lattices", "")),
+        picture="--no-picture" not in given,
+        self_test=self_test,
+        invocation=parse(rest, REFINE_OPTIONS),
+        words=tuple(argv),
+        restraints=_restraints(given.get("--restrain", "")),
+    )
+
+
+def _number(name: str, text: str, whole: bool) -> float | int:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < float("inf") or (whole and not value.is_integer()):
+        raise UsageError(f"{name} needs a {'whole ' if whole else ''}number, 0 or more, got {text!r}")
+    return int(value) if whole else value
+
+
+def _lattices(text: str) -> tuple[int, ...]:
+    words = [word.strip() for word in text.split(",") if word.strip()]
+    if not all(word.isdigit() for word in words) or len(set(words)) != len(words):
+        raise UsageError(f"--lattices needs numbers of experiments, as 1,2, got {text!r}")
+    return tuple(map(int, words))
+
+
+def _restraints(text: str) -> dict[str, float]:
+    found = {}
+    for part in filter(None, (part.strip() for part in text.replace(";", ",").split(","))):
+        name, equals, value = part.partition("=")
+        try:
+            sigma = float(value)
+        except ValueError:
+            sigma = 0.0
+        if not equals or not 0 < sigma < float("inf"):
+            raise UsageError(f"--restrain needs NAME=SIGMA with a SIGMA above 0, as cell=0.2, got {part!r}")
+        found[name.strip()] = sigma
+    return found

@@ -1,0 +1,1 @@
+"""Refinement of models of experiments against the pixels of images."""

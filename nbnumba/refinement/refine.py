@@ -1,0 +1,313 @@
+"""Refinement of the model of an image against its pixels."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from nbnumba.derive.setting import setting_of
+from nbnumba.errors import ConfigError
+from nbnumba.io.symmetry import wanted_group
+from nbnumba.model.config import Background, Simulation
+from nbnumba.model.experiment import Experiment, resolve
+from nbnumba.refinement.boxes import Boxes, find_boxes
+from nbnumba.refinement.free import Free, free_parameters, stages_of
+from nbnumba.refinement.measured import Measured, take_image
+from nbnumba.refinement.minimizer import NOTHING_GAINED, STOPPED, Step, minimize
+from nbnumba.refinement.options import AMPLITUDES, RefineOptions, split_names, split_stages
+from nbnumba.refinement.refined import Refined, standard_errors
+from nbnumba.refinement.spots import spot_table
+from nbnumba.refinement.target import Point, Target
+from nbnumba.render.dispatch import set_threads
+from nbnumba.render.threads import thread_safe
+
+#: Rounds of rejection; share of the largest residual of its box that an outlier has; largest share of all pixels.
+REJECTIONS, WORST, MOST_REJECTED = 5, 0.5, 0.1
+#: Most turns of structure factors and all else.
+TURNS = 6
+#: Told of each iteration: the stage and its figures.
+OnStep = Callable[[str, Step], None]
+
+
+@thread_safe
+def refine(
+    image: Any,
+    start: Simulation | Experiment | Sequence[Simulation | Experiment],
+    parameters: str | Sequence[str] = "misset, cell, N, scale",
+    *,
+    stages: str | Sequence[Sequence[str]] = (),
+    restraints: Mapping[str, float] | None = None,
+    mask: Any = None,
+    device: str = "auto",
+    threads: int | None = None,
+    on_step: OnStep | None = None,
+    **options: Any,
+) -> Refined:
+    """Refine the model of an image against its pixels.
+
+    ::
+
+        refined = nb.refine("shot.cbf", simulation, "misset, cell, N, scale")
+        refined["cell_a"], refined.error("cell_a"), refined.converged
+
+    Parameters
+    ----------
+    image : path, (slow, fast) array, or sequence of such arrays, one for each panel
+        Counts.
+    start : Simulation or Experiment, or a sequence of them
+        The model to start from; several: lattices of the same image, with the same instrument.
+    parameters : str, or sequence of str
+        Parameters (docs/derivatives.md) or groups of them (docs/refine.md).
+    stages : str, or sequence of sequences of str
+        Parameters of each stage, as ``"scale; misset scale; cell N misset scale"``; by default all at once.
+    restraints : mapping of str to float, optional
+        Standard deviations of values at the start.
+    mask : (slow, fast) array, or sequence of such arrays, optional
+        0 for pixels that are not to be used.
+    device : {"auto", "cpu", "cuda", "cuda:N"}
+    threads : int, optional
+        CPU threads; by default as many as the process may run on.
+    on_step : callable, optional
+        Called with the stage and a ``Step`` after each iteration.
+    options
+        Fields of :class:`RefineOptions`.
+
+    Returns
+    -------
+    Refined
+
+    Raises
+    ------
+    ConfigError, FileError, ResourceError, DeviceError
+        See :mod:`nbnumba.errors`.
+    """
+    wanted = make_options(parameters, stages, restraints, options)
+    set_threads(threads)
+    simulations = [start] if isinstance(start, Simulation | Experiment) else list(start)
+    if not simulations:
+        raise ConfigError("refine needs a model to start from")
+    experiments = [prepare(one, wanted) for one in simulations]
+    measured = take_image(image, experiments[0], wanted, mask)
+    begin = time.perf_counter()
+    if wanted.search_deg:
+        from nbnumba.refinement.search import search
+
+        experiments = search(experiments, measured, wanted, device)
+    return Refinement(experiments, measured, wanted, device, threads, on_step).run(begin)
+
+
+def make_options(
+    parameters: str | Sequence[str],
+    stages: str | Sequence[Sequence[str]],
+    restraints: Mapping[str, float] | None,
+    others: Mapping[str, Any],
+) -> RefineOptions:
+    """Options from the arguments of :func:`refine`.
+
+    Raises
+    ------
+    ConfigError
+        There is no such option, or a value is refused.
+    """
+    unknown = sorted(set(others) - set(RefineOptions.__dataclass_fields__))
+    if unknown:
+        raise ConfigError(f"refine has no option {unknown[0]}: {', '.join(RefineOptions.__dataclass_fields__)}")
+    return RefineOptions(
+        parameters=split_names(parameters) if isinstance(parameters, str) else tuple(parameters),
+        stages=split_stages(stages) if isinstance(stages, str) else tuple(tuple(one) for one in stages),
+        restraints=tuple((restraints or {}).items()),
+        **others,
+    )
+
+
+def prepare(start: Simulation | Experiment, options: RefineOptions) -> Experiment:
+    """The experiment without what the planes of background stand for."""
+    simulation = start.simulation if isinstance(start, Experiment) else start
+    like = start if isinstance(start, Experiment) else None
+    if options.background == "none" or "water_um" in options.parameters:
+        return resolve(simulation, like)
+    return resolve(replace(simulation, background=Background()), like)
+
+
+class Refinement:
+    """One image, from its start to its result.
+
+    Attributes
+    ----------
+    target : Target
+    first : Point
+        The target at the start.
+    """
+
+    def __init__(
+        self,
+        experiments: Sequence[Experiment],
+        measured: Measured,
+        options: RefineOptions,
+        device: str = "auto",
+        threads: int | None = None,
+        on_step: OnStep | None = None,
+    ) -> None:
+        self.experiments, self.measured, self.options = tuple(experiments), measured, options
+        self._device, self._threads, self._on_step = device, threads, on_step
+        self.free = free_parameters(experiments, options)
+        self.stages = stages_of(options, experiments[0], self.free)
+        self._evaluations = 0
+        self._amplitudes: np.ndarray | None = None
+        self._table = experiments[0].structure_factors
+        if options.amplitudes and self._table is None:
+            raise ConfigError("structure factors are refined where they come from a list: give -hkl FILE")
+        boxes = find_boxes([setting_of(one) for one in experiments], measured, options)
+        self.target = self._target(boxes)
+        self.first = self.target.at(np.zeros(len(self.free)))
+        _refuse_blind(self.first, self.free)
+
+    def _target(self, boxes: Boxes) -> Target:
+        return Target(
+            self.experiments, self.free, boxes, self.measured.noise, self.options, self._device, self._threads
+        )
+
+    @property
+    def bounds(self) -> np.ndarray:
+        """Bounds of what is refined, (n, 2)."""
+        return np.array([one.bounds for one in self.free])
+
+    def run(self, begin: float) -> Refined:
+        """All stages; ``begin``: when the clock was started."""
+        point, steps, reason, rejected = self._scaled(), [], "", 0
+        for number, stage in enumerate(self.stages, 1):
+            point, found, reason = self._stage(number, stage, point)
+            steps += found
+            if reason == STOPPED:
+                break
+        for _ in range(REJECTIONS if self.options.reject else 0):
+            # a model that is not refined yet has residuals that are no outliers
+            outliers = self._outliers(point)
+            if reason not in ("", NOTHING_GAINED) or not outliers.any():
+                break
+            if (rejected := rejected + int(outliers.sum())) > MOST_REJECTED * len(outliers):
+                reason = "more than 10 % of the pixels do not fit: check the start model"
+                break
+            self._replace(self.target.boxes.kept(~outliers, self.measured))
+            point, found, reason = self._minimize(self.target.at(point.x), self.stages[-1], "without outliers")
+            steps += found
+        self._evaluations += self.target.evaluations
+        return self._result(point, steps, reason, rejected, begin)
+
+    def _replace(self, boxes: Boxes) -> None:
+        """Another target, for other pixels or other experiments."""
+        self._evaluations += self.target.evaluations
+        self.target = self._target(boxes)
+
+    def _stage(self, number: int, stage: Sequence[int], point: Point) -> tuple[Point, list[tuple[str, Step]], str]:
+        """A stage, in which structure factors and all else are refined in turn where both are free."""
+        groups = self.options.stages[number - 1] if self.options.stages else self.options.parameters
+        point, steps, reason = self._minimize(point, stage, str(number))
+        for _ in range(TURNS if AMPLITUDES in groups else 0):
+            before = point.value
+            self._refine_amplitudes(point)
+            point, found, reason = self._minimize(self.target.at(point.x), stage, f"{number}, F")
+            steps += found
+            if not stage or reason == STOPPED or before - point.value < 1.0:
+                break
+        return point, steps, reason
+
+    def _refine_amplitudes(self, point: Point) -> None:
+        """Structure factors that fit best at a point, and the experiments that have them."""
+        from nbnumba.refinement.amplitudes import HELD, refine_amplitudes, with_amplitudes
+
+        assert self._table is not None  # refine_amplitudes refuses experiments without a list
+        named = self.options.symmetry or self.experiments[0].simulation.structure_factors.hkl_symmetry
+        group = wanted_group(named or "P1")
+        sigma = dict(self.options.restraints).get(AMPLITUDES, HELD)
+        found = refine_amplitudes(self.target, point.x, group, sigma)
+        self.experiments = tuple(with_amplitudes(one, found, group) for one in self.experiments)
+        rows, table = found.rows, self._table
+        rows["F_start"] = table.grid[rows["h"] - table.h_min, rows["k"] - table.k_min, rows["l"] - table.l_min]
+        self._amplitudes = rows
+        self._replace(self.target.boxes)
+
+    def _minimize(self, point: Point, stage: Sequence[int], name: str) -> tuple[Point, list[tuple[str, Step]], str]:
+        told = None if self._on_step is None else (lambda step: self._on_step(name, step))  # type: ignore[misc]
+        found = minimize(self.target.at, point, stage, self.bounds, self.options.iterations, told)
+        return found.point, [(name, step) for step in found.steps], found.reason
+
+    def _scaled(self) -> Point:
+        """The start with the scale that fits the pixels best, where it is refined."""
+        places = [i for i, one in enumerate(self.free) if one.parameter == "scale"]
+        boxes, point = self.target.boxes, self.first
+        if not places or not point.light.any():
+            return point
+        weights = 1 / np.maximum(boxes.photons, 1.0)
+        net = boxes.photons - self.target.background(point) if self.options.background != "refined" else None
+        if net is None:
+            planes = self.target.planes[boxes.owner]
+            net = boxes.photons - planes[:, 0] - (planes[:, 1:] * boxes.places).sum(axis=1)
+        scale = (weights * point.light) @ net / ((weights * point.light) @ point.light)
+        if not scale > 0:
+            return point
+        x = point.x.copy()
+        for i in places:
+            x[i] = np.clip(np.log(scale), *self.free[i].bounds)
+        better = self.target.rescaled(point, x)
+        return better if better.value < point.value else point
+
+    def _outliers(self, point: Point) -> np.ndarray:
+        """Pixels that are off by too many standard deviations, or by that many times their usual size if that is larger."""
+        boxes, z = self.target.boxes, np.abs(self.target.residuals(point))
+        usual = 1.4826 * float(np.median(z))
+        # one bad pixel spoils the plane of its box, and so the residuals of the others
+        worst = np.maximum.reduceat(z, boxes.starts[:-1])[boxes.owner]
+        found: np.ndarray = (z > self.options.reject * max(1.0, usual)) & (z >= WORST * worst)
+        return found
+
+    def _result(self, point: Point, steps: list[tuple[str, Step]], reason: str, rejected: int, begin: float) -> Refined:
+        used = np.isin(np.arange(len(self.free)), [i for stage in self.stages for i in stage])
+        try:
+            errors, correlations = standard_errors(point, self.free, used)
+        except ConfigError as alike:
+            errors, correlations = np.full(len(self.free), np.inf), np.eye(len(self.free))
+            reason = reason or str(alike)
+        bounds = self.bounds
+        for i, one in enumerate(self.free):
+            if used[i] and (point.x[i] <= bounds[i, 0] or point.x[i] >= bounds[i, 1]) and not reason:
+                reason = f"{one.name} ended at its bound, {one.value(point.x[i]):.4g}: restrain it or start nearer"
+        first = self.first if not rejected else self.target.at(self.first.x)
+        settings = tuple(found.setting for found in self.target.derivatives(point.x))
+        return Refined(
+            names=tuple(one.name for one in self.free),
+            start=np.array([one.start for one in self.free]),
+            values=np.array([one.value(v) for one, v in zip(self.free, point.x, strict=True)]),
+            errors=errors,
+            correlations=correlations,
+            reason=reason,
+            steps=tuple(steps),
+            evaluations=self._evaluations,
+            rejected=rejected,
+            settings=settings,
+            spots=spot_table(self.target, first, point),
+            first=first,
+            last=point,
+            target=self.target,
+            amplitudes=self._amplitudes,
+            seconds=time.perf_counter() - begin,
+        )
+
+
+def _refuse_blind(point: Point, free: Sequence[Free]) -> None:
+    """Refuse parameters on which no pixel depends.
+
+    Raises
+    ------
+    ConfigError
+        The sentence names the parameter.
+    """
+    if not np.isfinite(point.value):
+        raise ConfigError("the start model does not explain the image: a pixel has no finite likelihood")
+    for one, information in zip(free, np.diag(point.information), strict=True):
+        if not information > 0:
+            raise ConfigError(f"no pixel depends on {one.name}: do not refine it")
