@@ -19,18 +19,19 @@ from nbnumba.cli.build import build
 from nbnumba.cli.compare_flags import CompareOptions
 from nbnumba.cli.parse import parse
 from nbnumba.errors import ConfigError, FileError, UsageError
-from nbnumba.inspect.compare import BARE_SUFFIXES, Comparison, Limits, compare_images, read_image, resampled
+from nbnumba.inspect.compare import Comparison, Limits, compare_images, resampled
 from nbnumba.inspect.compare_picture import save_comparison, save_single_pictures, summary_rows
 from nbnumba.inspect.model_causes import explain_by_model
 from nbnumba.inspect.peak_indices import index_shift
 from nbnumba.io.files import cause, together
+from nbnumba.io.image import BARE_SUFFIXES, count_images, read_image, read_mask
 from nbnumba.io.json_file import write_json
 from nbnumba.model.experiment import resolve
 
 
 @dataclass(frozen=True)
 class Pair:
-    """Two images with their names, the unit of a pixel, and further lines for the report."""
+    """Two images with their names, the unit of a pixel, further lines for the report, and pixels that both files call good."""
 
     a: np.ndarray
     b: np.ndarray
@@ -38,6 +39,7 @@ class Pair:
     name_b: str
     unit: str
     remarks: tuple[tuple[str, str], ...] = ()
+    good: np.ndarray | None = None
 
 
 def compare_files(a: Path, b: Path, options: CompareOptions, flags: Sequence[str] = ()) -> bool:
@@ -50,13 +52,17 @@ def compare_files(a: Path, b: Path, options: CompareOptions, flags: Sequence[str
     NbnumbaError
         A file cannot be read or written, shapes differ, or an option is not allowed.
     """
-    one, two = _read_both(a, b, options.shape)
-    remarks = []
+    numbers = _chosen(a, b, options.image)
+    one, two = _read_both(a, b, options.shape, numbers)
+    remarks = [(f"image of {name}", str(number)) for name, number in zip("AB", numbers, strict=True) if number]
     if options.resample and one.shape != two.shape:
         sizes = " to ".join(f"{slow} x {fast}" for slow, fast in (two.shape, one.shape))
         remarks.append(("B resampled", f"from {sizes} pixels (slow x fast), each the nearest one"))
         two = resampled(two, one.shape)
-    return _report(Pair(one, two, str(a), str(b), "value as stored", tuple(remarks)), options, flags=flags)
+    good = _good_pixels((a, b), numbers, one.shape, options.resample)
+    if good is not None:
+        remarks.append(("masked", f"{np.count_nonzero(~good)} pixels, by the pixel mask of the file"))
+    return _report(Pair(one, two, str(a), str(b), "value as stored", tuple(remarks), good), options, flags=flags)
 
 
 def compare_against(executable: str | None, flags: Sequence[str], options: CompareOptions) -> bool:
@@ -118,19 +124,60 @@ def _with_model(comparison: Comparison, flags: Sequence[str], options: CompareOp
     return replace(comparison, cause=found, index_shift=shift, failures=tuple(failures))
 
 
-def _read_both(a: Path, b: Path, shape: tuple[int, int] | None) -> tuple[np.ndarray, np.ndarray]:
+def _chosen(a: Path, b: Path, image: int | None) -> tuple[int | None, int | None]:
+    """Number of the image in each file, where it has several.
+
+    Raises
+    ------
+    ConfigError
+        A number is given, and none of them has.
+    """
+    if image is None:
+        return None, None
+    several = [count_images(path) > 1 for path in (a, b)]
+    if not any(several):
+        raise ConfigError(f"neither {a} nor {b} holds several images: leave out --image {image}")
+    return (image if several[0] else None), (image if several[1] else None)
+
+
+def _read_both(
+    a: Path, b: Path, shape: tuple[int, int] | None, numbers: tuple[int | None, int | None]
+) -> tuple[np.ndarray, np.ndarray]:
     """Both images; a file without a header has the shape of the other one if none is given."""
     if shape is None and (a.suffix.lower() in BARE_SUFFIXES) != (b.suffix.lower() in BARE_SUFFIXES):
         bare_first = a.suffix.lower() in BARE_SUFFIXES
-        known = read_image(b if bare_first else a)
+        known = read_image(b if bare_first else a, None, numbers[bare_first])
         spixels, fpixels = known.shape
         bare = read_image(a if bare_first else b, (spixels, fpixels))
         return (bare, known) if bare_first else (known, bare)
-    return read_image(a, shape), read_image(b, shape)
+    return read_image(a, shape, numbers[0]), read_image(b, shape, numbers[1])
+
+
+def _good_pixels(
+    paths: tuple[Path, Path], numbers: tuple[int | None, int | None], shape: tuple[int, ...], resample: bool
+) -> np.ndarray | None:
+    """Pixels that no file masks; None if no file has a mask, or it masks nothing."""
+    good = np.ones(shape, bool)
+    for path, number in zip(paths, numbers, strict=True):
+        mask = read_mask(path, number)
+        if mask is not None and resample and mask.shape != shape:
+            mask = resampled(mask, (shape[0], shape[1]))
+        if mask is not None and mask.shape == shape:  # other shapes are refused with the images
+            good &= mask
+    return None if good.all() else good
+
+
+def _mask(options: CompareOptions, pair: Pair) -> np.ndarray | None:
+    """Pixels that count, by ``--mask`` and by the files."""
+    if options.mask is None:
+        return pair.good
+    found = read_mask(options.mask)
+    if found is None:
+        found = read_image(options.mask, (pair.a.shape[0], pair.a.shape[1]))
+    return found if pair.good is None or found.shape != pair.good.shape else (found != 0) & pair.good
 
 
 def _report(pair: Pair, options: CompareOptions, extra: dict | None = None, flags: Sequence[str] = ()) -> bool:
-    mask = None if options.mask is None else read_image(options.mask, pair.a.shape)  # type: ignore[arg-type]
     limits = Limits(
         options.min_correlation,
         _bounds(options.sum_ratio),
@@ -141,7 +188,7 @@ def _report(pair: Pair, options: CompareOptions, extra: dict | None = None, flag
     comparison = compare_images(
         pair.a,
         pair.b,
-        mask=mask,
+        mask=_mask(options, pair),
         roi=options.roi,
         fit=options.fit,
         rtol=options.rtol,

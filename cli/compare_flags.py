@@ -22,6 +22,7 @@ class CompareOptions:
     """Options of ``nbnumba compare``; see its help."""
 
     shape: tuple[int, int] | None = None
+    image: int | None = None
     roi: tuple[int, int, int, int] | None = None
     mask: Path | None = None
     fit: bool = False

@@ -166,7 +166,7 @@ def _refine(request: RefineRequest) -> None:
 
 _COMPARE_HELP = (
     "Compare two images: numbers into metrics.json, a picture into comparison.png; exit code 1 if they differ.\n\n"
-    "nbnumba compare A B compares files: SMV, CBF, npy, other formats that fabio reads, and bare floats (.bin). With the "
+    "nbnumba compare A B compares files: SMV, CBF, NXmx, npy, other formats that fabio reads, and bare floats (.bin). With the "
     "flags of the simulation after '--' more causes of a difference are tried.\n\n"
     "nbnumba compare --against EXECUTABLE -- FLAGS runs another simulator (default: NB_C_BIN) and nbnumba with the "
     "same flags in clean folders, times both, and compares their images."
@@ -183,6 +183,7 @@ def _compare(
         str | None, typer.Option("--py-bin", help="With --against: this program instead of nbnumba.", metavar="COMMAND")
     ] = None,
     shape: Annotated[tuple[int, int] | None, typer.Option(help="Size of bare floats.", metavar="SLOW FAST")] = None,
+    image: Annotated[int | None, typer.Option(help="Which image of a file of several, from 1.", metavar="N")] = None,
     resample: Annotated[
         bool, typer.Option("--resample", metavar="", help="Bring B to the shape of A: nearest pixels.")
     ] = False,
@@ -232,6 +233,7 @@ def _compare(
         raise UsageError(f"--scale needs the word fit, got {scale!r}")
     options = CompareOptions(
         shape=shape,
+        image=image,
         roi=roi,
         mask=mask,
         fit=scale == "fit",

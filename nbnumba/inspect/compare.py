@@ -2,28 +2,17 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from nbnumba.errors import ConfigError, FileError
 from nbnumba.inspect.causes import Cause, find_cause
 from nbnumba.inspect.metrics import Metrics, fit_scale, measure, valid_pixels
-from nbnumba.io.cbf import read_cbf
-from nbnumba.io.files import read_bytes
-from nbnumba.io.foreign import read_foreign
-from nbnumba.io.npy import read_npy
-from nbnumba.io.pgm import read_pgm
-from nbnumba.io.raw import read_float_image
-from nbnumba.io.smv import MAGIC, read_smv
+from nbnumba.io.image import read_image as read_image
 
 #: Mean |dh|, |dk|, |dl| between matched peaks.
 IndexShift = tuple[float, float, float]
-#: Endings of files that hold float32 pixels and nothing else.
-BARE_SUFFIXES = (".bin", ".raw", ".float")
 
 
 @dataclass(frozen=True)
@@ -159,43 +148,3 @@ def resampled(image: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
         for new, old in zip(shape, image.shape, strict=True)
     )
     return image[rows[:, None], columns]
-
-
-def read_image(path: Path, shape: tuple[int, int] | None = None) -> np.ndarray:
-    """Read an image (slow, fast); the format is recognized by the ending and the content.
-
-    ``.npy`` by its ending; ``.bin``, ``.raw`` and ``.float``, which have no header, as little-endian float32 of
-    ``shape``; all others (SMV, CBF, PGM, and TIFF and more through fabio) by their first bytes.
-
-    Raises
-    ------
-    FileError
-        The file cannot be read, or does not hold one image.
-    ConfigError
-        The file has no header, and no shape is given.
-    """
-    if path.suffix.lower() == ".npy":
-        return _two_dimensional(read_npy(path, "image"), path)
-    if path.suffix.lower() in BARE_SUFFIXES:
-        if shape is None:
-            raise ConfigError(f"{path} has no header: give its size with --shape SLOW FAST")
-        return read_float_image(path, shape)
-    return _two_dimensional(_by_content(path), path)
-
-
-def _by_content(path: Path) -> np.ndarray:
-    head = read_bytes(path, "image")[:15]
-    if head.startswith(b"###CBF"):
-        return read_cbf(path)
-    if head.startswith(b"P5"):
-        return read_pgm(path)[0]
-    if head.startswith(MAGIC):
-        with suppress(FileError):  # an SMV file may have another pixel type, which fabio reads
-            return read_smv(path).data
-    return read_foreign(path)
-
-
-def _two_dimensional(data: np.ndarray, path: Path) -> np.ndarray:
-    if data.ndim != 2 or data.size == 0 or not np.issubdtype(data.dtype, np.number) or np.iscomplexobj(data):
-        raise FileError(f"{path} holds no image: its shape is {data.shape}, its type {data.dtype}")
-    return data

@@ -94,3 +94,38 @@ def filewriter(path: Path, fixed: bool = False, **changes) -> Maker:
     made.group("entry/data", "NXdata")
     made.file["entry/data/data_000001"] = h5py.ExternalLink("gone_data_000001.h5", "/entry/data/data")
     return made
+
+
+def eiger(
+    folder: Path,
+    images: np.ndarray,
+    per_file: int,
+    mask: np.ndarray | None = None,
+    *,
+    nx_class: bool = True,
+    **attributes,
+) -> Path:
+    """A master file whose images (n, slow, fast) are behind external links, so many in each file, packed as EIGER's are.
+
+    ``attributes``: of the group of the links.
+    """
+    import hdf5plugin
+
+    made = filewriter(folder / "shot_master.h5", fixed=True)
+    group = made.file["entry/data"]
+    del group["data_000001"]
+    if not nx_class:
+        for name in ("entry", "entry/data", "entry/instrument", DETECTOR):
+            del made.file[name].attrs["NX_class"]
+    for number, first in enumerate(range(0, len(images), per_file), 1):
+        name = f"shot_data_{number:06d}.h5"
+        with h5py.File(folder / name, "w") as part:
+            chunk = (1, *images.shape[1:])
+            packed = hdf5plugin.Bitshuffle(cname="lz4") if per_file > 1 else hdf5plugin.LZ4()
+            part.create_dataset("entry/data/data", data=images[first : first + per_file], chunks=chunk, **packed)
+        group[f"data_{number:06d}"] = h5py.ExternalLink(name, "/entry/data/data")
+    for key, value in attributes.items():
+        group.attrs[key] = value
+    if mask is not None:
+        made.put(f"{DETECTOR}/detectorSpecific/pixel_mask", mask)
+    return made.close()

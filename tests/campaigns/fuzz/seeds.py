@@ -328,6 +328,43 @@ def _other_nxmx(folder: Path) -> bytes:
     return make_nxmx(folder / "other.nxs", 2).read_bytes()
 
 
+def _eiger_images(folder: Path) -> bytes:
+    from tests.io.nxmx_inputs import DETECTOR, filewriter
+
+    made = filewriter(folder / "eiger.h5", fixed=True)
+    del made.file["entry/data/data_000001"]
+    for number in (1, 2):
+        made.put(f"entry/data/data_{number:06d}", np.arange(12, dtype=np.uint16).reshape(1, 4, 3))
+    made.put(f"{DETECTOR}/detectorSpecific/pixel_mask", np.zeros((4, 3), np.uint32))
+    return made.close().read_bytes()
+
+
+def _panel_images(folder: Path) -> bytes:
+    from tests.io.nxmx_inputs import DETECTOR, Maker
+
+    made = Maker(folder / "panels.h5", fixed=True)
+    made.group("entry", "NXentry")
+    made.group("entry/data", "NXdata").attrs["signal"] = np.bytes_("counts")
+    made.put("entry/data/counts", np.arange(12.0).reshape(2, 3, 2))
+    made.group("entry/instrument", "NXinstrument")
+    made.group(DETECTOR, "NXdetector")
+    made.put(f"{DETECTOR}/pixel_mask", np.zeros((2, 3, 2), np.int8))
+    for number in (0, 1):
+        made.group(f"{DETECTOR}/module_{number}", "NXdetector_module")
+        made.put(f"{DETECTOR}/module_{number}/data_origin", [number, 0, 0])
+        made.put(f"{DETECTOR}/module_{number}/data_size", [1, 3, 2])
+    return made.close().read_bytes()
+
+
+def _crystfel_images(folder: Path) -> bytes:
+    from tests.io.nxmx_inputs import Maker
+
+    made = Maker(folder / "crystfel.h5")
+    made.put("data/data", np.arange(16, dtype=np.float32).reshape(1, 2, 4, 2))
+    made.put("LCLS/photon_energy_eV", [9000.0])
+    return made.close().read_bytes()
+
+
 def _truth_file(folder: Path) -> bytes:
     from nbnumba.series.truth import gather
 
@@ -430,6 +467,12 @@ HDF5_FILES: dict[str, dict[str, Callable[[Path], bytes]]] = {
         "filewriter": _filewriter,
         "turned": _turned_filewriter,
     },
+    "nxmximage": {
+        "own": _own_nxmx("panels"),
+        "eiger": _eiger_images,
+        "panels": _panel_images,
+        "crystfel": _crystfel_images,
+    },
     "truth": {"own": _truth_file},
 }
 _MAKERS: dict[str, Callable[[Path], Seeds]] = {
@@ -440,4 +483,5 @@ _MAKERS: dict[str, Callable[[Path], Seeds]] = {
     **{"expt": _expt, "xparm": _xparm, "xdsinp": _xdsinp, "geom": _geom, "cbf": _cbf, "nxmx": _recipes("nxmx")},
     **{"geometry": _any_geometry, "image": _image, "npy": _npy, "raw": _raw, "pgm": _pgm, "toml": _toml},
     **{"trace": _trace, "arguments": _arguments, "manifest": _manifest, "part": _part, "truth": _recipes("truth")},
+    "nxmximage": _recipes("nxmximage"),
 }

@@ -298,16 +298,29 @@ def _image(path: Path) -> None:
     from unittest import mock
 
     from nbnumba.errors import FileError
-    from nbnumba.inspect import compare
+    from nbnumba.io import image
 
-    with mock.patch.object(compare, "read_foreign", side_effect=FileError("left to fabio")):
-        compare.read_image(path)
+    if image.is_hdf5(path):  # as of _is_hdf5
+        return
+    with mock.patch.object(image, "read_foreign", side_effect=FileError("left to fabio")):
+        image.read_image(path)
+
+
+@target("nxmximage", ".txt")
+def _nxmx_image(path: Path) -> None:
+    """Image and pixel mask of an HDF5 file, made from a recipe."""
+    from nbnumba.io.image import read_image, read_mask
+
+    made = _made_of(path, "nxmximage")
+    for panels in (False, True):
+        read_image(made, None, 1, panels=panels)
+        read_mask(made, panels=panels)
 
 
 @target("npy", ".npy")
 def _npy(path: Path) -> None:
     """NumPy array."""
-    from nbnumba.inspect.compare import read_image
+    from nbnumba.io.image import read_image
     from nbnumba.io.npy import read_npy
 
     read_npy(path)
@@ -317,7 +330,7 @@ def _npy(path: Path) -> None:
 @target("raw", ".bin")
 def _raw(path: Path) -> None:
     """Float image without a header."""
-    from nbnumba.inspect.compare import read_image
+    from nbnumba.io.image import read_image
 
     read_image(path, (6, 5))
 
