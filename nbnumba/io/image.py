@@ -22,7 +22,7 @@ _HDF5 = b"\x89HDF\r\n\x1a\n"
 
 
 def read_image(
-    path: Path, shape: tuple[int, int] | None = None, image: int | None = None, *, panels: bool = False
+    path: Path | str, shape: tuple[int, int] | None = None, image: int | None = None, *, panels: bool = False
 ) -> np.ndarray:
     """Read an image (slow, fast); the format is recognized by the ending and the content.
 
@@ -43,6 +43,7 @@ def read_image(
     ConfigError
         The file has no header, and no shape is given; or it holds several images, and none is chosen.
     """
+    path = Path(path)
     if _is_hdf5_image(path):
         from nbnumba.io.hdf5_image import read_hdf5_image
 
@@ -58,7 +59,7 @@ def read_image(
     return _checked(_by_content(path), path)
 
 
-def count_images(path: Path) -> int:
+def count_images(path: Path | str) -> int:
     """Number of images of a file: 1, except in HDF5 files.
 
     Raises
@@ -66,6 +67,7 @@ def count_images(path: Path) -> int:
     FileError
         An HDF5 file cannot be read, or holds none.
     """
+    path = Path(path)
     if not _is_hdf5_image(path):
         return 1
     from nbnumba.io.hdf5_image import count_hdf5_images
@@ -73,7 +75,7 @@ def count_images(path: Path) -> int:
     return count_hdf5_images(path)
 
 
-def read_mask(path: Path, image: int | None = None, *, panels: bool = False) -> np.ndarray | None:
+def read_mask(path: Path | str, image: int | None = None, *, panels: bool = False) -> np.ndarray | None:
     """Which pixels of an image are good (slow, fast), by the ``pixel_mask`` of an NXmx file; None without one.
 
     Parameters
@@ -86,6 +88,7 @@ def read_mask(path: Path, image: int | None = None, *, panels: bool = False) -> 
     FileError
         The file cannot be read.
     """
+    path = Path(path)
     if not _is_hdf5_image(path):
         return None
     from nbnumba.io.hdf5_image import read_hdf5_mask
@@ -93,7 +96,7 @@ def read_mask(path: Path, image: int | None = None, *, panels: bool = False) -> 
     return read_hdf5_mask(path, image, panels=panels)
 
 
-def is_hdf5(path: Path) -> bool:
+def is_hdf5(path: Path | str) -> bool:
     """Whether a file is one of HDF5, which may begin with a block of something else; False if it cannot be read."""
     with suppress(OSError, ValueError), open(path, "rb") as file:
         start, size = 0, file.seek(0, 2)

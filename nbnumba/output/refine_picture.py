@@ -194,9 +194,8 @@ def _draw_convergence(axes: Axes, refined: Refined) -> None:
     low = ENOUGH / 10  # what is below is as good as 0
     for place, (name, evaluations, values) in enumerate(curves):
         label = f"stage {name}" if name.isdigit() else name
-        axes.plot(
-            evaluations, values, "o-", color=_STAGES[place % len(_STAGES)], markersize=4.5, linewidth=1.6, label=label
-        )
+        shown, colour = np.maximum(values, 2 * low), _STAGES[place % len(_STAGES)]
+        axes.plot(evaluations, shown, "o-", color=colour, markersize=4.5, linewidth=1.6, label=label)
     axes.axhline(ENOUGH, color=_FAINT, linewidth=1, linestyle=(0, (4, 3)))
     axes.set_yscale("log")
     axes.yaxis.set_major_locator(LogLocator(numticks=6))

@@ -17,8 +17,10 @@ TITLES = ("data", "start", "refined", "Z")
 Z_END = 5.0
 #: Exponent of the grey scale: below 1, so that the background beside a bright spot is seen.
 _GAMMA = 0.6
+#: Least height of the grey scale above the background, in standard deviations of its photons.
+_LEAST_SIGMAS = 8.0
 #: Share of grey of the darkest and of the brightest pixel; the frame around a box, which has white pixels in Z.
-_BLACK, _WHITE, _FRAME = 0.04, 0.99, (176, 186, 196)
+_BLACK, _WHITE, _FRAME = 0.04, 0.99, (140, 152, 164)
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,11 +99,14 @@ def strip_images(boxes: Boxes, values: np.ndarray, number: int) -> np.ndarray:
 
 
 def grey_range(images: np.ndarray) -> tuple[float, float]:
-    """Photons that are white, and black, in data, start and refined model of a shoebox: what data and refined model need."""
-    shown = np.concatenate([images[0].ravel(), images[2].ravel()])
-    shown = shown[np.isfinite(shown)]
-    low, high = (float(shown.min()), float(shown.max())) if shown.size else (0.0, 1.0)
-    return low, high if high > low else low + 1.0
+    """Photons that are white, and black, in data, start and refined model of a shoebox: what data and refined model need.
+
+    A start that is too bright is black. Noise alone is pale: the scale reaches some standard deviations above the background.
+    """
+    shown = images[[0, 2]][np.isfinite(images[[0, 2]])]
+    usual = float(np.median(shown))
+    noise = np.sqrt(max(usual, 1.0))
+    return float(shown.min()), max(float(shown.max()), usual + _LEAST_SIGMAS * float(noise))
 
 
 def make_sheet(refined: Refined, numbers: np.ndarray, size: tuple[int, int], label: int, gap: int = 6) -> Sheet:

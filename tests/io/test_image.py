@@ -278,8 +278,8 @@ def test_a_file_is_known_by_its_content(tmp_path: Path) -> None:
         path = tmp_path / f"{number}.img"
         with h5py.File(path, "w", userblock_size=size) as file:
             file["data/data"] = stack(4, 5)
-        assert is_hdf5(path)
-        np.testing.assert_array_equal(read_image(path), stack(4, 5))
+        assert is_hdf5(path) and count_images(str(path)) == 1 and read_mask(str(path)) is None
+        np.testing.assert_array_equal(read_image(str(path)), stack(4, 5))
     for content in (b"", b"\x89HDF", b"x" * 511 + b"\x89HDF\r\n\x1a\n", b"x" * 5000):
         (tmp_path / "no.h5").write_bytes(content)
         assert not is_hdf5(tmp_path / "no.h5")

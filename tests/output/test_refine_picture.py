@@ -99,10 +99,16 @@ def test_images_of_a_strip() -> None:
 
 
 def test_start_that_is_too_bright_leaves_the_scale_to_the_data() -> None:
-    data = np.array([[1.0, 5.0], [np.nan, 2.0]])
-    assert strips.grey_range(np.stack([data, 1000 * data, data + 1, data])) == (1.0, 6.0)
-    flat = np.full((2, 2), 3.0)
-    assert strips.grey_range(np.stack([flat] * 4)) == (3.0, 4.0)
+    data = np.array([[1.0, 500.0], [np.nan, 2.0]])
+    assert strips.grey_range(np.stack([data, 1000 * data, data + 1, data])) == (1.0, 501.0)
+
+
+def test_noise_alone_is_pale() -> None:
+    data = np.random.default_rng(1).poisson(25.0, (12, 12)).astype(float)
+    ends = strips.grey_range(np.stack([data, data, np.full_like(data, 25.0), data]))
+    assert ends == (data.min(), 25 + 8 * 5)
+    assert strips.grey(data, ends).mean() > 130
+    assert strips.grey_range(np.zeros((4, 2, 2))) == (0.0, 8.0)
 
 
 def test_colours() -> None:
