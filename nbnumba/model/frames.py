@@ -24,7 +24,7 @@ _ALIGNED = 1e-9
 
 @dataclass(frozen=True, eq=False)
 class PanelGeometry:
-    """A panel in the frame of imgCIF: corner of pixel (0, 0) in mm, unit axes (3,), size in pixels.
+    """A panel in the frame of imgCIF, or one that is asked for: corner of pixel (0, 0) in mm, unit axes (3,), size in pixels.
 
     ``pixel_mm`` is the size of a pixel along fast, ``slow_mm`` that along slow.
     """
@@ -109,10 +109,7 @@ def image_geometry(experiment: Experiment) -> ImageGeometry:
     """Geometry of an experiment in the frame of imgCIF."""
     turn = to_imgcif(experiment)
     simulation = experiment.simulation
-    names = [panel.name for panel in simulation.detector.panels] or [""]
-    panels = tuple(
-        _panel_geometry(panel, turn, name) for panel, name in zip(experiment.detector.panels, names, strict=True)
-    )
+    panels = panels_in(experiment, turn)
     distance, fast, slow = _where_beam_hits(panels[0])
     return ImageGeometry(
         panels=panels,
@@ -128,6 +125,14 @@ def image_geometry(experiment: Experiment) -> ImageGeometry:
         thickness_mm=experiment.detector.thickness * 1000,
         flux=simulation.beam.flux,
         polarization_normal=_normal(turn @ np.cross(experiment.detector.frame.beam, experiment.detector.frame.polar)),
+    )
+
+
+def panels_in(experiment: Experiment, turn: np.ndarray) -> tuple[PanelGeometry, ...]:
+    """Panels of an experiment in a frame of which ``turn`` (3, 3) is the rotation from the laboratory axes."""
+    names = [panel.name for panel in experiment.simulation.detector.panels] or [""]
+    return tuple(
+        _panel_geometry(panel, turn, name) for panel, name in zip(experiment.detector.panels, names, strict=True)
     )
 
 
