@@ -83,7 +83,7 @@ def test_refused_by_name_with_the_cure(name, tmp_path):
 
 def test_binary_files_are_refused_by_name(tmp_path):
     for data, name in (
-        (b"\x93\xaddials::af::reflection_table\x01\x83", "reflection table of DIALS"),
+        (b"\x93\xbbdials::af::reflection_table\x01\x83", "reflection table of DIALS"),
         (b"\x89HDF\r\n\x1a\n" + bytes(30), "HDF5"),
         (b"PK\x03\x04" + bytes(30), "zip archive"),
     ):

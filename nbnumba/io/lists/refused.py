@@ -37,7 +37,7 @@ _TEXTS: tuple[tuple[re.Pattern[str], str, str], ...] = tuple(
     )
 )
 _BINARY: tuple[tuple[bytes, str, str], ...] = (
-    (b"\x93\xaddials::af::reflection_table", "a reflection table of DIALS", f"{_MTZ} (dials.merge, or dials.export)"),
+    (b"\x93\xbbdials::af::reflection_table", "a reflection table of DIALS", f"{_MTZ} (dials.merge, or dials.export)"),
     (b"\x89HDF\r\n\x1a\n", "an HDF5 file", f"{_MTZ} (dials.merge)"),
     (b"PK\x03\x04", "a zip archive", "unpack it"),
 )

@@ -37,6 +37,12 @@ def hard(name: str) -> dict[str, bytes]:
         "expt": {"brackets": b"[" * length, "objects": b'{"a":' * (length // 5)},
         "manifest": {"brackets": b"[" * length},
         "geom": {"terms": b"a/fs = " + b"x" * length, "panels": b"".join(b"p%d/fs = x\n" % i for i in range(5000))},
+        "refl": {
+            "arrays": b"\x93\xbbdials::af::reflection_table\x02\x81\xa4data\x81\xa2id" + b"\xdd\0\0\xff\xff" * 8000,
+            "maps": b"\x93\xbbdials::af::reflection_table\x02\x81\xa4data" + b"\x81\xa1a" * 15_000,
+            "columns": b"\x93\xbbdials::af::reflection_table\x02\x81\xa4data\xdd\0\0\x40\0"
+            + b"\xa1a\x92\xa1b\xc0" * 8000,
+        },
         "xdsinp": {"keywords": b"ORGX=1 " * 8500, "segments": b"SEGMENT= 1 2 3 4\n" * 3500},
         "smv": {"equals": b"{\nHEADER_BYTES=65024;\n" + b"SIZE1=" * 10_000},
         "cbf": {"hashes": b"# Detector_distance\n" + b"#\n" * (length // 2)},
@@ -268,6 +274,19 @@ def _geom(folder: Path) -> Seeds:
     ]
 
 
+def _refl(folder: Path) -> Seeds:
+    from tests.io.refl_inputs import column, refl, write_refl
+
+    columns = {
+        "shoebox": ["Shoebox<>", [1, b"\0" * 29]],
+        "names": ["std::string", [1, ["a"]]],
+        "odd": ["std::string", [1, b"\x10" * 32]],
+        "id": column("int", [0]),
+    }
+    made = write_refl(folder / "a.refl", 3, identifiers={0: "a", 1: "b"}).read_bytes()
+    return [made, refl(columns, 1, version=1), refl({}, 0), gzip.compress(made, mtime=0)]
+
+
 def _cbf(folder: Path) -> Seeds:
     from nbnumba.io.cbf import write_cbf
     from tests.geometry_inputs import MINI
@@ -481,6 +500,7 @@ _MAKERS: dict[str, Callable[[Path], Seeds]] = {
     **{"hkl": _hkl, "fdump": _fdump, "matrix": _matrix, "sources": _sources, "spectrum": _spectrum, "stol": _stol},
     **{"smv": _smv, "mask": _smv, "mtz": _mtz, "sfcif": _sfcif, "model": _models(".cif"), "pdb": _models(".pdb")},
     **{"expt": _expt, "xparm": _xparm, "xdsinp": _xdsinp, "geom": _geom, "cbf": _cbf, "nxmx": _recipes("nxmx")},
+    **{"refl": _refl},
     **{"geometry": _any_geometry, "image": _image, "npy": _npy, "raw": _raw, "pgm": _pgm, "toml": _toml},
     **{"trace": _trace, "arguments": _arguments, "manifest": _manifest, "part": _part, "truth": _recipes("truth")},
     "nxmximage": _recipes("nxmximage"),

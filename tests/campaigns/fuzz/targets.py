@@ -255,6 +255,15 @@ def _geom(path: Path) -> None:
     _geometry(path, "read_geom", "crystfel")
 
 
+@target("refl", ".refl")
+def _refl(path: Path) -> None:
+    """Reflection table of DIALS."""
+    from nbnumba.io.refl import read_refl
+
+    for column in read_refl(path).values():
+        column.sum() if column.dtype != object else len(column)
+
+
 @target("cbf", ".cbf")
 def _cbf(path: Path) -> None:
     """Header of a miniCBF image."""
