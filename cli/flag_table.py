@@ -313,11 +313,21 @@ _GEOMETRY = panel(
     file(
         "--geometry",
         "input.geometry",
-        "Geometry, crystal and scan from a DIALS .expt, XPARM.XDS, XDS.INP, CrystFEL .geom or an image; "
+        "Geometry, crystal and scan from a DIALS .expt, XPARM.XDS, XDS.INP, CrystFEL .geom or stream, or an image; "
         "flags override it.",
     ),
-    count("--geometry-image", "input.geometry_image", "Which image of the file's scan.", default="the first"),
-    count("--experiment", "input.experiment", "Which experiment of a .expt, counted from 0.", default="0"),
+    count(
+        "--geometry-image",
+        "input.geometry_image",
+        "Which image of the file's scan, or chunk of a stream.",
+        default="the first",
+    ),
+    count(
+        "--experiment",
+        "input.experiment",
+        "Which experiment of a .expt, or crystal of a stream, counted from 0.",
+        default="0",
+    ),
 )
 
 _SAMPLING = panel(

@@ -41,16 +41,16 @@ def read_geometry(
     distance_mm: float | None = None,
     wavelength_A: float | None = None,
 ) -> FileGeometry:
-    """Geometry of a DIALS ``.expt``, XDS ``XPARM.XDS``, ``GXPARM.XDS`` or ``XDS.INP``, CrystFEL ``.geom``, CBF or NXmx.
+    """Geometry of a DIALS ``.expt``, XDS ``XPARM.XDS``, ``GXPARM.XDS`` or ``XDS.INP``, CrystFEL ``.geom`` or stream, CBF or NXmx.
 
     The format is recognized by the content, not by the name.
 
     Parameters
     ----------
     image : int, optional
-        Number of the image, where the file describes a scan.
+        Number of the image, where the file describes a scan, or of the chunk of a stream.
     experiment : int, optional
-        Number of the experiment, from 0, where the file has several.
+        Number of the experiment, or of the crystal of a stream, from 0, where the file has several.
     distance_mm, wavelength_A : float, optional
         Values of the user: some files refer to the data file for them.
 
@@ -61,12 +61,16 @@ def read_geometry(
     """
     path = Path(path)
     kind = geometry_kind(path)
-    if experiment is not None and kind != "expt":
+    if experiment is not None and kind not in ("expt", "stream"):
         raise FileError(f"{path} is no list of experiments: leave out --experiment")
     if kind == "expt":
         from nbnumba.io.expt import read_expt
 
         found = read_expt(path, image, experiment)
+    elif kind == "stream":
+        from nbnumba.io.stream import read_stream_geometry
+
+        found = read_stream_geometry(path, image, experiment, distance_mm=distance_mm, wavelength_A=wavelength_A)
     elif kind == "crystfel":
         from nbnumba.io.crystfel import read_geom
 
@@ -89,7 +93,7 @@ def read_geometry(
 
 
 def geometry_kind(path: Path) -> str:
-    """``expt``, ``xparm``, ``xdsinp``, ``crystfel``, ``cbf``, ``nxmx`` or ``smv``, by content.
+    """``expt``, ``xparm``, ``xdsinp``, ``crystfel``, ``stream``, ``cbf``, ``nxmx`` or ``smv``, by content.
 
     Raises
     ------
@@ -113,6 +117,8 @@ def geometry_kind(path: Path) -> str:
     if head.startswith(MAGIC):
         return "smv"
     text = head.removeprefix(b"\xef\xbb\xbf").decode("latin-1")
+    if text.startswith("CrystFEL stream format "):
+        return "stream"
     if text.lstrip().startswith("{"):
         return "expt"
     bare = [line.split("!")[0].strip() for line in text.splitlines()]
@@ -124,8 +130,8 @@ def geometry_kind(path: Path) -> str:
     if any(key in text for key in ("corner_x", "/fs", "clen")):
         return "crystfel"
     raise FileError(
-        f"{path} is no known geometry file: give a DIALS .expt, XPARM.XDS, XDS.INP, CrystFEL .geom, "
-        "or an SMV, CBF or NXmx image"
+        f"{path} is no known geometry file: give a DIALS .expt, XPARM.XDS, XDS.INP, CrystFEL .geom "
+        "or stream, or an SMV, CBF or NXmx image"
     )
 
 

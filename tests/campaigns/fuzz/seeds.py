@@ -37,6 +37,11 @@ def hard(name: str) -> dict[str, bytes]:
         "expt": {"brackets": b"[" * length, "objects": b'{"a":' * (length // 5)},
         "manifest": {"brackets": b"[" * length},
         "geom": {"terms": b"a/fs = " + b"x" * length, "panels": b"".join(b"p%d/fs = x\n" % i for i in range(5000))},
+        "stream": {
+            "chunks": b"CrystFEL stream format 2.3\n" + b"----- Begin chunk -----\n----- End chunk -----\n" * 1300,
+            "crystals": b"CrystFEL stream format 2.3\n----- Begin chunk -----\n" + b"--- Begin crystal\n" * 3000,
+            "panels": _stream_of(b"".join(b"p%d/fs = x\np%d/clen = /a\n" % (i, i) for i in range(2200))),
+        },
         "refl": {
             "arrays": b"\x93\xbbdials::af::reflection_table\x02\x81\xa4data\x81\xa2id" + b"\xdd\0\0\xff\xff" * 8000,
             "maps": b"\x93\xbbdials::af::reflection_table\x02\x81\xa4data" + b"\x81\xa1a" * 15_000,
@@ -69,6 +74,13 @@ def hard(name: str) -> dict[str, bytes]:
         "arguments": {"numbers": b"-cell " + b"1 " * 25_000},
     }
     return common | own.get(name, {})
+
+
+def _stream_of(geometry: bytes) -> bytes:
+    """A stream with a geometry file and an image whose camera length is known."""
+    ends = b"----- Begin geometry file -----\n", b"----- End geometry file -----\n----- Begin chunk -----\n"
+    chunk = b"photon_energy_eV = 9500\naverage_camera_length = 0.1 m\n----- End chunk -----\n"
+    return b"CrystFEL stream format 2.3\n" + ends[0] + geometry + ends[1] + chunk
 
 
 def regressions(name: str) -> dict[str, bytes]:
@@ -274,6 +286,23 @@ def _geom(folder: Path) -> Seeds:
     ]
 
 
+def _stream(folder: Path) -> Seeds:
+    from tests.geometry_inputs import GEOM
+    from tests.io.stream_inputs import Lattice, a_cell, chunk, stream
+
+    rows = [(1, -2, 3, 150.25, 12.5, 7.1, 4.2, "a0"), (0, 0, 4, -3.0, 2.0, 31.5, 8.0, "a1")]
+    two = chunk(Lattice(shift=(0.5, -0.25), rows=rows), Lattice(a_cell(5), shift=None))
+    in_data = GEOM.replace("9500 eV", "/LCLS/energy").replace("clen = 0.080", "clen = /LCLS/clen")
+    headers = ["header/float//LCLS/clen = 80.000000", "hdf5/LCLS/energy = 9500.0"]
+    texts = [
+        stream(two, chunk()),
+        stream(chunk(), chunk(Lattice(), headers=headers, camera=None), geometry=in_data),
+        stream(chunk(Lattice(), energy=9000.0), geometry=in_data).replace("\n", "\r\n"),
+        stream(chunk(Lattice(rows=rows), version="2.0"), version="2.0"),
+    ]
+    return [*(text.encode() for text in texts), gzip.compress(texts[0].encode(), mtime=0)]
+
+
 def _refl(folder: Path) -> Seeds:
     from tests.io.refl_inputs import column, refl, write_refl
 
@@ -402,7 +431,7 @@ def _recipes(kind: str) -> Callable[[Path], Seeds]:
 
 
 def _any_geometry(folder: Path) -> Seeds:
-    kinds = (_expt, _xparm, _xdsinp, _geom, _cbf, _smv)
+    kinds = (_expt, _xparm, _xdsinp, _geom, _stream, _cbf, _smv)
     return [kind(folder)[0] for kind in kinds]
 
 
@@ -500,7 +529,7 @@ _MAKERS: dict[str, Callable[[Path], Seeds]] = {
     **{"hkl": _hkl, "fdump": _fdump, "matrix": _matrix, "sources": _sources, "spectrum": _spectrum, "stol": _stol},
     **{"smv": _smv, "mask": _smv, "mtz": _mtz, "sfcif": _sfcif, "model": _models(".cif"), "pdb": _models(".pdb")},
     **{"expt": _expt, "xparm": _xparm, "xdsinp": _xdsinp, "geom": _geom, "cbf": _cbf, "nxmx": _recipes("nxmx")},
-    **{"refl": _refl},
+    **{"stream": _stream, "refl": _refl},
     **{"geometry": _any_geometry, "image": _image, "npy": _npy, "raw": _raw, "pgm": _pgm, "toml": _toml},
     **{"trace": _trace, "arguments": _arguments, "manifest": _manifest, "part": _part, "truth": _recipes("truth")},
     "nxmximage": _recipes("nxmximage"),

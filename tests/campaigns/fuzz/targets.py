@@ -255,6 +255,18 @@ def _geom(path: Path) -> None:
     _geometry(path, "read_geom", "crystfel")
 
 
+@target("stream", ".stream")
+def _stream(path: Path) -> None:
+    """CrystFEL stream: geometry with a crystal, and all chunks."""
+    from nbnumba.errors import FileError
+    from nbnumba.io.stream import read_stream
+
+    # each may refuse what the other takes
+    with contextlib.suppress(FileError):
+        read_stream(path)
+    _geometry(path, "read_stream_geometry", "stream")
+
+
 @target("refl", ".refl")
 def _refl(path: Path) -> None:
     """Reflection table of DIALS."""
