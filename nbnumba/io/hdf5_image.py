@@ -95,7 +95,7 @@ def read_hdf5_mask(path: Path, image: int | None = None, *, panels: bool = False
             return None
         if not hasattr(data, "dtype") or data.dtype.kind not in "biu" or not 2 <= data.ndim <= 4 or not data.size:
             raise FileError(f"{file.what}: {data.name} is no mask of its pixels")
-        _check_size(file, data, data.shape[-3:])
+        _check_size(file, data, data.shape[-2:])
         good = _mask_of(file, data, 1 if image is None else image) == 0
     return good if panels or good.ndim == 2 else good.reshape(-1, good.shape[-1])
 
@@ -286,11 +286,20 @@ def _check_sources(data: h5py.Dataset, index: int | None) -> None:
         name = source.file_name
         if name == "." or "%" in name:  # the file itself, or a pattern of names
             continue
-        low, high = source.vspace.get_select_bounds()
-        if index is not None and not low[0] <= index <= high[0]:
+        if index is not None and not _covers(source.vspace, index):
             continue
         if not any(place.exists() for place in (folder / name, Path(name))):
             raise FileError(f"{data.file.filename} has its images in {name}, which is missing: put it beside the file")
+
+
+def _covers(space: Any, index: int) -> bool:
+    """Whether a selection, which may be of every other image or without an end, has pixels of an image."""
+    if space.get_select_type() == h5py.h5s.SEL_HYPERSLABS and space.is_regular_hyperslab():
+        start, stride, count, block = (int(values[0]) for values in space.get_regular_hyperslab())
+        away = index - start
+        return away >= 0 and away // stride < count and away % stride < block
+    low, high = space.get_select_bounds()
+    return bool(low[0] <= index <= high[0])
 
 
 def _mask_of(file: Nexus, data: h5py.Dataset, image: int) -> np.ndarray:

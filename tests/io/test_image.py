@@ -80,6 +80,49 @@ def test_a_part_that_is_missing_is_named(tmp_path: Path) -> None:
         read_image(tmp_path / "all.nxs", image=2)
 
 
+def interleaved(path: Path, images: np.ndarray, count: int, *, endless: bool) -> None:
+    """A virtual data set in which every count-th image is in the same file, as parallel writers have it."""
+    n, size = len(images), images.shape[1:]
+    for part in range(count):
+        with h5py.File(path.with_name(f"part{part}.h5"), "w") as file:
+            file.create_dataset("data", data=images[part::count], maxshape=(None, *size), chunks=(1, *size))
+    settings = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    settings.set_fill_value(np.array(7, images.dtype))
+    ends = (h5py.h5s.UNLIMITED if endless else n, *size)
+    for part in range(count):
+        held = len(images[part::count])
+        blocks = h5py.h5s.UNLIMITED if endless else held
+        space, source = h5py.h5s.create_simple((n, *size), ends), h5py.h5s.create_simple((held, *size), ends)
+        space.select_hyperslab((part, 0, 0), (blocks, 1, 1), (count, 1, 1), (1, *size))
+        source.select_hyperslab((0, 0, 0), (blocks, 1, 1), (1, 1, 1), (1, *size))
+        settings.set_virtual(space, f"part{part}.h5".encode(), b"data", source)
+    with h5py.File(path, "w") as file:
+        file.create_group("entry/data")
+        space = h5py.h5s.create_simple((n, *size), ends)
+        kind = h5py.h5t.py_create(images.dtype)
+        h5py.h5d.create(file["entry/data"].id, b"data", kind, space, settings)
+
+
+@pytest.mark.parametrize("endless", [False, True])
+@pytest.mark.parametrize(("n", "count"), [(6, 2), (7, 3)])
+def test_virtual_data_sets_of_parallel_writers(n: int, count: int, endless: bool, tmp_path: Path) -> None:
+    """An image is refused if its own file is missing, and no other."""
+    images = stack(n, 4, 5)
+    interleaved(tmp_path / "a.h5", images, count, endless=endless)
+    assert count_images(tmp_path / "a.h5") == n
+    for number in range(1, n + 1):
+        np.testing.assert_array_equal(read_image(tmp_path / "a.h5", image=number), images[number - 1])
+    (tmp_path / "part1.h5").rename(tmp_path / "gone")
+    for number in range(1, n + 1):
+        if (number - 1) % count == 1:
+            # without its files an endless data set is shorter
+            message = r"has its images in part1\.h5, which is missing|holds 5 images: there is no image 6"
+            with pytest.raises(FileError, match=message):
+                read_image(tmp_path / "a.h5", image=number)
+        else:
+            np.testing.assert_array_equal(read_image(tmp_path / "a.h5", image=number), images[number - 1])
+
+
 # --- master files of beamlines -----------------------------------------------------------------------------------
 
 
