@@ -7,16 +7,19 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import typer
 
 from nbnumba.cli import report
 from nbnumba.cli.build import build
 from nbnumba.cli.job import Job, read_job
+from nbnumba.cli.parse import Invocation
 from nbnumba.cli.refine_flags import RefineRequest
-from nbnumba.errors import ConfigError
+from nbnumba.errors import ConfigError, FileError
 from nbnumba.io.files import together
 from nbnumba.io.json_file import write_json
 from nbnumba.model.experiment import Experiment, resolve
+from nbnumba.model.geometry_files import geometry_kind
 from nbnumba.model.outputs import Outputs
 from nbnumba.output.refine_table import write_spots
 from nbnumba.refinement.minimizer import Step
@@ -41,8 +44,10 @@ def refine_images(request: RefineRequest) -> bool:
         from nbnumba.cli.refine_self_test import run_self_test
 
         return run_self_test(request)
-    job = read_job(["nbnumba", "refine", *request.words], request.invocation)
+    first = request.invocation if not request.lattices else _of_experiment(request, request.lattices[0])
+    job = read_job(["nbnumba", "refine", *request.words], first)
     lattices = _lattices(request, job)
+    listed = _listed(request)
     if job.options.dry_run:
         job.end_dry()
         return True
@@ -55,6 +60,8 @@ def refine_images(request: RefineRequest) -> bool:
             request.parameters,
             stages=request.stages,
             restraints=request.restraints,
+            number=request.number,
+            reflections=listed,
             device=job.options.device,
             threads=job.options.threads,
             on_step=None if job.options.quiet else say_step,
@@ -72,11 +79,34 @@ def _lattices(request: RefineRequest, job: Job) -> list[Experiment]:
         return [job.experiment]
     found = []
     for number in request.lattices:
-        values = request.invocation.values | {"input.experiment": number}
-        spelled = request.invocation.spelled | {"input.experiment": "--lattices"}
-        simulation, _, _ = build(replace(request.invocation, values=values, spelled=spelled))
+        simulation, _, _ = build(_of_experiment(request, number))
         found.append(resolve(simulation, like=job.experiment))
     return found
+
+
+def _of_experiment(request: RefineRequest, number: int) -> Invocation:
+    """The command line with one experiment of its geometry file."""
+    values = request.invocation.values | {"input.experiment": number}
+    return replace(
+        request.invocation, values=values, spelled=request.invocation.spelled | {"input.experiment": "--lattices"}
+    )
+
+
+def _listed(request: RefineRequest) -> list[np.ndarray] | None:
+    """The indexed reflections of ``--refl`` of each lattice; None without it."""
+    if not request.refl:
+        return None
+    from nbnumba.io.refl import read_refl
+
+    table = read_refl(request.refl)
+    if "miller_index" not in table:
+        raise FileError(f"{request.refl} has no indices: its spots are not indexed")
+    hkl = table["miller_index"]
+    indexed = hkl.any(axis=1)
+    numbers = table.get("id", np.zeros(len(hkl), int))
+    if not request.lattices:
+        return [hkl[indexed]]
+    return [hkl[indexed & (numbers == number)] for number in request.lattices]
 
 
 def readout(outputs: Outputs, given: bool, image: str) -> dict[str, Any]:
@@ -99,7 +129,7 @@ def is_smv(path: str) -> bool:
 
     try:
         with open(path, "rb") as handle:
-            return handle.read(len(MAGIC)) == MAGIC
+            return handle.read(32).startswith(MAGIC)
     except OSError:
         return False
 
@@ -142,15 +172,12 @@ def table_lines(refined: Refined) -> list[str]:
 
 def write(refined: Refined, prefix: Path, image: str, job: Job, request: RefineRequest) -> None:
     """Write all files, or none: the model, the record, the tables and the picture."""
-    from nbnumba.output.expt import write_expt
-
     json = job.outputs.json or with_ending(prefix, ".json")
-    paths = [with_ending(prefix, ".expt"), json, with_ending(prefix, ".csv")]
-    experiments = [resolve(one) for one in refined.simulations]
+    paths = [json, with_ending(prefix, ".csv")]
     with together():
-        write_expt(paths[0], experiments, [image] * len(experiments))
         write_json(json, job.configuration() | {"image": image, "refinement": refined.data()})
-        write_spots(paths[2], refined.spots)
+        write_spots(paths[1], refined.spots)
+        paths += write_models(refined, prefix, image, request)
         if refined.amplitudes is not None:
             paths.append(with_ending(prefix, ".hkl"))
             write_amplitudes(paths[-1], refined)
@@ -160,6 +187,26 @@ def write(refined: Refined, prefix: Path, image: str, job: Job, request: RefineR
             paths.append(with_ending(prefix, ".png"))
             save_refinement(paths[-1], refined, Path(image).name)
     report.say(report.file_lines(paths))
+
+
+def write_models(refined: Refined, prefix: Path, image: str, request: RefineRequest) -> list[Path]:
+    """Write the refined model for DIALS, and for CrystFEL where its files were the start; returns their names."""
+    from nbnumba.output.expt import file_axes, write_expt
+
+    begun = refined.settings[0].experiment
+    experiments = [resolve(one) for one in refined.simulations]
+    paths = [with_ending(prefix, ".expt")]
+    index = max((request.number or 1) - 1, 0)
+    write_expt(paths[0], experiments, [image] * len(experiments), None, [index] * len(experiments), file_axes(begun))
+    start = request.invocation.values.get("input.geometry")
+    if start is not None and geometry_kind(Path(start)) in ("crystfel", "stream"):
+        from nbnumba.output.crystfel import SolEntry, crystfel_reciprocal, write_sol
+        from nbnumba.output.geom import write_geom
+
+        paths += [with_ending(prefix, ".geom"), with_ending(prefix, ".sol")]
+        write_geom(paths[1], experiments[0], start, begun)
+        write_sol(paths[2], [SolEntry(image=image, reciprocal=crystfel_reciprocal(one)) for one in experiments])
+    return paths
 
 
 def with_ending(prefix: Path, ending: str) -> Path:

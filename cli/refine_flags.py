@@ -63,6 +63,8 @@ REFINE_OPTIONS: tuple[Flag, ...] = panel(
     flag("--rim", "float", "", "Frame of background around each spot, pixels.", metavar="PX", default="2"),
     flag("--reject", "float", "", "Leave out pixels that are off by more sigma; 0: none.", metavar="X", default="6"),
     flag("--iterations", "float", "", "Most iterations of a stage.", metavar="N", default="50"),
+    flag("--image", "float", "", "Which image of a file that has several, from 1.", metavar="N"),
+    flag("--refl", "path", "", "Refine against the indexed reflections of this table of DIALS.", metavar="FILE.refl"),
     flag("--lattices", "path", "", "Experiments of --geometry that share the image: 1,2.", metavar="N,N"),
     flag(
         "--cell-system",
@@ -101,6 +103,10 @@ class RefineRequest:
         Arguments of :func:`nbnumba.refinement.refine.refine`.
     lattices : tuple of int
         Numbers of experiments; empty: one lattice.
+    number : int or None
+        Which image of a file.
+    refl : str
+        Table of reflections; empty: none.
     """
 
     images: tuple[str, ...]
@@ -114,6 +120,8 @@ class RefineRequest:
     invocation: Invocation
     words: tuple[str, ...]
     restraints: dict[str, float] = field(default_factory=dict)
+    number: int | None = None
+    refl: str = ""
 
 
 def parse_refine(argv: Sequence[str]) -> RefineRequest:
@@ -159,6 +167,8 @@ def parse_refine(argv: Sequence[str]) -> RefineRequest:
         invocation=parse(rest, REFINE_OPTIONS),
         words=tuple(argv),
         restraints=_restraints(given.get("--restrain", "")),
+        number=int(_number("--image", given["--image"], True)) if "--image" in given else None,
+        refl=given.get("--refl", ""),
     )
 
 

@@ -9,7 +9,6 @@ import numpy as np
 
 from nbnumba.inspect.causes import Cause, find_cause
 from nbnumba.inspect.metrics import Metrics, fit_scale, measure, valid_pixels
-from nbnumba.io.image import read_image as read_image
 
 #: Mean |dh|, |dk|, |dl| between matched peaks.
 IndexShift = tuple[float, float, float]

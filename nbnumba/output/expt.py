@@ -130,7 +130,7 @@ def write_expt(
         )
     models, counts = Models(), CountRange() if outputs is None else CountRange.of(outputs)
     for experiment, (image, index) in zip(experiments, places, strict=True):
-        axes = _axes(experiment) if turn is None else turn
+        axes = file_axes(experiment) if turn is None else turn
         _add(models, experiment, axes, counts, _name_from(Path(path), image), int(index))
     models.write(Path(path))
 
@@ -154,7 +154,7 @@ def _add(models: Models, experiment: Experiment, axes: np.ndarray, counts: Count
     models.add(**numbers)
 
 
-def _axes(experiment: Experiment) -> np.ndarray:
+def file_axes(experiment: Experiment) -> np.ndarray:
     """Rotation from the laboratory axes of an experiment to those that its list has by default."""
     return np.eye(3) if experiment.detector.convention == "CUSTOM" else to_imgcif(experiment)
 

@@ -92,8 +92,13 @@ class Boxes:
         return gather(labels, bright, self.hkl, self.lattice, measured)
 
 
-def find_boxes(settings: Sequence[Setting], measured: Measured, options: RefineOptions) -> Boxes:
-    """Shoeboxes of all lattices.
+def find_boxes(
+    settings: Sequence[Setting],
+    measured: Measured,
+    options: RefineOptions,
+    reflections: Sequence[np.ndarray] | None = None,
+) -> Boxes:
+    """Shoeboxes of all lattices; ``reflections``: h, k, l (n, 3) of those of each lattice that are taken; None: all.
 
     Raises
     ------
@@ -133,7 +138,10 @@ def find_boxes(settings: Sequence[Setting], measured: Measured, options: RefineO
         label = np.full(mask.shape, -1, np.int32)
         label[slow, fast] = which + sum(map(len, keys))
         keys.append(found)
-        labels.append(_mostly_good(grown(label, options.rim_px), mask))
+        label = grown(label, options.rim_px)
+        if reflections is not None:
+            label = _listed(label, found, sum(map(len, keys[:-1])), reflections)
+        labels.append(_mostly_good(label, mask))
         brights.append(bright)
     known = np.concatenate(keys)
     return gather(labels, brights, known[:, 1:].astype(np.int32), known[:, 0].astype(np.int32), measured)
@@ -147,6 +155,16 @@ def unique_rows(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     key = np.ravel_multi_index(tuple((rows - low).T), tuple(rows.max(axis=0) - low + 1))
     _, first, which = np.unique(key, return_index=True, return_inverse=True)
     return rows[first], which.ravel()
+
+
+def _listed(label: np.ndarray, found: np.ndarray, first: int, reflections: Sequence[np.ndarray]) -> np.ndarray:
+    """Labels, from ``first`` on, of those lattices and reflections (n, 4) that are listed."""
+    keep = np.zeros(first + len(found) + 1, bool)  # the last one is -1: none
+    for lattice, listed in enumerate(reflections):
+        _, number = unique_rows(np.concatenate([np.asarray(listed, np.int64), found[:, 1:]]))
+        known = np.isin(number[len(listed) :], number[: len(listed)])
+        keep[first : first + len(found)] |= known & (found[:, 0] == lattice)
+    return np.where(keep[label], label, -1)
 
 
 def _mostly_good(label: np.ndarray, good: np.ndarray) -> np.ndarray:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from nbnumba.errors import ConfigError
+from nbnumba.io.image import read_image, read_mask
 from nbnumba.model.experiment import Experiment
 from nbnumba.model.frames import layout
 from nbnumba.refinement.options import RefineOptions
@@ -37,7 +37,9 @@ class Measured:
     name: str = ""
 
 
-def take_image(image: Any, experiment: Experiment, options: RefineOptions, mask: Any = None) -> Measured:
+def take_image(
+    image: Any, experiment: Experiment, options: RefineOptions, mask: Any = None, number: int | None = None
+) -> Measured:
     """Photons of an image.
 
     Parameters
@@ -46,6 +48,8 @@ def take_image(image: Any, experiment: Experiment, options: RefineOptions, mask:
         Counts; one array of all panels has them where the data layout of the detector places them.
     mask : (slow, fast) array, or sequence of such arrays, optional
         0 for pixels that are not to be used.
+    number : int, optional
+        Which image of a file that has several, from 1.
 
     Raises
     ------
@@ -55,8 +59,10 @@ def take_image(image: Any, experiment: Experiment, options: RefineOptions, mask:
         The file cannot be read.
     """
     name = os.fspath(image) if isinstance(image, str | os.PathLike) else ""
+    known = None
     if name:
-        image = _read(Path(name), experiment)
+        image = read_image(name, layout(experiment).shape, number, panels=True)
+        known = read_mask(name, number, panels=True)
     arrays = _per_panel(image, experiment, name or "the image")
     photons, good = [], []
     for counts in arrays:
@@ -64,8 +70,9 @@ def take_image(image: Any, experiment: Experiment, options: RefineOptions, mask:
         values = (np.where(fine, counts, options.offset).astype(np.float64) - options.offset) / options.gain
         photons.append(values)
         good.append(fine)
-    if mask is not None:
-        good = [g & (m != 0) for g, m in zip(good, _per_panel(mask, experiment, "the mask"), strict=True)]
+    for given, what in ((known, f"the pixel mask of {name}"), (mask, "the mask")):
+        if given is not None:
+            good = [g & (m != 0) for g, m in zip(good, _per_panel(given, experiment, what), strict=True)]
     if experiment.simulation.mask is not None:
         good[0] = good[0] & (experiment.simulation.mask != 0)
     if not any(g.any() for g in good):
@@ -85,12 +92,6 @@ def good_pixels(counts: np.ndarray, saturation: float | None) -> np.ndarray:
     if saturation is not None:
         found &= np.where(found, counts, 0) < saturation
     return found
-
-
-def _read(path: Path, experiment: Experiment) -> np.ndarray:
-    from nbnumba.inspect.compare import read_image
-
-    return read_image(path, layout(experiment).shape)
 
 
 def _per_panel(value: Any, experiment: Experiment, what: str) -> list[np.ndarray]:

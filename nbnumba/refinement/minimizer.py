@@ -132,7 +132,7 @@ def _descend(
         if len(state.steps) >= STALLING and max(step.gain for step in state.steps[-STALLING:]) < STALLED * ENOUGH:
             return NOTHING_GAINED
         if len(state.steps) >= iterations:
-            return f"it did not converge within {iterations} iterations"
+            return f"it did not converge within {iterations} iteration{'s' if iterations != 1 else ''}"
         while True:
             x = point.x.copy()
             x[free] += solve(matrix, right, damping)

@@ -25,7 +25,8 @@ from nbnumba.refinement.target import Point, Target
 from nbnumba.render.dispatch import set_threads
 from nbnumba.render.threads import thread_safe
 
-#: Rounds of rejection; share of the largest residual of its box that an outlier has; largest share of all pixels.
+#: Rounds of rejection; share of the largest residual of its box that an outlier has; most of them, as a share
+#: of the pixels of spots.
 REJECTIONS, WORST, MOST_REJECTED = 5, 0.5, 0.1
 #: Most turns of structure factors and all else.
 TURNS = 6
@@ -42,6 +43,8 @@ def refine(
     stages: str | Sequence[Sequence[str]] = (),
     restraints: Mapping[str, float] | None = None,
     mask: Any = None,
+    number: int | None = None,
+    reflections: Any = None,
     device: str = "auto",
     threads: int | None = None,
     on_step: OnStep | None = None,
@@ -68,6 +71,10 @@ def refine(
         Standard deviations of values at the start.
     mask : (slow, fast) array, or sequence of such arrays, optional
         0 for pixels that are not to be used.
+    number : int, optional
+        Which image of a file that has several, from 1.
+    reflections : (n, 3) int, or a sequence of such arrays, one for each lattice, optional
+        h, k, l of the reflections whose spots are refined against; by default all that are predicted.
     device : {"auto", "cpu", "cuda", "cuda:N"}
     threads : int, optional
         CPU threads; by default as many as the process may run on.
@@ -91,13 +98,33 @@ def refine(
     if not simulations:
         raise ConfigError("refine needs a model to start from")
     experiments = [prepare(one, wanted) for one in simulations]
-    measured = take_image(image, experiments[0], wanted, mask)
+    measured = take_image(image, experiments[0], wanted, mask, number)
     begin = time.perf_counter()
     if wanted.search_deg:
         from nbnumba.refinement.search import search
 
         experiments = search(experiments, measured, wanted, device)
-    return Refinement(experiments, measured, wanted, device, threads, on_step).run(begin)
+    listed = None if reflections is None else take_reflections(reflections, len(experiments))
+    return Refinement(experiments, measured, wanted, device, threads, on_step, listed).run(begin)
+
+
+def take_reflections(reflections: Any, lattices: int) -> list[np.ndarray]:
+    """One array of h, k, l (n, 3) for each lattice.
+
+    Raises
+    ------
+    ConfigError
+        They have another shape, or there is none.
+    """
+    given = [reflections] if isinstance(reflections, np.ndarray) else list(reflections)
+    found = [np.asarray(one) for one in given]
+    if len(found) != lattices or any(one.ndim != 2 or one.shape[1] != 3 for one in found):
+        raise ConfigError(
+            f"reflections must be an array (n, 3) of h, k, l for each lattice, of which there are {lattices}"
+        )
+    if not sum(map(len, found)):
+        raise ConfigError("the list of reflections is empty")
+    return found
 
 
 def make_options(
@@ -151,6 +178,7 @@ class Refinement:
         device: str = "auto",
         threads: int | None = None,
         on_step: OnStep | None = None,
+        reflections: Sequence[np.ndarray] | None = None,
     ) -> None:
         self.experiments, self.measured, self.options = tuple(experiments), measured, options
         self._device, self._threads, self._on_step = device, threads, on_step
@@ -161,7 +189,7 @@ class Refinement:
         self._table = experiments[0].structure_factors
         if options.amplitudes and self._table is None:
             raise ConfigError("structure factors are refined where they come from a list: give -hkl FILE")
-        boxes = find_boxes([setting_of(one) for one in experiments], measured, options)
+        boxes = find_boxes([setting_of(one) for one in experiments], measured, options, reflections)
         self.target = self._target(boxes)
         self.first = self.target.at(np.zeros(len(self.free)))
         _refuse_blind(self.first, self.free)
@@ -189,8 +217,8 @@ class Refinement:
             outliers = self._outliers(point)
             if reason not in ("", NOTHING_GAINED) or not outliers.any():
                 break
-            if (rejected := rejected + int(outliers.sum())) > MOST_REJECTED * len(outliers):
-                reason = "more than 10 % of the pixels do not fit: check the start model"
+            if (rejected := rejected + int(outliers.sum())) > MOST_REJECTED * self.target.boxes.bright.sum():
+                reason = f"too many pixels do not fit, {rejected}: check the start model"
                 break
             self._replace(self.target.boxes.kept(~outliers, self.measured))
             point, found, reason = self._minimize(self.target.at(point.x), self.stages[-1], "without outliers")

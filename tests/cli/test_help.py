@@ -42,7 +42,7 @@ def test_defaults_in_the_help_are_those_of_the_configuration(flag: Flag) -> None
 def test_help_groups_commands_and_names_values_in_words() -> None:
     lines = shell("--help").stdout.splitlines()
     titles = [match[1] for line in lines if (match := re.match("╭─ ([A-Za-z ]+) ─", line))]
-    assert titles == ["Options", "Simulate", "Compare", "This installation"]
+    assert titles == ["Options", "Simulate", "Compare", "Refine", "This installation"]
     for command in ("compare", "compare-traces", "demo"):
         options = shell(command, "--help").stdout.partition("─ Options ─")[2]
         assert "--help" in options and not re.search("<(path|str|float|int)>", options), options

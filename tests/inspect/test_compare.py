@@ -15,10 +15,11 @@ from nbnumba.cli.build import build
 from nbnumba.cli.main import main
 from nbnumba.cli.parse import parse
 from nbnumba.errors import FileError
-from nbnumba.inspect.compare import Limits, compare_images, read_image
+from nbnumba.inspect.compare import Limits, compare_images
 from nbnumba.inspect.compare_picture import WIDTH_PX, save_comparison
 from nbnumba.inspect.peak_indices import index_shift
 from nbnumba.inspect.trace import trace
+from nbnumba.io.image import read_image
 from nbnumba.model.experiment import resolve
 from tests.compare_inputs import FLAGS
 from tests.terminal import shell
