@@ -59,6 +59,8 @@ def mtz_table(mtz: gemmi.Mtz, what: str, path: Path | str, wanted: Choice, symm:
     """
     where = f"{what} {path}"
     try:
+        for column in mtz.columns:  # gemmi decodes a label where it is asked for
+            column.label.encode()
         columns = _named_columns(mtz, wanted.dataset, where)
     except UnicodeDecodeError as error:
         raise FileError(f"{where} is broken: a column's label is no text") from error

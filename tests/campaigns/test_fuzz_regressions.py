@@ -12,7 +12,7 @@ import pytest
 
 from nbnumba.cli.parse import parse
 from nbnumba.errors import FileError, UsageError
-from nbnumba.inspect.compare import read_image
+from nbnumba.io.image import read_image
 from nbnumba.io import foreign
 from tests.campaigns.fuzz import contract, mutate
 from tests.campaigns.fuzz.__main__ import main
