@@ -12,12 +12,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from nbnumba.derive.engine import make_pass
 from nbnumba.derive.setting import Setting, axis_of
 from nbnumba.errors import ConfigError
 from nbnumba.kernels.formulas.blocks import GAUSS
 from nbnumba.refinement.measured import Measured
 from nbnumba.refinement.options import RefineOptions
+from nbnumba.render.dispatch import make_renderer
 from nbnumba.render.inputs import KernelInputs
 
 #: Fewest good pixels of a box, and their smallest share.
@@ -109,9 +109,7 @@ def find_boxes(
         raise ConfigError("refinement needs flat panels: leave out -curved_det")
     wide = [[widened(x, options.reach_deg) for x in setting.panels] for setting in settings]
     masks = [mask & good for mask, good in zip(settings[0].rendered, measured.good, strict=True)]
-    lights = [
-        [make_pass(x, None, mask).image() for x, mask in zip(one, settings[0].rendered, strict=True)] for one in wide
-    ]
+    lights = [[rendered(x, mask.shape) for x, mask in zip(one, masks, strict=True)] for one in wide]
     lit = np.concatenate([light[light > 0] for one in lights for light in one])
     if not len(lit):
         raise ConfigError("no spot is predicted on the image: check cell, orientation, structure factors and geometry")
@@ -199,6 +197,14 @@ def widened(inputs: KernelInputs, reach_deg: float) -> KernelInputs:
         beam=inputs.beam._replace(I_bg=0.0, has_water=0),
         panel=inputs.panel._replace(oversample=1),
     )
+
+
+def rendered(inputs: KernelInputs, shape: tuple[int, int]) -> np.ndarray:
+    """Image of a panel, float32, by the fastest kernel of the CPU."""
+    renderer = make_renderer(inputs, "cpu")
+    image = renderer.new_image(shape)
+    renderer.render(image)
+    return image
 
 
 def typical_spacing(inputs: KernelInputs) -> float:

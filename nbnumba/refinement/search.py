@@ -14,11 +14,10 @@ from dataclasses import replace
 import numpy as np
 
 from nbnumba.derive.catalog import find
-from nbnumba.derive.engine import make_pass
 from nbnumba.derive.setting import DEGREE, Setting, setting_of
 from nbnumba.errors import ConfigError
 from nbnumba.model.experiment import Experiment, resolve
-from nbnumba.refinement.boxes import typical_spacing, widened
+from nbnumba.refinement.boxes import rendered, typical_spacing, widened
 from nbnumba.refinement.measured import Measured
 from nbnumba.refinement.options import RefineOptions
 from nbnumba.refinement.simulation import simulation_of
@@ -113,7 +112,7 @@ def _score(broad: Sequence[KernelInputs], cells: np.ndarray, measured: Measured,
     product = square = 0.0
     few = np.unique(np.linspace(0, len(cells) - 1, len(broad[0].cells)).astype(int))
     for x, good, image in zip(broad, measured.good, bright, strict=True):
-        light = make_pass(replace(x, cells=np.ascontiguousarray(cells[few])), None, good).image()
+        light = np.where(good, rendered(replace(x, cells=np.ascontiguousarray(cells[few])), good.shape), 0.0)
         square += float(light.sum())
         product += float((np.sqrt(light) * image).sum())
     return product / np.sqrt(square) if square > 0 else 0.0

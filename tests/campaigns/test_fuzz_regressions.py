@@ -12,8 +12,8 @@ import pytest
 
 from nbnumba.cli.parse import parse
 from nbnumba.errors import FileError, UsageError
-from nbnumba.io.image import read_image
 from nbnumba.io import foreign
+from nbnumba.io.image import read_image
 from tests.campaigns.fuzz import contract, mutate
 from tests.campaigns.fuzz.__main__ import main
 from tests.campaigns.fuzz.seeds import REGRESSIONS, hard, regressions, seeds
