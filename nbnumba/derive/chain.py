@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from nbnumba.derive.setting import ELEMENTS, Setting, axis_of, metric_of
-from nbnumba.derive.state import State, axis_of_slope, inverse
+from nbnumba.derive.state import State, axis_of_slope
 from nbnumba.errors import ConfigError
 from nbnumba.kernels.formulas.blocks import SQUARE
 from nbnumba.kernels.formulas.lattice import size_matrix, spot_metric
@@ -40,7 +40,7 @@ def chain_of(at: Setting, slope: State) -> np.ndarray:
         The image has no such derivative.
     """
     found = np.zeros((len(at.start), SUMS))
-    D = slope.direct @ inverse(at.state.direct)  # A becomes (1 + D) A in every orientation
+    D = slope.direct @ at.back  # A becomes (1 + D) A in every orientation
     stretch = slope.stretch / at.state.stretch  # h is proportional to 1 / wavelength
     found[:, TURNED : TURNED + 9] = (D - stretch * np.eye(3)).ravel()
     found[:, SHIFTED] = slope.shift - stretch * at.state.shift
@@ -49,10 +49,13 @@ def chain_of(at: Setting, slope: State) -> np.ndarray:
     found[:, KAHN] = slope.kahn_factor
     if at.state.water_um > 0:
         found[:, GROUND] += 3 * slope.water_um / at.state.water_um
-    found[:, TILTED : TILTED + 3] = axis_of_slope(slope.tilt, at.state.tilt)
+    # most parameters change one thing
+    if slope.tilt.any():
+        found[:, TILTED : TILTED + 3] = axis_of_slope(slope.tilt, at.state.tilt)
     found[:, DEBYE] = _debye(at, slope)
     _add_form(found, at, slope, D)
-    _add_motion(found, at, slope)
+    if slope.turns.any() or slope.shifts.any():
+        _add_motion(found, at, slope)
     return found
 
 
@@ -68,11 +71,13 @@ def _debye(at: Setting, slope: State) -> float:
 def _add_form(found: np.ndarray, at: Setting, slope: State, D: np.ndarray) -> None:
     """Size and sharpness of spots."""
     crystal, form = at.first.crystal, slice(FORM, FORM + 6)
-    larger, found[:, form] = size_slope(at, slope.size)
+    if slope.size.any():
+        larger, found[:, form] = size_slope(at, slope.size)
+        found[:, BRAGG] += larger
     if crystal.shape == SQUARE:
         return
-    found[:, BRAGG] += larger
-    found[:, form] += slope.fudge / at.state.fudge * np.array(spot_metric(crystal, at.first.coupling)[:6])
+    if slope.fudge:
+        found[:, form] += slope.fudge / at.state.fudge * np.array(spot_metric(crystal, at.first.coupling)[:6])
     if at.has_product_form:
         found[:, form] -= metric_change(D.T @ at.product_form + at.product_form @ D)
 

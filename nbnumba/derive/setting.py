@@ -48,6 +48,11 @@ class Setting:
         """What parameters have changed."""
         return self._first_state if self._state is None else self._state
 
+    @cached_property
+    def back(self) -> np.ndarray:
+        """Inverse of the cell vectors, (3, 3)."""
+        return inverse(self.state.direct)
+
     @property
     def first(self) -> KernelInputs:
         """Arguments of the first panel: crystal, beam and tables are those of all."""
