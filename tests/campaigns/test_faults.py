@@ -317,6 +317,7 @@ def test_a_full_disk_while_the_truth_of_a_series_is_closed(tmp_path: Path, monke
 
 
 @POSIX
+@pytest.mark.slow
 def test_a_sample_of_the_campaign(tmp_path: Path) -> None:
     """Nothing is lost, nothing is left behind, one sentence, the right exit code; ``python -m tests.campaigns.faults`` is more."""
     lab = Lab(tmp_path, allowed=("run", "info"))

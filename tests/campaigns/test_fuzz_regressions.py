@@ -72,6 +72,7 @@ def test_long_inputs_cost_no_more_than_their_length(name: str, case: str, tmp_pa
         ("wordless", "the message is not one line"),
     ],
 )
+@pytest.mark.slow
 def test_runner_notices_and_keeps_the_input(name: str, cause: str, tmp_path: Path, capsys) -> None:
     words = [f"planted-{name}", "raw", "--plain", "--seconds", "0.5", "--keep", str(tmp_path / "kept")]
     assert main(words) == 1

@@ -247,6 +247,7 @@ def test_a_region_is_a_cut_and_a_mask_zeroes(folder, data):
         assert np.abs(own - got).max() <= 1e-6 * max(got.max(), FAINTEST)
 
 
+@pytest.mark.slow
 def test_cuda_simulator(tmp_path):
     """A few tiny experiments by the CUDA kernels, run by numba's simulator."""
     jobs, exact, i = {}, {}, 0

@@ -186,6 +186,7 @@ def test_central_differences(case):
     assert max(worst.values()) < 1e-8, worst  # differences are good to the fourth power of a step over a width
 
 
+@pytest.mark.slow
 def test_nothing_but_footprints_of_compact_spots_is_summed():
     """Spots end at exp(-28) of the peak, where a second derivative is some 1e-10 of its largest value."""
     given = simulation("gauss", "correct")

@@ -44,6 +44,7 @@ def python(code: str, cwd: Path, **environment: str) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 def test_a_run_loads_nothing_that_it_does_not_use(tmp_path: Path) -> None:
     """Neither what reads other formats, nor what draws, nor linear algebra, nor what Typer checks its arguments with."""
     heavy = {"scipy.linalg", "matplotlib", "h5py", "hdf5plugin", "gemmi", "fabio", "rich", "pydantic", "numba.cuda"}
@@ -87,6 +88,7 @@ print(*(entry.data["dispatcher"].py_func.__qualname__ for _, entry in compiled.b
 
 
 @pytest.mark.parametrize("shape", ["square", "gauss", "tophat"])
+@pytest.mark.slow
 def test_nothing_is_compiled_twice(shape: str, tmp_path: Path) -> None:
     """What is not kept on disk would be compiled in every process: scalar functions, called from Python."""
     code = WATCHED.format(words=[*RUN.split(), f"-{shape}_xtal" if shape != "tophat" else "-tophat_spots"])

@@ -190,6 +190,7 @@ def test_every_flag_that_changes_the_image_is_covered():
     assert used == all_flags
 
 
+@pytest.mark.slow
 def test_bands_and_mask_change_no_pixel(tmp_path):
     """Narrow bands, pinned and plain images: the same bits, and nothing written outside region and mask."""
     inputs = cut(golden_inputs("shape_square_even_odd"), (56, 43))

@@ -211,6 +211,7 @@ def test_batches_threads_windows_region_and_mask_change_no_bit(shape, tmp_path):
     assert np.isfinite(images["seconds"]).all() and images["seconds"].shape == (2,)
 
 
+@pytest.mark.slow
 def test_lists_are_sorted(tmp_path):
     """By pair, h, k and l, whatever rows a thread wrote them to."""
     images = render_simulated({}, tmp_path)

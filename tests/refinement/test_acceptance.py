@@ -12,7 +12,8 @@ from nbnumba.model.experiment import resolve
 from nbnumba.refinement.refined import Refined
 from nbnumba.refinement.self_test import disturbed, judge, make_truth, misset_between, noisy
 
-SEEDS = (1, 2, 3)
+#: Seeds of the noise; one of them in the quick tests.
+SEEDS = (1, pytest.param(2, marks=pytest.mark.slow), pytest.param(3, marks=pytest.mark.slow))
 
 
 def photons(simulation: nb.Simulation) -> np.ndarray:

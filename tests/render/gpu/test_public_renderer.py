@@ -34,7 +34,7 @@ CHANGES: dict[str, list[dict[str, Any]]] = {
 
 
 #: In a simulator these take most of a minute.
-_LONG = ("spots", "mixed", "fast32", "fixed")
+_LONG = ("spots", "mixed", "fast32", "fixed", "released")
 
 
 @pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.slow] * (name in _LONG)) for name in CHANGES])

@@ -63,7 +63,15 @@ def test_few_tiles_give_every_multiprocessor_its_blocks():
 
 
 #: In a simulator these take up to half a minute each.
-_LONG = ("tilted, mosaic, thick, divergent", "layers", "gauss, correct", "sub-pixels", "round", "float64")
+_LONG = (
+    "sources and orientations, weighed one by one",
+    "tilted, mosaic, thick, divergent",
+    "layers",
+    "gauss, correct",
+    "sub-pixels",
+    "round",
+    "float64",
+)
 
 
 @pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.slow] * (name in _LONG)) for name in CASES])
