@@ -68,9 +68,9 @@ def to_crystfel(experiment: Experiment) -> np.ndarray:
 def crystfel_reciprocal(experiment: Experiment) -> np.ndarray:
     """a*, b*, c* of an experiment as columns (1/Å) in CrystFEL's frame, in the middle of the exposure."""
     scan = experiment.scan
-    middle = scan.start + scan.osc / 2
-    vectors = rotate_axis(experiment.crystal.reciprocal, experiment.detector.frame.spindle, middle)
-    return np.asarray(to_crystfel(experiment) @ vectors.T)
+    direct = rotate_axis(experiment.crystal.direct, experiment.detector.frame.spindle, scan.start + scan.osc / 2)
+    # the image is that of a, b, c; an odd rule of the reference gives oblique cells other a*, b*, c*
+    return np.linalg.inv(direct @ to_crystfel(experiment).T)
 
 
 def write_sol(path: Path | str, entries: Iterable[SolEntry]) -> None:
