@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -157,10 +156,12 @@ class _Parser:
         self.at += 1
         return self.lines[self.at - 1].rstrip()
 
-    def skip_to(self, mark: str) -> None:
-        """Pass over the lines up to one that begins with a mark."""
-        while (line := self.next()) is not None and not line.startswith(mark):
-            pass
+    def skip_to(self, mark: str) -> int:
+        """Pass over the lines up to one that begins with a mark, and that one; its number, or that of all lines."""
+        ends = (number for number in range(self.at, len(self.lines)) if self.lines[number].startswith(mark))
+        end = next(ends, len(self.lines))
+        self.at = end + 1
+        return end
 
     def wrong(self, message: str) -> Wrong:
         return Wrong(self.at - 1, message)
@@ -175,7 +176,7 @@ class _Parser:
     def crystal(self) -> None:
         """From its beginning to its end."""
         begin, rows, words, shift = self.at, {}, {}, (0.0, 0.0)
-        table = _table({}, [])
+        table = _table(list(_COLUMNS), [])
         while (line := self.next()) is not None and not line.startswith(_END_CRYSTAL):
             if line.startswith(_BEGIN_REFLECTIONS):
                 table = self.reflections()
@@ -204,36 +205,50 @@ class _Parser:
         missing = [title for title in _COLUMNS if title not in titles]
         if missing:
             raise self.wrong(f"the list of reflections has no column {missing[0]}")
-        wanted = [(titles.index(title), *_COLUMNS[title]) for title in _COLUMNS]
-        panel = titles.index("panel") if "panel" in titles else None
-        columns: dict[str, list[Any]] = {name: [] for _, name, _ in wanted}
-        panels: list[str] = []
-        while (line := self.next()) is not None and not line.startswith(_END_REFLECTIONS):
-            words = line.split()
-            try:
-                if len(words) != len(titles):
-                    raise ValueError
-                for place, name, kind in wanted:
-                    columns[name].append(int(words[place]) if kind == "i4" else float(words[place]))
-                    if kind == "i4" and abs(columns[name][-1]) > _MOST_INDEX:
-                        raise ValueError
-            except ValueError:
-                raise self.wrong(f"expected the {len(titles)} columns of a reflection, got {line[:60]!r}") from None
-            panels.append("" if panel is None else words[panel][: _MOST_NAME + 1])
-            if len(panels[-1]) > _MOST_NAME:
-                raise self.wrong(f"the name of a panel is longer than {_MOST_NAME} letters")
-        return _table(columns, panels)
+        begin = self.at
+        rows = [line.split() for line in self.lines[begin : self.skip_to(_END_REFLECTIONS)]]
+        try:
+            return _table(titles, rows)
+        except ValueError:
+            number = next(number for number, row in enumerate(rows) if not _is_reflection(titles, row))
+            line = self.lines[begin + number]
+            raise Wrong(
+                begin + number, f"expected the {len(titles)} columns of a reflection, got {line[:60]!r}"
+            ) from None
 
 
-def _table(columns: dict[str, list[Any]], panels: list[str]) -> np.ndarray:
-    """Reflections as a structured array."""
-    longest = max(map(len, panels), default=1) or 1
-    kinds = dict(_COLUMNS.values())
-    order = ("h", "k", "l", "fs", "ss", "panel", "I", "sigma")
-    table = np.zeros(len(panels), [(name, kinds.get(name, f"U{longest}")) for name in order])
-    for name, values in (columns | {"panel": panels}).items():
+def _table(titles: list[str], rows: list[list[str]]) -> np.ndarray:
+    """Reflections as a structured array.
+
+    Raises
+    ------
+    ValueError
+        A row has not a number in each column that is read, or a panel has a name that is too long.
+    """
+    if any(len(row) != len(titles) for row in rows):
+        raise ValueError
+    columns = list(zip(*rows, strict=True)) or [()] * len(titles)
+    panels = columns[titles.index("panel")] if "panel" in titles else ("",) * len(rows)
+    longest = max(map(len, panels), default=0)
+    kinds = {**dict(_COLUMNS.values()), "panel": f"U{max(longest, 1)}"}
+    if longest > _MOST_NAME:
+        raise ValueError
+    table = np.zeros(len(rows), [(name, kinds[name]) for name in ("h", "k", "l", "fs", "ss", "panel", "I", "sigma")])
+    for title, (name, kind) in _COLUMNS.items():
+        values = list(map(int if kind == "i4" else float, columns[titles.index(title)]))
+        if kind == "i4" and max(map(abs, values), default=0) > _MOST_INDEX:
+            raise ValueError
         table[name] = values
+    table["panel"] = panels
     return table
+
+
+def _is_reflection(titles: list[str], row: list[str]) -> bool:
+    try:
+        _table(titles, [row])
+    except ValueError:
+        return False
+    return True
 
 
 def _lattice(words: dict[str, str]) -> str:

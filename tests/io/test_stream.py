@@ -343,7 +343,7 @@ DAMAGED = {
     "panel": (
         GOOD.replace(" a0\nEnd of refl", f" {'a' * 64}\nEnd of refl"),
         "a" * 64,
-        "the name of a panel is longer than 63 letters",
+        "expected the 10 columns",
     ),
     "no end of the crystal": (
         GOOD.replace("--- End crystal\n", "--- Begin crystal\n"),
