@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 import struct
 import tracemalloc
 
@@ -13,6 +14,7 @@ import pytest
 from nbnumba.errors import FileError
 from nbnumba.io.refl import read_refl
 from tests.io.refl_inputs import column, refl, some_columns, write_refl
+from tests.io.test_dials import dials_python, run
 
 SHAPES = {
     "miller_index": (3,),
@@ -156,3 +158,32 @@ def test_every_cut_is_refused(tmp_path):
 def test_missing_file(tmp_path):
     with pytest.raises(FileError, match=r"cannot read the reflection table .*none\.refl: no such file"):
         read_refl(tmp_path / "none.refl")
+
+
+#: Run by the Python that has DIALS: reads a table, and writes one with a column of each type.
+DIALS = """
+import json, sys
+from dials.array_family import flex
+read = flex.reflection_table.from_msgpack_file(sys.argv[1])
+seen = {key: [list(v) if hasattr(v, "__len__") else v for v in read[key]] for key in read.keys()}
+names = read.experiment_identifiers()
+print("FOUND" + json.dumps([seen, dict(zip(names.keys(), names.values()))]))
+read["names"] = flex.std_string(["a", "b", "c"])
+read["shoebox"] = flex.shoebox(3)
+read.as_msgpack_file(sys.argv[2])
+"""
+
+
+@pytest.mark.skipif(dials_python() is None, reason="DIALS is not installed (Debian: apt install dials)")
+def test_dials_has_the_same_tables(tmp_path):
+    """It reads what the tests write as nbnumba reads it, and nbnumba what it writes. Of 2022 it knows version 1 only."""
+    ours = read_refl(write_refl(tmp_path / "ours.refl", 3, identifiers={0: "one", 2: "two"}, version=1))
+    text = run(str(dials_python()), "-c", DIALS, "ours.refl", "theirs.refl", cwd=tmp_path).split("FOUND", 1)[1]
+    seen, identifiers = json.loads(text)
+    theirs = read_refl(tmp_path / "theirs.refl")
+    assert set(seen) == set(theirs) == set(ours)
+    for name, values in ours.items():
+        np.testing.assert_array_equal(np.reshape(np.array(seen[name], values.dtype), values.shape), values)
+        np.testing.assert_array_equal(theirs[name], values)
+    assert ours.identifiers == theirs.identifiers == {int(key): name for key, name in identifiers.items()}
+    assert theirs.notes[0].endswith("also has names (std::string) and shoebox (Shoebox<>), not used")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -24,6 +23,7 @@ from nbnumba.render.simulate import simulate
 from tests.geometry_inputs import an_experiment as a_list
 from tests.geometry_inputs import simulation_of, write, write_geom
 from tests.io.geometries import DETECTORS, experiment
+from tests.io.test_dials import dials_python, run
 
 FACTORS = StructureFactors(default_F=100.0, dump=Path("/nonexistent/none.bin"), interpolate=False)
 
@@ -262,23 +262,73 @@ def test_a_folder_that_is_missing(tmp_path: Path) -> None:
         write_expt(tmp_path / "none" / "a.expt", [a_turned()], ["a.cbf"])
 
 
-@pytest.mark.skipif(
-    importlib.util.find_spec("dxtbx") is None,
-    reason="dxtbx is not installed beside nbnumba (conda install dxtbx): tests/io/test_dials.py uses a Python of DIALS",
-)
-def test_dxtbx_reads_the_list(tmp_path: Path) -> None:
-    from dxtbx.model.experiment_list import ExperimentListFactory
+#: Run by the Python that has DIALS: what dxtbx makes of a list, whose images are not there.
+PROBE = """
+import json, sys
+from dxtbx.model.experiment_list import ExperimentListFactory
+found = []
+experiments = ExperimentListFactory.from_json_file(sys.argv[1], check_format=False)
+images = []
+for one in experiments:
+    if not any(one.imageset is known for known in images):
+        images.append(one.imageset)
+    found.append({
+        "A": one.crystal.get_A(), "s0": one.beam.get_s0(), "normal": one.beam.get_polarization_normal(),
+        "fraction": one.beam.get_polarization_fraction(),
+        "panels": [[p.get_origin(), p.get_fast_axis(), p.get_slow_axis(), p.get_pixel_size(), p.get_image_size(),
+                    p.get_gain(), p.get_pedestal(), p.get_trusted_range(), p.get_mu(), p.get_thickness()]
+                   for p in one.detector],
+        "axis": one.goniometer.get_rotation_axis() if one.goniometer else None,
+        "oscillation": one.scan.get_oscillation() if one.scan else None,
+        "range": one.scan.get_image_range() if one.scan else None,
+        "images": [known is one.imageset for known in images].index(True),
+        "paths": list(one.imageset.paths()),
+    })
+print("FOUND" + json.dumps(found))
+"""
 
-    made = [a_turned(misset=(turn, 0, 0), scan=Scan(phi_deg=5, osc_deg=0.5)) for turn in (0.0, 30.0)]
-    write_expt(tmp_path / "a.expt", made, ["a_7.cbf"] * 2)
-    found = ExperimentListFactory.from_json_file(str(tmp_path / "a.expt"), check_format=False)
-    assert len(found) == 2 and found[0].imageset is found[1].imageset
-    for one, wanted in zip(found, made, strict=True):
-        A = np.reshape(one.crystal.get_A(), (3, 3))
-        np.testing.assert_allclose(A, wanted.crystal.reciprocal.T, rtol=1e-9, atol=1e-12)
-        for panel, said in zip(one.detector, wanted.detector.panels, strict=True):
-            np.testing.assert_allclose(panel.get_origin(), said.pix0 * 1000, rtol=1e-9)
-        assert one.scan.get_image_range() == (7, 7)
+
+@pytest.mark.skipif(dials_python() is None, reason="DIALS is not installed (Debian: apt install dials)")
+@pytest.mark.parametrize("detector", ["panels", "tilted", "MOSFLM"])
+@pytest.mark.parametrize("osc_deg", [None, 0.5])
+def test_dxtbx_reads_the_same_models(tmp_path: Path, detector: str, osc_deg: float | None) -> None:
+    """Two lattices of one image, and one of another: every number that dxtbx has of them."""
+    scan = Scan(phi_deg=5, osc_deg=osc_deg)
+    one = replace(a_turned(detector).simulation.detector, thickness_um=320.0, attenuation_um=250.0)
+    made = [a_turned(one, misset=(turn, 0.0, 10.0), scan=scan) for turn in (0.0, 30.0, 60.0)]
+    names = ["a_0007.img", "a_0007.img", "a_0009.img"]
+    for name in names:
+        (tmp_path / name).touch()  # it looks for the files' names
+    write_expt(tmp_path / "a.expt", made, [tmp_path / name for name in names], Outputs(gain=1.5, cbf=None))
+    text = run(str(dials_python()), "-c", PROBE, "a.expt", cwd=tmp_path).split("FOUND", 1)[1]
+    turn = np.eye(3) if detector != "MOSFLM" else to_imgcif(made[0])
+    for index, (seen, wanted) in enumerate(zip(json.loads(text), made, strict=True)):
+        assert seen["images"] == index // 2 and Path(seen["paths"][0]).name == names[index]
+        frame = wanted.detector.frame
+        stars = np.linalg.inv(wanted.crystal.direct).T
+        if osc_deg is None:
+            stars = stars @ rotation(frame.spindle, 5).T
+            assert seen["axis"] is seen["oscillation"] is seen["range"] is None
+        else:
+            np.testing.assert_allclose(seen["axis"], turn @ frame.spindle, atol=1e-12)
+            np.testing.assert_allclose(seen["oscillation"], [5, 0.5], atol=1e-12)
+            assert seen["range"] == [7 + index // 2 * 2] * 2
+        np.testing.assert_allclose(np.reshape(seen["A"], (3, 3)), turn @ stars.T, rtol=1e-9, atol=1e-14)
+        np.testing.assert_allclose(seen["s0"], turn @ frame.beam / 0.9768123, atol=1e-12)
+        np.testing.assert_allclose(seen["normal"], turn @ np.cross(frame.beam, frame.polar), atol=1e-12)
+        assert seen["fraction"] == pytest.approx(0.95)
+        for panel, said in zip(seen["panels"], wanted.detector.panels, strict=True):
+            origin, fast, slow, pixel, size, gain, pedestal, trusted, mu, thickness = panel
+            np.testing.assert_allclose(origin, turn @ said.pix0 * 1000, rtol=1e-9, atol=1e-9)
+            np.testing.assert_allclose(
+                np.multiply(fast, pixel[0]), turn @ said.fdet * said.pixel_size * 1000, atol=1e-9
+            )
+            np.testing.assert_allclose(
+                np.multiply(slow, pixel[1]), turn @ said.sdet * said.pixel_size * 1000, atol=1e-9
+            )
+            assert size == [said.fpixels, said.spixels]
+            assert (gain, pedestal, trusted) == (1.5, 40.0, [-41.0, 65495.0])
+            assert (mu, thickness) == (pytest.approx(4.0), pytest.approx(0.32))
 
 
 def test_the_frame_of_nexus_is_crystfels(tmp_path: Path) -> None:
