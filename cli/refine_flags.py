@@ -74,7 +74,9 @@ REFINE_OPTIONS: tuple[Flag, ...] = panel(
         choices=CELL_SYSTEMS,
     ),
     switch("--no-picture", "Do not draw PREFIX.png."),
-    switch("--self-test", "Simulate an image, disturb its model, and refine it: no image is needed."),
+    switch(
+        "--self-test", "Simulate an image, disturb its model, and refine it: no image is needed; files with --out only."
+    ),
 )
 #: Flags in the help of ``nbnumba refine``: no output file of a run but the JSON record.
 REFINE_FLAGS: tuple[Flag, ...] = (
@@ -160,7 +162,7 @@ def parse_refine(argv: Sequence[str]) -> RefineRequest:
         parameters=given.get("--refine", "misset,cell,N,scale"),
         stages=given.get("--stages", ""),
         options=options,
-        out=given.get("--out", "refined"),
+        out=given.get("--out", "" if self_test else "refined"),
         lattices=_lattices(given.get("--lattices", "")),
         picture="--no-picture" not in given,
         self_test=self_test,

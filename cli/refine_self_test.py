@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import typer
 
 from nbnumba.cli import report
 from nbnumba.cli.build import RunOptions
-from nbnumba.cli.refine import say_step, table_lines
+from nbnumba.cli.refine import say_step, table_lines, with_ending
 from nbnumba.cli.refine_flags import RefineRequest
+from nbnumba.io.files import together
+from nbnumba.io.json_file import write_json
+from nbnumba.output.refine_table import write_spots
 from nbnumba.refinement.refine import refine
+from nbnumba.refinement.refined import Refined
 from nbnumba.refinement.self_test import TURN_DEG, judge, make_trial
 
 #: Within what the refined model has to be true: degrees, Å, degrees, cells, standard errors.
@@ -37,6 +43,8 @@ def run_self_test(request: RefineRequest) -> bool:
         **request.options,
     )
     typer.echo("\n".join(table_lines(refined)))
+    if request.out:
+        write_files(refined, Path(request.out), request.picture)
     verdict = judge(refined, trial.truth)
     good = refined.converged and all(getattr(verdict, name) < limit for name, limit in LIMITS.items())
     good = good and max(map(abs, verdict.pulls.values()), default=0.0) < PULL
@@ -46,3 +54,17 @@ def run_self_test(request: RefineRequest) -> bool:
     )
     typer.echo("passed" if good else "FAILED: the truth was not found")
     return good
+
+
+def write_files(refined: Refined, prefix: Path, picture: bool) -> None:
+    """Write the record, the table of spots and the picture, or nothing."""
+    paths = [with_ending(prefix, ending) for ending in (".json", ".csv")]
+    with together():
+        write_json(paths[0], {"refinement": refined.data()})
+        write_spots(paths[1], refined.spots)
+        if picture:
+            from nbnumba.output.refine_picture import save_refinement  # slow to load
+
+            paths.append(with_ending(prefix, ".png"))
+            save_refinement(paths[-1], refined, "the self-test")
+    report.say(report.file_lines(paths))

@@ -34,7 +34,8 @@ def read_image(
     image : int, optional
         Number of the image, from 1, in a file of several.
     panels : bool
-        Return the panels of an HDF5 file that has an axis for them as (panels, slow, fast), not below one another.
+        Return the panels of an HDF5 or ``.npy`` file that has an axis for them as (panels, slow, fast); of HDF5 they are
+        else laid below one another.
 
     Raises
     ------
@@ -51,7 +52,7 @@ def read_image(
     if image is not None and image != 1:
         raise FileError(f"{path} holds one image: there is no image {image}")
     if path.suffix.lower() == ".npy":
-        return _checked(read_npy(path, "image"), path)
+        return _checked(read_npy(path, "image"), path, 3 if panels else 2)
     if path.suffix.lower() in BARE_SUFFIXES:
         if shape is None:
             raise ConfigError(f"{path} has no header: give its size with --shape SLOW FAST")

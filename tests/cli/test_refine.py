@@ -167,9 +167,14 @@ def test_a_table_of_reflections_chooses_spots(tmp_path, monkeypatch):
     assert set(found) == {tuple(row) for row in some.tolist()}
 
 
-def test_self_test_passes(capsys):
+def test_self_test_passes(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
     assert main(["refine", "--self-test", "--quiet", "--device", "cpu"]) == 0
     assert capsys.readouterr().out.rstrip().endswith("passed")
+    assert not list(tmp_path.iterdir())
+    assert main(["refine", "--self-test", "--quiet", "--device", "cpu", "--out", "t", "--refine", "scale"]) == 1
+    assert "FAILED" in capsys.readouterr().out  # the truth cannot be found by the scale alone
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["t.csv", "t.json", "t.png"]
 
 
 def test_ctrl_c_keeps_the_last_good_state(monkeypatch):
@@ -237,3 +242,71 @@ def test_exit_code_where_it_does_not_converge(tmp_path, monkeypatch, capfd):
     assert main(["refine", *words]) == 1
     assert "not to be trusted: it did not converge within 1 iteration" in capfd.readouterr().err
     assert not json.loads((tmp_path / "refined.json").read_text())["refinement"]["converged"]
+
+
+#: A detector of two panels, for CrystFEL.
+GEOM = """photon_energy = 9500 eV
+clen = 0.1
+res = 6000
+rigid_group_q0 = a0,a1
+a0/min_fs = 0
+a0/max_fs = 119
+a0/min_ss = 0
+a0/max_ss = 149
+a0/fs = +0.9999x +0.01y
+a0/ss = -0.01x +0.9999y
+a0/corner_x = -125
+a0/corner_y = -74
+a1/min_fs = 0
+a1/max_fs = 119
+a1/min_ss = 150
+a1/max_ss = 299
+a1/fs = +1x
+a1/ss = +1y
+a1/corner_x = 5
+a1/corner_y = -75
+"""
+
+
+def test_from_a_stream_to_files_for_crystfel(tmp_path, monkeypatch):
+    """A stream is the start; solution and geometry files are read again, and are those of the refined model."""
+    from tests.io.stream_inputs import Lattice, chunk, stream
+
+    monkeypatch.chdir(tmp_path)
+    rest = COMMON[7 : COMMON.index("-lambda")] + shlex.split("-oversample 1 -polar 0.99 --device cpu --quiet")
+    lattice = Lattice(stars=np.array([[0.08, 0.02, 0.01], [-0.02, 0.07, 0.03], [0.0, -0.03, 0.09]]))
+    (tmp_path / "true.stream").write_text(stream(chunk(lattice), geometry=GEOM))
+    begun = read_geometry(tmp_path / "true.stream")
+    words = ["--npy", "a.npy", "-nopgm", "-nonoise", "-intfile", "/dev/null", "-floatfile", "/dev/null"]
+    assert main(["run", "--geometry", "true.stream", *rest, "-fluence", "3e27", *words]) == 0
+    counts = np.load("a.npy")
+    assert counts.shape == (2, 150, 120)
+    # half a millimetre farther away than the stream has it: refined panels end where the truth is
+    (tmp_path / "wrong.stream").write_text(
+        stream(chunk(lattice), geometry=GEOM.replace("clen = 0.1\n", "clen = 0.1005\n"))
+    )
+    words = ["a.npy", "--geometry", "wrong.stream", *rest, "-fluence", "2e27", "--refine", "misset,scale,distance"]
+    assert main(["refine", *words, *PLANES]) == 0
+    names = {path.name for path in tmp_path.iterdir() if path.name.startswith("refined")}
+    assert names == {f"refined.{x}" for x in ("csv", "expt", "json", "geom", "sol")}
+    found = json.loads((tmp_path / "refined.json").read_text())["refinement"]["parameters"]
+    assert found["scale"]["value"] == pytest.approx(1.5, rel=0.01)
+    again = read_geometry(tmp_path / "refined.geom", wavelength_A=begun.wavelength_A)
+    for panel, true in zip(again.panels, begun.panels, strict=True):
+        assert np.allclose(panel.pix0_mm, true.pix0_mm, atol=0.02)
+        assert np.allclose(panel.fast_axis, true.fast_axis, atol=1e-6)
+    numbers = np.array((tmp_path / "refined.sol").read_text().split()[2:11], float) / 10  # from 1/nm
+    assert np.allclose(numbers.reshape(3, 3).T, begun.reciprocal, atol=2e-5)
+
+
+def test_ctrl_c_writes_the_best_model_so_far(tmp_path, monkeypatch, capfd):
+    from nbnumba.cli import refine as command
+
+    monkeypatch.chdir(tmp_path)
+    make(tmp_path, "-noisefile", "/dev/null", "--npy", "a.npy")
+    monkeypatch.setattr(command, "say_step", lambda stage, step: signal.raise_signal(signal.SIGINT))
+    flags = [word for word in COMMON if word != "--quiet"]
+    assert main(["refine", "a.npy", *flags, *START, "--refine", "misset,scale", *PLANES]) == 130
+    found = json.loads((tmp_path / "refined.json").read_text())["refinement"]
+    assert found["reason"] == STOPPED and len(found["iterations"]) == 1
+    assert STOPPED in capfd.readouterr().err
