@@ -116,10 +116,10 @@ def find_boxes(
     limit = options.least_share * float(np.percentile(lit, 90))
     labels, brights, keys = [], [], [np.zeros((0, 4), np.int64)]
     for panel, mask in enumerate(masks):
-        image = np.max([one[panel] for one in lights], axis=0)
+        image = lights[0][panel] if len(lights) == 1 else np.max([one[panel] for one in lights], axis=0)
         bright = image > limit
-        lattice = np.argmax([one[panel] for one in lights], axis=0)[bright]
         slow, fast = np.nonzero(bright)
+        lattice = np.argmax([one[panel][slow, fast] for one in lights], axis=0)
         owners = np.zeros((len(slow), 4), np.int64)
         owners[:, 0] = lattice
         for number, one in enumerate(wide):

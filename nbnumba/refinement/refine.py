@@ -286,7 +286,7 @@ class Refinement:
 
     def _outliers(self, point: Point) -> np.ndarray:
         """Pixels that are off by too many standard deviations, or by that many times their usual size if that is larger."""
-        boxes, z = self.target.boxes, np.abs(self.target.residuals(point))
+        boxes, z = self.target.boxes, np.abs(self.target.residuals(point, 1.0))
         usual = 1.4826 * float(np.median(z))
         # one bad pixel spoils the plane of its box, and so the residuals of the others
         worst = np.maximum.reduceat(z, boxes.starts[:-1])[boxes.owner]

@@ -154,10 +154,13 @@ class Target:
         found: np.ndarray = planes[:, 0] + (planes[:, 1:] * self.boxes.places).sum(axis=1)
         return found
 
-    def residuals(self, point: Point) -> np.ndarray:
-        """Photons measured less expected over the standard deviation, (pixels,)."""
+    def residuals(self, point: Point, least: float = LEAST) -> np.ndarray:
+        """Photons measured less expected over the standard deviation, (pixels,).
+
+        ``least``: smallest variance of the photons of a pixel; where fewer than one is expected, one is no surprise.
+        """
         model = np.maximum(point.light + self.background(point), LEAST)
-        found: np.ndarray = (self.boxes.photons - model) / np.sqrt(model + self.noise)
+        found: np.ndarray = (self.boxes.photons - model) / np.sqrt(np.maximum(model, least) + self.noise)
         return found
 
 
