@@ -85,6 +85,17 @@ def read_stream_geometry(
     )
 
 
+def read_chunk(path: Path | str, image: int | None = None, index: int | None = None) -> tuple[StreamChunk, int | None]:
+    """The chunk that :func:`read_stream_geometry` takes for the same numbers, and which of its crystals; None: it has none.
+
+    Raises
+    ------
+    FileError
+        As there, but for the geometry file.
+    """
+    return _Stream.of(Path(path)).choose(image, index)[:2]
+
+
 def read_stream_geom(path: Path | str) -> GeomText:
     """The geometry file in a stream.
 

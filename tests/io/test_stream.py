@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from nbnumba.errors import FileError
-from nbnumba.io.stream import read_stream
+from nbnumba.io.stream import read_chunk, read_stream
 from nbnumba.model.experiment import resolve
 from nbnumba.model.geometry_files import geometry_kind, read_geometry, to_config
 from nbnumba.render.simulate import simulate
@@ -216,6 +216,17 @@ def test_choice_of_a_crystal(four, choice, turn, note):
 def test_choice_of_none(four, choice, message):
     with pytest.raises(FileError, match=message):
         read_geometry(four, **choice)
+
+
+@pytest.mark.parametrize(
+    ("image", "index", "number", "place"),
+    [(None, None, 1, 0), (None, 2, 3, 1), (3, None, 3, 0), (2, None, 2, None), (None, 3, 4, 0)],
+)
+def test_chunk_of_a_crystal(four, image, index, number, place):
+    chunk, found = read_chunk(four, image, index)
+    assert (chunk.number, found) == (number, place)
+    wanted = read_geometry(four, image=image, experiment=index).reciprocal
+    assert wanted is None if place is None else np.array_equal(chunk.crystals[place], wanted)
 
 
 def test_flags_choose_too(four):
