@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import typer
@@ -18,6 +18,7 @@ from nbnumba.cli.refine_flags import RefineRequest
 from nbnumba.errors import ConfigError, FileError
 from nbnumba.io.files import together
 from nbnumba.io.json_file import write_json
+from nbnumba.io.stream import read_chunk
 from nbnumba.model.experiment import Experiment, resolve
 from nbnumba.model.geometry_files import geometry_kind
 from nbnumba.model.outputs import Outputs
@@ -25,6 +26,9 @@ from nbnumba.output.refine_table import write_spots
 from nbnumba.refinement.minimizer import Step
 from nbnumba.refinement.refine import refine
 from nbnumba.refinement.refined import Refined
+
+if TYPE_CHECKING:
+    from nbnumba.output.crystfel import SolEntry
 
 log = logging.getLogger("nbnumba")
 
@@ -191,22 +195,42 @@ def write(refined: Refined, prefix: Path, image: str, job: Job, request: RefineR
 
 def write_models(refined: Refined, prefix: Path, image: str, request: RefineRequest) -> list[Path]:
     """Write the refined model for DIALS, and for CrystFEL where its files were the start; returns their names."""
-    from nbnumba.output.expt import file_axes, write_expt
+    from nbnumba.output.expt import CountRange, file_axes, write_expt
 
-    begun = refined.settings[0].experiment
+    begun, options = refined.settings[0].experiment, refined.target.options
     experiments = [resolve(one) for one in refined.simulations]
     paths = [with_ending(prefix, ".expt")]
     index = max((request.number or 1) - 1, 0)
-    write_expt(paths[0], experiments, [image] * len(experiments), None, [index] * len(experiments), file_axes(begun))
+    largest = 65535.0 if options.saturation is None else options.saturation
+    counts = CountRange(options.offset, options.gain, (-1.0 - options.offset, largest - options.offset))
+    write_expt(paths[0], experiments, [image] * len(experiments), counts, [index] * len(experiments), file_axes(begun))
     start = request.invocation.values.get("input.geometry")
     if start is not None and geometry_kind(Path(start)) in ("crystfel", "stream"):
-        from nbnumba.output.crystfel import SolEntry, crystfel_reciprocal, write_sol
+        from nbnumba.output.crystfel import write_sol
         from nbnumba.output.geom import write_geom
 
         paths += [with_ending(prefix, ".geom"), with_ending(prefix, ".sol")]
         write_geom(paths[1], experiments[0], start, begun)
-        write_sol(paths[2], [SolEntry(image=image, reciprocal=crystfel_reciprocal(one)) for one in experiments])
+        write_sol(paths[2], solutions(experiments, image, Path(start), request))
     return paths
+
+
+def solutions(experiments: list[Experiment], image: str, start: Path, request: RefineRequest) -> list[SolEntry]:
+    """Crystals for CrystFEL, which finds an image by its name and event: those of the stream, if the start was one."""
+    from nbnumba.output.crystfel import SolEntry, crystfel_reciprocal
+
+    found = []
+    for number, experiment in enumerate(experiments):
+        words: dict[str, Any] = {"image": image}
+        if geometry_kind(start) == "stream":
+            given = request.invocation.values
+            wanted = request.lattices[number] if request.lattices else given.get("input.experiment")
+            chunk, place = read_chunk(start, given.get("input.geometry_image"), wanted)
+            words = {"image": chunk.image, "event": chunk.event or "//"}
+            if place is not None:
+                words["lattice"] = chunk.lattices[place]
+        found.append(SolEntry(reciprocal=crystfel_reciprocal(experiment), **words))
+    return found
 
 
 def with_ending(prefix: Path, ending: str) -> Path:

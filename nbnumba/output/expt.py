@@ -96,7 +96,7 @@ def write_expt(
     path: Path | str,
     experiments: Sequence[Experiment],
     images: Sequence[str | Path],
-    outputs: Outputs | None = None,
+    outputs: Outputs | CountRange | None = None,
     indices: Sequence[int] | None = None,
     turn: np.ndarray | None = None,
 ) -> None:
@@ -109,7 +109,7 @@ def write_expt(
     ----------
     images : sequence of path
         The image of each experiment. Those of the same image share its imageset: several lattices.
-    outputs : Outputs, optional
+    outputs : Outputs or CountRange, optional
         Gain, offset and saturation of the images; by default a count is a photon, up to 65535.
     indices : sequence of int, optional
         Index of each image in its file, from 0, for files of many images.
@@ -128,7 +128,7 @@ def write_expt(
         raise ConfigError(
             f"an experiment list needs an image for each experiment: {len(experiments)} and {len(places)}"
         )
-    models, counts = Models(), CountRange() if outputs is None else CountRange.of(outputs)
+    models, counts = Models(), CountRange.of(outputs) if isinstance(outputs, Outputs) else outputs or CountRange()
     for experiment, (image, index) in zip(experiments, places, strict=True):
         axes = file_axes(experiment) if turn is None else turn
         _add(models, experiment, axes, counts, _name_from(Path(path), image), int(index))

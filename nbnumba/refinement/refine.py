@@ -25,9 +25,8 @@ from nbnumba.refinement.target import Point, Target
 from nbnumba.render.dispatch import set_threads
 from nbnumba.render.threads import thread_safe
 
-#: Rounds of rejection; share of the largest residual of its box that an outlier has; most of them, as a share
-#: of the pixels of spots.
-REJECTIONS, WORST, MOST_REJECTED = 5, 0.5, 0.1
+#: Rounds of rejection; share of the largest residual of its box that an outlier has; largest share of all pixels.
+REJECTIONS, WORST, MOST_REJECTED = 5, 0.5, 0.05
 #: Most turns of structure factors and all else.
 TURNS = 6
 #: Told of each iteration: the stage and its figures.
@@ -217,7 +216,7 @@ class Refinement:
             outliers = self._outliers(point)
             if reason not in ("", NOTHING_GAINED) or not outliers.any():
                 break
-            if (rejected := rejected + int(outliers.sum())) > MOST_REJECTED * self.target.boxes.bright.sum():
+            if (rejected := rejected + int(outliers.sum())) > MOST_REJECTED * self.target.boxes.order.size:
                 reason = f"too many pixels do not fit, {rejected}: check the start model"
                 break
             self._replace(self.target.boxes.kept(~outliers, self.measured))

@@ -275,7 +275,7 @@ def test_from_a_stream_to_files_for_crystfel(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     rest = COMMON[7 : COMMON.index("-lambda")] + shlex.split("-oversample 1 -polar 0.99 --device cpu --quiet")
     lattice = Lattice(stars=np.array([[0.08, 0.02, 0.01], [-0.02, 0.07, 0.03], [0.0, -0.03, 0.09]]))
-    (tmp_path / "true.stream").write_text(stream(chunk(lattice), geometry=GEOM))
+    (tmp_path / "true.stream").write_text(stream(chunk(lattice, image="run1.h5", event="//3"), geometry=GEOM))
     begun = read_geometry(tmp_path / "true.stream")
     words = ["--npy", "a.npy", "-nopgm", "-nonoise", "-intfile", "/dev/null", "-floatfile", "/dev/null"]
     assert main(["run", "--geometry", "true.stream", *rest, "-fluence", "3e27", *words]) == 0
@@ -283,7 +283,7 @@ def test_from_a_stream_to_files_for_crystfel(tmp_path, monkeypatch):
     assert counts.shape == (2, 150, 120)
     # half a millimetre farther away than the stream has it: refined panels end where the truth is
     (tmp_path / "wrong.stream").write_text(
-        stream(chunk(lattice), geometry=GEOM.replace("clen = 0.1\n", "clen = 0.1005\n"))
+        stream(chunk(lattice, image="run1.h5", event="//3"), geometry=GEOM.replace("clen = 0.1\n", "clen = 0.1005\n"))
     )
     words = ["a.npy", "--geometry", "wrong.stream", *rest, "-fluence", "2e27", "--refine", "misset,scale,distance"]
     assert main(["refine", *words, *PLANES]) == 0
@@ -295,7 +295,9 @@ def test_from_a_stream_to_files_for_crystfel(tmp_path, monkeypatch):
     for panel, true in zip(again.panels, begun.panels, strict=True):
         assert np.allclose(panel.pix0_mm, true.pix0_mm, atol=0.02)
         assert np.allclose(panel.fast_axis, true.fast_axis, atol=1e-6)
-    numbers = np.array((tmp_path / "refined.sol").read_text().split()[2:11], float) / 10  # from 1/nm
+    name, event, *numbers = (tmp_path / "refined.sol").read_text().split()
+    assert (name, event, numbers[-1]) == ("run1.h5", "//3", "aP")  # by which CrystFEL finds the image
+    numbers = np.array(numbers[:9], float) / 10  # from 1/nm
     assert np.allclose(numbers.reshape(3, 3).T, begun.reciprocal, atol=2e-5)
 
 
