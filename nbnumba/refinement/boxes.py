@@ -137,8 +137,7 @@ def find_boxes(
         label[slow, fast] = which + sum(map(len, keys))
         keys.append(found)
         label = grown(label, options.rim_px)
-        if reflections is not None:
-            label = _listed(label, found, sum(map(len, keys[:-1])), reflections)
+        label = _listed(label, found, sum(map(len, keys[:-1])), reflections)
         labels.append(_mostly_good(label, mask))
         brights.append(bright)
     known = np.concatenate(keys)
@@ -155,10 +154,12 @@ def unique_rows(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return rows[first], which.ravel()
 
 
-def _listed(label: np.ndarray, found: np.ndarray, first: int, reflections: Sequence[np.ndarray]) -> np.ndarray:
-    """Labels, from ``first`` on, of those lattices and reflections (n, 4) that are listed."""
+def _listed(label: np.ndarray, found: np.ndarray, first: int, reflections: Sequence[np.ndarray] | None) -> np.ndarray:
+    """Labels, from ``first`` on, of those lattices and reflections (n, 4) that are listed; never of 0 0 0, the direct beam."""
     keep = np.zeros(first + len(found) + 1, bool)  # the last one is -1: none
-    for lattice, listed in enumerate(reflections):
+    if reflections is None:
+        keep[first : first + len(found)] = found[:, 1:].any(axis=1)
+    for lattice, listed in enumerate(reflections or ()):
         _, number = unique_rows(np.concatenate([np.asarray(listed, np.int64), found[:, 1:]]))
         known = np.isin(number[len(listed) :], number[: len(listed)])
         keep[first : first + len(found)] |= known & (found[:, 0] == lattice)
