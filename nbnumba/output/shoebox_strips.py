@@ -85,7 +85,7 @@ def telling_boxes(refined: Refined, most: int = MOST) -> np.ndarray:
 def pixel_values(refined: Refined) -> np.ndarray:
     """Data, model at the start, refined model and Z of all pixels, (4, pixels), in the order of the boxes."""
     first, last = refined.first, refined.last
-    models = [point.light + refined.target.background(point) for point in (first, last)]
+    models = [point.light + refined.target.background(point.planes) for point in (first, last)]
     return np.stack([refined.boxes.photons, *models, refined.residuals])
 
 

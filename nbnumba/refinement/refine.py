@@ -265,16 +265,15 @@ class Refinement:
 
     def _scaled(self) -> Point:
         """The start with the scale that fits the pixels best, where it is refined."""
-        places = [i for i, one in enumerate(self.free) if one.parameter == "scale"]
+        refined = {i for stage in self.stages for i in stage}
+        places = [i for i, one in enumerate(self.free) if one.parameter == "scale" and i in refined]
         boxes, point = self.target.boxes, self.first
         if not places or not point.light.any():
             return point
-        weights = 1 / np.maximum(boxes.photons, 1.0)
-        net = boxes.photons - self.target.background(point) if self.options.background != "refined" else None
-        if net is None:
-            planes = self.target.planes[boxes.owner]
-            net = boxes.photons - planes[:, 0] - (planes[:, 1:] * boxes.places).sum(axis=1)
-        scale = (weights * point.light) @ net / ((weights * point.light) @ point.light)
+        # the best planes for a wrong scale have taken up the spots: those that were fitted without a model have not
+        net = boxes.photons - self.target.background(self.target.planes)
+        weighted = point.light / np.maximum(boxes.photons, 1.0)
+        scale = weighted @ net / (weighted @ point.light)
         if not scale > 0:
             return point
         x = point.x.copy()

@@ -25,7 +25,7 @@ def spot_table(target: Target, first: Point, last: Point) -> np.ndarray:
     """Spots of all boxes, (boxes,) of :data:`SPOT`, in their order."""
     boxes, table = target.boxes, np.zeros(len(target.boxes), SPOT)
     owner, count = boxes.owner, np.diff(boxes.starts)
-    background = target.background(last)
+    background = target.background(last.planes)
     net = boxes.photons - background
     variance = np.maximum(last.light + background, 1e-3) + target.noise
     for axis, name in enumerate("hkl"):

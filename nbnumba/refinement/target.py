@@ -148,10 +148,10 @@ class Target:
         light = table[boxes.order, 0]
         return Point(x, value, gradient * slopes, information * np.outer(slopes, slopes), light, planes)
 
-    def background(self, point: Point) -> np.ndarray:
-        """Photons of background, (pixels,), in the order of the boxes."""
-        planes = point.planes[self.boxes.owner]
-        found: np.ndarray = planes[:, 0] + (planes[:, 1:] * self.boxes.places).sum(axis=1)
+    def background(self, planes: np.ndarray) -> np.ndarray:
+        """Photons of background of planes (boxes, 3), (pixels,), in the order of the boxes."""
+        own = planes[self.boxes.owner]
+        found: np.ndarray = own[:, 0] + (own[:, 1:] * self.boxes.places).sum(axis=1)
         return found
 
     def residuals(self, point: Point, least: float = LEAST) -> np.ndarray:
@@ -159,7 +159,7 @@ class Target:
 
         ``least``: smallest variance of the photons of a pixel; where fewer than one is expected, one is no surprise.
         """
-        model = np.maximum(point.light + self.background(point), LEAST)
+        model = np.maximum(point.light + self.background(point.planes), LEAST)
         found: np.ndarray = (self.boxes.photons - model) / np.sqrt(np.maximum(model, least) + self.noise)
         return found
 
