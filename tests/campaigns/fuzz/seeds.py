@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bz2
+import functools
 import gzip
 import json
 from collections.abc import Callable
@@ -23,6 +24,13 @@ def seeds(name: str, folder: Path) -> Seeds:
 
 def hard(name: str) -> dict[str, bytes]:
     """Long inputs that cost time or memory by their length squared where a reader is careless."""
+    common, own = _long()
+    return common | own.get(name, {})
+
+
+@functools.cache
+def _long() -> tuple[dict[str, bytes], dict[str, dict[str, bytes]]]:
+    """Those of every target, and those of each; packing tens of megabytes takes a second."""
     length = 60_000
     common = {
         "digits": b"1" * length + b"x",
@@ -73,7 +81,7 @@ def hard(name: str) -> dict[str, bytes]:
         },
         "arguments": {"numbers": b"-cell " + b"1 " * 25_000},
     }
-    return common | own.get(name, {})
+    return common, own
 
 
 def _stream_of(geometry: bytes) -> bytes:
