@@ -62,12 +62,19 @@ from .refinement.refine import (
 from .refinement.refined import (
     Refined,
 )
+from .refinement.shots import (
+    ShotFile,
+)
 from .render.renderer import (
     Renderer,
 )
 from .render.simulate import (
     Result,
     simulate,
+)
+from .series.refine_shots import (
+    ShotsReport,
+    refine_shots,
 )
 from .series.run import (
     SeriesReport,
@@ -117,6 +124,8 @@ __all__ = [
     "Series",
     "SeriesReport",
     "Shot",
+    "ShotFile",
+    "ShotsReport",
     "Simulation",
     "SourceTable",
     "Spectrum",
@@ -131,6 +140,7 @@ __all__ = [
     "read_truth",
     "read_variations",
     "refine",
+    "refine_shots",
     "resolve",
     "run_series",
     "series_outputs",

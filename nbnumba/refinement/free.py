@@ -22,6 +22,8 @@ SHARED = re.compile(r"panel_|distance_mm|wavelength_|beam_tilt_|kahn_factor|wate
 FACTOR, SCALE_FACTOR = 8.0, 1e9
 #: Equal lengths (relative) and angles (deg) of a cell.
 ALIKE = 1e-5
+#: Panels of a group that moves as a whole: ``panels[0:4]``, ``panels[2]``, ``panels[NAME]``.
+PANELS = re.compile(r"panels\[(.+)\]")
 PANEL_MOTIONS = ("fast_mm", "slow_mm", "normal_mm", "turn_fast_deg", "turn_slow_deg", "turn_normal_deg")
 
 
@@ -103,6 +105,8 @@ def names_of(group: str, experiment: Experiment, cell_system: str | None) -> tup
         "tilt": ("beam_tilt_x_mrad", "beam_tilt_y_mrad"),
         "panels": tuple(f"panel_{motion}[{panel}]" for panel in panels for motion in PANEL_MOTIONS),
     }
+    if match := PANELS.fullmatch(group):
+        return tuple(f"panel_{motion}[{match[1]}]" for motion in PANEL_MOTIONS)
     return groups.get(group, (group,))
 
 
@@ -149,7 +153,7 @@ def free_parameters(experiments: Sequence[Experiment], options: RefineOptions) -
     # a model needs a parameter; where structure factors alone are refined the scale is not
     groups = _without_amplitudes(options.parameters) or ("scale",)
     names = expand_all(groups, experiments[0], options.cell_system)
-    sigmas = _restraints(options, experiments[0], names)
+    sigmas = restraints_of(options, experiments[0], names)
     every = tuple(range(len(experiments)))
     found = []
     for lattice, experiment in enumerate(experiments):
@@ -178,7 +182,14 @@ def _without_amplitudes(groups: Sequence[str]) -> tuple[str, ...]:
     return tuple(group for group in groups if group != AMPLITUDES)
 
 
-def _restraints(options: RefineOptions, experiment: Experiment, names: Sequence[str]) -> dict[str, float]:
+def restraints_of(options: RefineOptions, experiment: Experiment, names: Sequence[str]) -> dict[str, float]:
+    """Standard deviations of the starts of the parameters ``names`` that have a restraint.
+
+    Raises
+    ------
+    ConfigError
+        A restraint is for none of them.
+    """
     sigmas: dict[str, float] = {}
     for group, sigma in options.restraints:
         if group == AMPLITUDES and options.amplitudes:

@@ -60,16 +60,19 @@ class Minimum:
 
 
 def solve(matrix: np.ndarray, right: np.ndarray, damping: float) -> np.ndarray:
-    """Solve symmetric equations, each unknown in units of its own diagonal element; unknowns without any stay 0."""
+    """Solve symmetric equations, each unknown in units of its own diagonal element; unknowns without any stay 0.
+
+    ``right``: (n,), or (n, m) of several equations with the same matrix.
+    """
     sizes = np.sqrt(np.maximum(np.diag(matrix), 0.0))
     units = np.where(sizes > 0, 1 / np.where(sizes > 0, sizes, 1.0), 0.0)
     alike = matrix * np.outer(units, units)
     alike[np.diag_indices(len(alike))] += np.where(sizes > 0, damping, 1.0)
     try:
-        found = np.linalg.solve(alike, right * units)
+        found = np.linalg.solve(alike, (right.T * units).T)
     except np.linalg.LinAlgError:
-        found = np.linalg.lstsq(alike, right * units, rcond=1e-12)[0]
-    step: np.ndarray = found * units
+        found = np.linalg.lstsq(alike, (right.T * units).T, rcond=1e-12)[0]
+    step: np.ndarray = (found.T * units).T
     return step
 
 
@@ -120,7 +123,7 @@ def _descend(
     damping, waiting = DAMPING, None
     while True:
         point = state.point
-        free = _free(point, active, bounds)
+        free = movable(point, active, bounds)
         matrix, right = point.information[np.ix_(free, free)], -point.gradient[free]
         expected = float(0.5 * solve(matrix, right, 1e-12) @ right)
         if waiting is not None:
@@ -156,7 +159,7 @@ def _tried(at: Callable[[np.ndarray], Point], x: np.ndarray) -> Point | None:
         return None
 
 
-def _free(point: Point, active: Sequence[int], bounds: np.ndarray) -> np.ndarray:
+def movable(point: Point, active: Sequence[int], bounds: np.ndarray) -> np.ndarray:
     """The active parameters that are not held by a bound."""
     numbers = np.array(active, dtype=int)
     low = (point.x[numbers] <= bounds[numbers, 0]) & (point.gradient[numbers] > 0)

@@ -1,4 +1,4 @@
-"""Shots of a series on a Dask cluster: Dask distributes the tasks and repeats those of workers that die."""
+"""Tasks on a Dask cluster: Dask distributes them and repeats those of workers that die."""
 
 from __future__ import annotations
 
@@ -6,34 +6,41 @@ import ctypes
 import os
 import threading as python_threads
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
 from nbnumba.errors import ResourceError
-from nbnumba.series.run import Made, Recipe, ShotMaker
+from nbnumba.series.pool import Maker, Recipe
 
-#: Most shots of a Dask task, and fewest tasks for each thread: a task costs Dask some milliseconds.
+#: Most tasks of a task of Dask, and fewest of those for each thread: a task costs Dask some milliseconds.
 _BATCH, _ROUNDS = 8, 32
 #: Parameters of mallopt(), from glibc's malloc.h.
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 
-_makers: dict[str, ShotMaker] = {}
+_makers: dict[str, Maker] = {}
 _makers_lock = python_threads.Lock()
 
 
-def make_on_dask(client: Any, recipe: Recipe, missing: list[int]) -> Iterator[Made]:
-    """Numbers of the shots in the order in which they finish; Dask moves the shots of a worker that dies to others."""
+def make_on_dask(client: Any, recipe: Any, tasks: Sequence[Any], what: str = "an image") -> Iterator[tuple[int, Any]]:
+    """Number and result of each task, in the order in which they finish; Dask moves those of a worker that dies to others.
+
+    Raises
+    ------
+    ResourceError
+        Workers die again and again.
+    """
     from distributed import as_completed as completed
     from distributed.scheduler import KilledWorker
 
-    token = f"{recipe.folder}-{os.getpid()}-{time.time_ns()}"
+    token = f"{os.getpid()}-{time.time_ns()}"
     if recipe.threads is None:
         recipe = replace(recipe, threads=1)  # the cluster decides how many tasks a worker has at once
     # a task and not scattered data: Dask repeats it if the worker that holds its result dies
     shared = client.submit(_same, recipe, pure=False)
-    size = min(_BATCH, max(1, len(missing) // (_ROUNDS * max(1, sum(client.nthreads().values())))))
-    batches = [missing[first : first + size] for first in range(0, len(missing), size)]
+    size = min(_BATCH, max(1, len(tasks) // (_ROUNDS * max(1, sum(client.nthreads().values())))))
+    numbered = list(enumerate(tasks))
+    batches = [numbered[first : first + size] for first in range(0, len(tasks), size)]
     futures = client.map(_make_batch, batches, recipe=shared, token=token, pure=False, retries=1)
     try:
         for future in completed(futures):
@@ -41,7 +48,7 @@ def make_on_dask(client: Any, recipe: Recipe, missing: list[int]) -> Iterator[Ma
             future.release()
             yield from made
     except KilledWorker as error:
-        message = f"Dask gave up: workers died while they made an image; they may have too little memory ({error})"
+        message = f"Dask gave up: workers died while they made {what}; they may have too little memory ({error})"
         raise ResourceError(message) from error
     finally:
         client.cancel(futures)
@@ -51,17 +58,17 @@ def _same(recipe: Recipe) -> Recipe:
     return recipe
 
 
-def _make_batch(numbers: list[int], recipe: Recipe, token: str) -> list[Made]:
+def _make_batch(tasks: list[tuple[int, Any]], recipe: Recipe, token: str) -> list[tuple[int, Any]]:
     with _makers_lock:
         if token not in _makers:
-            _keep_freed_memory()
+            keep_freed_memory()
             _makers.clear()
-            _makers[token] = ShotMaker(recipe)
+            _makers[token] = recipe.maker()
         maker = _makers[token]
-    return [maker.make(number) for number in numbers]
+    return [(number, maker.make(task)) for number, task in tasks]
 
 
-def _keep_freed_memory() -> None:
+def keep_freed_memory() -> None:
     """Undo Dask's malloc setting, which returns the memory of every array to the system at once.
 
     Its nanny sets MALLOC_TRIM_THRESHOLD_ for tasks that hold data; here that triples the time of small images.

@@ -110,36 +110,47 @@ class Folder:
         for left in self.path.glob(".nbnumba-*.tmp"):
             left.unlink(missing_ok=True)
 
-    @contextmanager
-    def claimed(self) -> Iterator[None]:
-        """Lock the folder against other processes; the lock ends with the process.
 
-        Raises
-        ------
-        FileError
-            Another process has locked it.
-        """
-        try:
-            import fcntl
-        except ImportError:  # Windows has no lock: two runs at once repeat the work, but write the same files
-            yield
-            return
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            folder = os.open(self.path, os.O_RDONLY)  # the folder itself is locked, so that no lock file is left behind
-        except OSError as error:
-            raise FileError(f"cannot make the folder {self.path}: {cause(error)}") from error
-        try:
-            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+
+@contextmanager
+def claimed(path: Path) -> Iterator[None]:
+    """Make a folder and lock it against other processes; the lock ends with the process.
+
+    Raises
+    ------
+    FileError
+        The folder cannot be made, or another process has locked it.
+    """
+    folder = _locked(path)
+    try:
+        yield
+    finally:
+        if folder is not None:
             os.close(folder)
-            raise FileError(f"another run is writing this series in {self.path}: wait for it or stop it") from None
-        except OSError:  # a file system without locks
-            pass
-        try:
-            yield
-        finally:
-            os.close(folder)
+
+
+def _locked(path: Path) -> int | None:
+    """The folder, open and locked; None where the system has no locks: two runs at once repeat the work, but write the same."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise FileError(f"cannot make the folder {path}: {cause(error)}") from error
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        return None
+    try:
+        folder = os.open(path, os.O_RDONLY)  # the folder itself is locked, so that no lock file is left behind
+    except OSError as error:
+        raise FileError(f"cannot make the folder {path}: {cause(error)}") from error
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(folder)
+        raise FileError(f"another run is writing this series in {path}: wait for it or stop it") from None
+    except OSError:  # a file system without locks
+        pass
+    return folder
 
 
 def _names(folder: Path) -> set[str]:
@@ -159,7 +170,7 @@ def _hashed(name: str, series: Series) -> str:
     return f"{head}_#{tail}"
 
 
-def read_manifest(folder: Path) -> dict[str, Any] | None:
+def read_manifest(folder: Path, name: str = MANIFEST) -> dict[str, Any] | None:
     """Description of the series in a folder; None where the folder has no manifest.
 
     Raises
@@ -167,7 +178,7 @@ def read_manifest(folder: Path) -> dict[str, Any] | None:
     FileError
         The manifest cannot be read.
     """
-    path = folder / MANIFEST
+    path = folder / name
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -179,7 +190,7 @@ def read_manifest(folder: Path) -> dict[str, Any] | None:
     return content
 
 
-def check_same(theirs: dict[str, Any], ours: dict[str, Any], folder: Path) -> None:
+def check_same(theirs: dict[str, Any], ours: dict[str, Any], folder: Path, what: str = "another series") -> None:
     """Raise ConfigError if two descriptions differ, naming up to three fields."""
     # through JSON, as the description in the manifest
     ours = json.loads(json.dumps(ours))
@@ -191,7 +202,7 @@ def check_same(theirs: dict[str, Any], ours: dict[str, Any], folder: Path) -> No
     if different:
         more = f" and {len(different) - 3} more" if len(different) > 3 else ""
         raise ConfigError(
-            f"{folder} holds another series: {'; '.join(different[:3])}{more}. "
+            f"{folder} holds {what}: {'; '.join(different[:3])}{more}. "
             "Give the same flags to continue it, or another --out"
         )
 
@@ -220,7 +231,7 @@ def description(series: Series) -> dict[str, Any]:
     if series.by_image:
         content = json.dumps(series.by_image).encode()
         found["by_image"] = f"sha256:{hashlib.sha256(content).hexdigest()}"
-    _flatten(found, "", series.simulation)
+    flatten(found, "", series.simulation)
     for entry in fields(series.outputs):
         value = getattr(series.outputs, entry.name)
         if entry.name != "seed":
@@ -228,7 +239,8 @@ def description(series: Series) -> dict[str, Any]:
     return found
 
 
-def _flatten(found: dict[str, Any], prefix: str, owner: Any) -> None:
+def flatten(found: dict[str, Any], prefix: str, owner: Any) -> None:
+    """Add all fields of a dataclass, and of those in it, by their names after ``prefix``: files and arrays by digests."""
     for entry in fields(owner):
         name, value = f"{prefix}{entry.name}", getattr(owner, entry.name)
         if name in ("structure_factors.write_dump",):
@@ -236,19 +248,26 @@ def _flatten(found: dict[str, Any], prefix: str, owner: Any) -> None:
         if isinstance(value, Given):
             found[name] = value.digest()
         elif is_dataclass(value):
-            _flatten(found, f"{name}.", value)
+            flatten(found, f"{name}.", value)
         elif isinstance(value, tuple) and value and is_dataclass(value[0]):
             for index, item in enumerate(value):
-                _flatten(found, f"{name}[{index}].", item)
+                flatten(found, f"{name}[{index}].", item)
         elif isinstance(value, Path):
-            found[name] = _digest(value)
+            found[name] = file_digest(value)
         elif isinstance(value, np.ndarray):
             found[name] = f"sha256:{hashlib.sha256(np.ascontiguousarray(value).tobytes()).hexdigest()}"
         else:
             found[name] = value
 
 
-def _digest(path: Path) -> str:
+def file_digest(path: Path) -> str:
+    """Checksum of a file.
+
+    Raises
+    ------
+    FileError
+        It cannot be read.
+    """
     if not path.exists():  # Fdump.bin of an earlier run is optional
         return "not there"
     try:

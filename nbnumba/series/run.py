@@ -7,36 +7,28 @@ process.
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-import signal
-import threading as python_threads
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass, fields, is_dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from nbnumba import memory
-from nbnumba.errors import ConfigError, ResourceError
-from nbnumba.io.files import atomic_write, together
-from nbnumba.io.values import FTable
+from nbnumba.io.files import together
 from nbnumba.model.experiment import Experiment, resolve
 from nbnumba.model.frames import image_geometry, layout
 from nbnumba.model.structure_factors import resolve_structure_factors
 from nbnumba.output.sinks.table import BY_FIELD
 from nbnumba.output.writing import write_outputs
-from nbnumba.render.dispatch import choose_device
 from nbnumba.render.renderer import Renderer
 from nbnumba.render.simulate import render_result
-from nbnumba.render.threads import kernels, usable_cores
-from nbnumba.series.folder import PARTS, Folder
+from nbnumba.render.threads import kernels
+from nbnumba.series.folder import PARTS, Folder, claimed
 from nbnumba.series.models import write_models
+from nbnumba.series.pool import count_workers, pixels_of, run_here, run_in_pool
 from nbnumba.series.shots import Series
+from nbnumba.series.tables import TableFile, with_list, with_whole_paths, without_list
 from nbnumba.series.truth import (
     THUMBNAILS,
     bragg_images,
@@ -51,13 +43,6 @@ from nbnumba.series.truth import (
 Progress = Callable[[int, int], None]
 #: Number of a finished shot, and notes for the user about its files.
 Made = tuple[int, tuple[str, ...]]
-
-#: Shots for which another process is started; its start takes two seconds.
-SHOTS_PER_WORKER = 16
-#: Memory (bytes) of a process: its libraries; and for each pixel the copies of rendering, noise and truth.
-_PROCESS_BYTES, _PIXEL_BYTES = 300 << 20, 80
-#: Deaths of worker processes, without a finished shot in between, after which the run ends with an error.
-_DEATHS = 3
 
 
 @dataclass(frozen=True)
@@ -97,30 +82,20 @@ class Recipe:
 
     Attributes
     ----------
-    grid_file : Path or None
-        Box of structure factors (``.npy``), mapped by all processes; None: every reflection has ``default_F``.
-    grid_limits : (4,) int
-        h_min, k_min, l_min, and the number of reflections.
-    source : str
-        File that the structure factors were read from.
+    table : TableFile or None
+        Structure factors; None: every reflection has ``default_F``.
     threads : int or None
         CPU threads of each process.
     """
 
     series: Series
     folder: Path
-    grid_file: Path | None
-    grid_limits: tuple[int, int, int, int]
-    source: str
+    table: TableFile | None
     threads: int | None
 
-    def table(self) -> FTable | None:
-        """The structure factors; None: every reflection has ``default_F``."""
-        if self.grid_file is None:
-            return None
-        # copy-on-write: kernels are compiled for arrays that can be written
-        box = np.asarray(np.load(self.grid_file, mmap_mode="c"))
-        return FTable(box, *self.grid_limits, self.series.simulation.structure_factors.default_F, self.source)
+    def maker(self) -> ShotMaker:
+        """What makes shots in a process."""
+        return ShotMaker(self)
 
 
 class ShotMaker:
@@ -129,7 +104,7 @@ class ShotMaker:
     def __init__(self, recipe: Recipe) -> None:
         self.series, self.threads = recipe.series, recipe.threads
         self.folder = Folder(recipe.folder, recipe.series)
-        self.table = recipe.table()
+        self.table = None if recipe.table is None else recipe.table.load()
         self._renderer: Renderer | None = None
         self._latest: Experiment | None = None
         images = recipe.series.images
@@ -139,7 +114,7 @@ class ShotMaker:
         """The shot's experiment, with the structure factors that are already loaded."""
         simulation = self.series.shot(number).simulation
         if self.table is not None:
-            simulation = simulation.changed(hkl=self.table, hkl_label=None, model=None)
+            simulation = with_list(simulation, self.table)
         self._latest = resolve(simulation, like=self._latest)
         return self._latest
 
@@ -205,7 +180,7 @@ def run_series(
         Worker processes die again and again.
     """
     place = Folder(folder, series)
-    with place.claimed():
+    with claimed(place.path):
         place.prepare()
         missing = place.missing()
         recipe = _recipe(series, place, threads)
@@ -218,11 +193,12 @@ def run_series(
             if client is not None:
                 from nbnumba.series.cluster import make_on_dask
 
-                finished = make_on_dask(client, replace(recipe, series=_with_whole_paths(recipe.series)), missing)
+                whole = replace(series, simulation=with_whole_paths(recipe.series.simulation))
+                finished = make_on_dask(client, replace(recipe, series=whole), missing)
             else:
-                used = _workers(series, missing, workers)
-                finished = _in_pool(recipe, missing, used) if used > 1 else _here(recipe, missing)
-            for _, said in finished:
+                used = count_workers(workers, len(missing), pixels_of(series.simulation.detector), series.device)
+                finished = run_in_pool(recipe, missing, used) if used > 1 else run_here(recipe, missing)
+            for _, (_, said) in finished:
                 done += 1
                 notes = notes or said  # the notes of all shots are alike
                 tell(done, series.images)
@@ -237,105 +213,9 @@ def run_series(
 def _recipe(series: Series, folder: Folder, threads: int | None) -> Recipe:
     grid, _ = resolve_structure_factors(series.simulation.structure_factors)
     if grid is None:
-        return Recipe(series, folder.path, None, (0, 0, 0, 0), "", threads)
-    # processes map the table; the values from which it was made may be large, or cannot be sent to a process
-    series = replace(series, simulation=series.simulation.changed(hkl=None, hkl_label=None, model=None))
-    path = folder.path / PARTS / "F.npy"
-    with atomic_write(path) as handle:
-        np.save(handle, grid.grid)
-    return Recipe(
-        series, folder.path, path, (grid.h_min, grid.k_min, grid.l_min, grid.n_reflections), grid.source, threads
-    )
-
-
-def _with_whole_paths(series: Series) -> Series:
-    """The series with absolute names of input files, for processes with another working folder."""
-    simulation = series.simulation
-    parts: dict[str, Any] = {}
-    for entry in fields(simulation):
-        part: Any = getattr(simulation, entry.name)
-        if is_dataclass(part) and not isinstance(part, type):
-            named = {field.name: getattr(part, field.name) for field in fields(part)}
-            whole = {key: Path(os.path.abspath(path)) for key, path in named.items() if isinstance(path, Path)}
-            parts[entry.name] = replace(part, **whole)
-    return replace(series, simulation=replace(simulation, **parts))
-
-
-def _workers(series: Series, missing: list[int], wanted: int | None) -> int:
-    """How many processes to use."""
-    if wanted is not None:
-        if wanted < 1:
-            raise ConfigError(f"--workers must be at least 1, got {wanted}")
-        return min(wanted, len(missing))
-    if choose_device(series.device)[0] != "cpu":
-        return 1
-    detector = series.simulation.detector
-    pixels = sum(panel.spixels * panel.fpixels for panel in detector.panels)
-    if not pixels:
-        fpixels = detector.fpixels or detector.detsize_f_mm / detector.pixel_mm
-        pixels = int(fpixels * (detector.spixels or detector.detsize_s_mm / detector.pixel_mm))
-    affordable = memory.available_bytes() // (_PROCESS_BYTES + _PIXEL_BYTES * pixels)
-    return max(1, min(usable_cores(), len(missing) // SHOTS_PER_WORKER, int(affordable)))
-
-
-def _here(recipe: Recipe, missing: list[int]) -> Iterator[Made]:
-    maker = ShotMaker(recipe)
-    for number in missing:
-        yield maker.make(number)
-
-
-def _in_pool(recipe: Recipe, missing: list[int], workers: int) -> Iterator[Made]:
-    """Numbers of the shots in the order in which they finish; workers that die are replaced, and shots repeated."""
-    if recipe.threads is None:
-        recipe = replace(recipe, threads=max(1, usable_cores() // workers))
-    left, deaths = dict.fromkeys(missing), 0
-    while left:
-        # spawn, because neither OpenMP's threads nor CUDA survive a fork
-        pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _start_worker, (recipe,))
-        try:
-            for future in as_completed([pool.submit(_make, number) for number in left]):
-                made = future.result()
-                del left[made[0]]
-                deaths = 0
-                yield made
-        except BrokenProcessPool as error:
-            deaths += 1
-            if deaths == _DEATHS:
-                raise ResourceError(
-                    "worker processes die before they finish an image; they may have too little memory: "
-                    f"try --workers {max(1, workers // 2)}"
-                ) from error
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            for child in multiprocessing.active_children():
-                child.terminate()
-            raise
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
-
-
-_maker: ShotMaker | None = None
-
-
-def _start_worker(recipe: Recipe) -> None:
-    global _maker
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles Ctrl-C
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    python_threads.Thread(target=_die_with_parent, daemon=True).start()
-    _maker = ShotMaker(recipe)
-
-
-def _die_with_parent() -> None:
-    """Have the system end this worker when its parent is killed; otherwise it would wait for tasks forever."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
-
-
-def _make(number: int) -> Made:
-    assert _maker is not None
-    return _maker.make(number)
+        return Recipe(series, folder.path, None, threads)
+    table = TableFile.of(grid, folder.path / PARTS / "F.npy")
+    return Recipe(replace(series, simulation=without_list(series.simulation)), folder.path, table, threads)
 
 
 def _master_notes(series: Series, folder: Folder) -> tuple[str, ...]:
