@@ -62,6 +62,9 @@ from .refinement.refine import (
 from .refinement.refined import (
     Refined,
 )
+from .refinement.shared_result import (
+    SharedRefined,
+)
 from .refinement.shots import (
     ShotFile,
 )
@@ -71,6 +74,9 @@ from .render.renderer import (
 from .render.simulate import (
     Result,
     simulate,
+)
+from .series.refine_shared import (
+    refine_shared,
 )
 from .series.refine_shots import (
     ShotsReport,
@@ -123,6 +129,7 @@ __all__ = [
     "Scan",
     "Series",
     "SeriesReport",
+    "SharedRefined",
     "Shot",
     "ShotFile",
     "ShotsReport",
@@ -140,6 +147,7 @@ __all__ = [
     "read_truth",
     "read_variations",
     "refine",
+    "refine_shared",
     "refine_shots",
     "resolve",
     "run_series",

@@ -111,6 +111,10 @@ class Derivatives:
                 values[rows[here], column] = slopes[here] * weakened
         return found
 
+    def forget(self) -> None:
+        """Free the memory of images and derivatives that have been computed; they are computed again when asked for."""
+        self.__dict__.pop("_values", None)
+
     @property
     def _reflections(self) -> list[StructureFactor]:
         return [parameter for parameter in self.parameters if isinstance(parameter, StructureFactor)]

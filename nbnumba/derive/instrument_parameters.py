@@ -35,6 +35,10 @@ class Motion(Parameter):
         if at.start[0].panel.curved:
             raise ConfigError(f"{self.name}: a curved detector is bent about the crystal, and has no panel to move")
 
+    def is_apart(self, other: Parameter) -> bool:
+        """See :class:`Parameter`: motions of other panels are."""
+        return isinstance(other, Motion) and not set(self._members) & set(other._members)
+
     def applied(self, state: State, change: complex) -> State:
         """See :class:`Parameter`."""
         turn, kind = rotations(change * self._turn), np.result_type(state.turns, state.shifts, change)

@@ -63,7 +63,7 @@ def compose(
     followed: list[Parameter] = []
     state = start.state
     for i, (parameter, change) in enumerate(steps):
-        later = [step for step in steps[i + 1 :] if step[1] and not step[0].adds]
+        later = [step for step in steps[i + 1 :] if step[1] and not step[0].adds and not step[0].is_apart(parameter)]
         followed.append(Followed(parameter, state, change, later) if later and not parameter.adds else parameter)
         if change:
             parameter.check(start)
@@ -148,6 +148,11 @@ class ParameterModel:
             found = Derivatives(setting, followed, self._start.masks, self._device)
             self._last = (changes, found)
         return found
+
+    def forget(self) -> None:
+        """Free the memory of images and derivatives that have been computed so far."""
+        self._start.forget()
+        self._last = (np.zeros(len(self.names)), self._start)
 
     def images(self, x: object) -> tuple[np.ndarray, ...]:
         """Photons of every panel, (spixels, fpixels) float64; 0 in pixels that are not chosen."""

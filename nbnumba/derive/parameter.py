@@ -72,6 +72,10 @@ class Parameter(ABC):
         Two changes one after the other are their sum.
         """
 
+    def is_apart(self, other: Parameter) -> bool:
+        """Whether neither of the two needs what the other one changes."""
+        return False
+
     def check(self, at: Setting) -> None:
         """Refuse an experiment without the parameter.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -191,7 +191,11 @@ class Refinement:
         boxes = find_boxes([setting_of(one) for one in experiments], measured, options, reflections)
         self.target = self._target(boxes)
         self.first = self.target.at(np.zeros(len(self.free)))
-        _refuse_blind(self.first, self.free)
+        self._refuse_blind()
+
+    def _refuse_blind(self) -> None:
+        """Refuse parameters on which no pixel depends."""
+        refuse_blind(self.first, range(len(self.free)), self.free)
 
     def _target(self, boxes: Boxes) -> Target:
         return Target(
@@ -205,7 +209,7 @@ class Refinement:
 
     def run(self, begin: float) -> Refined:
         """All stages; ``begin``: when the clock was started."""
-        point, steps, reason, rejected = self._scaled(), [], "", 0
+        point, steps, reason, rejected = self._scaled(self.first), [], "", 0
         for number, stage in enumerate(self.stages, 1):
             point, found, reason = self._stage(number, stage, point)
             steps += found
@@ -263,11 +267,11 @@ class Refinement:
         found = minimize(self.target.at, point, stage, self.bounds, self.options.iterations, told)
         return found.point, [(name, step) for step in found.steps], found.reason
 
-    def _scaled(self) -> Point:
-        """The start with the scale that fits the pixels best, where it is refined."""
+    def _scaled(self, point: Point) -> Point:
+        """A point, the last one of the target, with the scale that fits the pixels best, where it is refined."""
         refined = {i for stage in self.stages for i in stage}
         places = [i for i, one in enumerate(self.free) if one.parameter == "scale" and i in refined]
-        boxes, point = self.target.boxes, self.first
+        boxes = self.target.boxes
         if not places or not point.light.any():
             return point
         # the best planes for a wrong scale have taken up the spots: those that were fitted without a model have not
@@ -278,7 +282,7 @@ class Refinement:
             return point
         x = point.x.copy()
         for i in places:
-            x[i] = np.clip(np.log(scale), *self.free[i].bounds)
+            x[i] = np.clip(point.x[i] + np.log(scale), *self.free[i].bounds)
         better = self.target.rescaled(point, x)
         return better if better.value < point.value else point
 
@@ -324,8 +328,8 @@ class Refinement:
         )
 
 
-def _refuse_blind(point: Point, free: Sequence[Free]) -> None:
-    """Refuse parameters on which no pixel depends.
+def refuse_blind(point: Point, numbers: Iterable[int], free: Sequence[Free]) -> None:
+    """Refuse parameters, of these numbers, on which no pixel depends.
 
     Raises
     ------
@@ -334,6 +338,6 @@ def _refuse_blind(point: Point, free: Sequence[Free]) -> None:
     """
     if not np.isfinite(point.value):
         raise ConfigError("the start model does not explain the image: a pixel has no finite likelihood")
-    for one, information in zip(free, np.diag(point.information), strict=True):
-        if not information > 0:
-            raise ConfigError(f"no pixel depends on {one.name}: do not refine it")
+    for number in numbers:
+        if not point.information[number, number] > 0:
+            raise ConfigError(f"no pixel depends on {free[number].name}: do not refine it")

@@ -100,13 +100,18 @@ class Target:
             for model, columns in zip(self.models, self._columns, strict=True)
         ]
 
+    def forget(self) -> None:
+        """Free the memory of the last point's derivatives; what follows is computed again."""
+        for model in self.models:
+            model.forget()
+
     def at(self, x: np.ndarray) -> Point:
         """The target at a point."""
-        return self._point(x, self._table(x))
+        return self._point(x, self.table(x))
 
     def rescaled(self, point: Point, x: np.ndarray) -> Point:
         """The target at a point that differs from another one, the last one, in the scales alone: nothing is rendered."""
-        table = self._table(point.x).copy()
+        table = self.table(point.x).copy()
         for i, one in enumerate(self.free):
             if one.parameter == "scale":
                 factor = np.exp(x[i] - point.x[i])
@@ -115,7 +120,7 @@ class Target:
                 table[:, 0] += (factor - 1) * one.slope(point.x[i]) * table[:, 1 + i]
         return self._point(x, table)
 
-    def _table(self, x: np.ndarray) -> np.ndarray:
+    def table(self, x: np.ndarray) -> np.ndarray:
         """Photons of spots and their derivatives by the parameters, (pixels, 1 + n), in the order of panels, rows, columns."""
         found = [one.table() for one in self.derivatives(x)]
         if len(found) == 1:
