@@ -48,6 +48,10 @@ def refine_images(request: RefineRequest) -> bool:
         from nbnumba.cli.refine_self_test import run_self_test
 
         return run_self_test(request)
+    if request.list_file is not None:
+        from nbnumba.cli.refine_shots import refine_list
+
+        return refine_list(request)
     first = request.invocation if not request.lattices else _of_experiment(request, request.lattices[0])
     job = read_job(["nbnumba", "refine", *request.words], first)
     lattices = _lattices(request, job)

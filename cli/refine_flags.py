@@ -11,7 +11,7 @@ from typing import Any
 
 from nbnumba.cli.derivatives_flags import CELL_SYSTEMS
 from nbnumba.cli.flag_table import FLAGS
-from nbnumba.cli.flags import Flag, flag, panel, switch
+from nbnumba.cli.flags import Flag, count, file, flag, panel, switch
 from nbnumba.cli.parse import Invocation, is_flag, parse, take_options
 from nbnumba.errors import UsageError
 
@@ -77,6 +77,21 @@ REFINE_OPTIONS: tuple[Flag, ...] = panel(
     switch(
         "--self-test", "Simulate an image, disturb its model, and refine it: no image is needed; files with --out only."
     ),
+    file(
+        "--list", "", "Many shots: each line an image, and flags of that shot; --out is a folder, which is continued."
+    ),
+    flag(
+        "--share",
+        "path",
+        "",
+        "With --list: parameters that all shots have in common, as 'distance,panels[0:4],panels'.",
+        metavar="NAMES",
+    ),
+    count("--workers", "", "With --list: processes on this machine; jobs with --slurm. Default: one per core."),
+    flag(
+        "--scheduler", "path", "", "With --list: send the shots to the Dask cluster at tcp://HOST:PORT.", metavar="URL"
+    ),
+    switch("--slurm", "With --list: send the shots to SLURM, through dask-jobqueue and its configuration."),
 )
 #: Flags in the help of ``nbnumba refine``: no output file of a run but the JSON record.
 REFINE_FLAGS: tuple[Flag, ...] = (
@@ -109,6 +124,10 @@ class RefineRequest:
         Which image of a file.
     refl : str
         Table of reflections; empty: none.
+    list_file : str or None
+        List of many shots; ``out`` is a folder then.
+    share, workers, scheduler, slurm
+        How they are refined.
     """
 
     images: tuple[str, ...]
@@ -124,6 +143,11 @@ class RefineRequest:
     restraints: dict[str, float] = field(default_factory=dict)
     number: int | None = None
     refl: str = ""
+    list_file: str | None = None
+    share: str = ""
+    workers: int | None = None
+    scheduler: str | None = None
+    slurm: bool = False
 
 
 def parse_refine(argv: Sequence[str]) -> RefineRequest:
@@ -140,8 +164,9 @@ def parse_refine(argv: Sequence[str]) -> RefineRequest:
         images.append(words.pop(0))
     given, rest = take_options(words, REFINE_OPTIONS)
     self_test = "--self-test" in given
-    if not images and not self_test:
-        raise UsageError("refine needs an image: nbnumba refine IMAGE FLAGS (or --self-test)")
+    _check_list(given, images)
+    if not images and not self_test and "--list" not in given:
+        raise UsageError("refine needs an image: nbnumba refine IMAGE FLAGS (or --list FILE, or --self-test)")
     if images and self_test:
         raise UsageError(f"--self-test makes its own image: leave out {images[0]}")
     options: dict[str, Any] = {}
@@ -163,7 +188,7 @@ def parse_refine(argv: Sequence[str]) -> RefineRequest:
         stages=given.get("--stages", ""),
         options=options,
         out=given.get("--out", "" if self_test else "refined"),
-        lattices=_lattices(given.get("--lattices", "")),
+        lattices=lattices_of(given.get("--lattices", "")),
         picture="--no-picture" not in given,
         self_test=self_test,
         invocation=parse(rest, REFINE_OPTIONS),
@@ -171,6 +196,11 @@ def parse_refine(argv: Sequence[str]) -> RefineRequest:
         restraints=_restraints(given.get("--restrain", "")),
         number=int(_number("--image", given["--image"], True)) if "--image" in given else None,
         refl=given.get("--refl", ""),
+        list_file=given.get("--list"),
+        share=given.get("--share", ""),
+        workers=_count("--workers", given["--workers"]) if "--workers" in given else None,
+        scheduler=given.get("--scheduler"),
+        slurm="--slurm" in given,
     )
 
 
@@ -184,7 +214,29 @@ def _number(name: str, text: str, whole: bool) -> float | int:
     return int(value) if whole else value
 
 
-def _lattices(text: str) -> tuple[int, ...]:
+def _check_list(given: dict[str, str], images: Sequence[str]) -> None:
+    """Raise UsageError where options of many shots and of single images contradict one another."""
+    if "--list" not in given:
+        for name in ("--share", "--workers", "--scheduler", "--slurm"):
+            if name in given:
+                raise UsageError(f"{name} is for many shots: give --list FILE")
+        return
+    if images or "--self-test" in given:
+        raise UsageError(f"--list names the images: leave out {images[0] if images else '--self-test'}")
+    if "--scheduler" in given and "--slurm" in given:
+        raise UsageError("--scheduler and --slurm name two clusters: give one of them")
+    if not given.get("--share", "x").strip():
+        raise UsageError("--share needs the names of parameters, as distance,panels")
+
+
+def _count(name: str, text: str) -> int:
+    if not text.isascii() or not text.isdigit() or int(text) < 1:
+        raise UsageError(f"{name} needs a whole number above 0, got {text!r}")
+    return int(text)
+
+
+def lattices_of(text: str) -> tuple[int, ...]:
+    """Numbers of experiments with commas between them."""
     words = [word.strip() for word in text.split(",") if word.strip()]
     if not all(word.isdigit() for word in words) or len(set(words)) != len(words):
         raise UsageError(f"--lattices needs numbers of experiments, as 1,2, got {text!r}")

@@ -12,6 +12,7 @@ from typing import Any
 
 from nbnumba.cli import interrupt, report
 from nbnumba.cli.build import RunOptions, build
+from nbnumba.cli.refine_flags import RefineRequest
 from nbnumba.cli.series_flags import SeriesRequest
 from nbnumba.cli.series_geometry import changes_by_image
 from nbnumba.errors import ConfigError, UsageError
@@ -39,7 +40,7 @@ def make_series(request: SeriesRequest) -> None:
     series = plan(request, simulation, outputs, options, _seed(request, folder))
     _tell_first(series)
     with cluster(request) as client, progress_bar(options.progress and not options.quiet) as progress:
-        done = _Count(progress)
+        done = Count(progress)
         try:
             finished = run_series(
                 series,
@@ -146,7 +147,7 @@ def _tell_last(done: SeriesReport) -> None:
     )
 
 
-class _Count:
+class Count:
     """Passes progress on, and stores the number of complete images."""
 
     def __init__(self, show: Callable[[int, int], None]) -> None:
@@ -184,7 +185,7 @@ def progress_bar(wanted: bool) -> Iterator[Callable[[int, int], None]]:
 
 
 @contextmanager
-def cluster(request: SeriesRequest) -> Iterator[Any]:
+def cluster(request: SeriesRequest | RefineRequest) -> Iterator[Any]:
     """The Dask client of the requested cluster; None if none is requested.
 
     Raises

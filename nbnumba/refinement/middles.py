@@ -68,6 +68,7 @@ class Middles:
             far = np.maximum(np.abs(z), HUBER)
             value += float(np.where(np.abs(z) > HUBER, HUBER * (far - HUBER / 2), z**2 / 2).sum())
             weights = HUBER / far / self._variance[:, axis]
-            gradient -= moves.T @ (weights * z * np.sqrt(self._variance[:, axis]))
-            information += moves.T @ (weights[:, None] * moves)
+            # einsum adds in one order, whatever the number of threads of the linear algebra
+            gradient -= np.einsum("bi,b->i", moves, weights * z * np.sqrt(self._variance[:, axis]))
+            information += np.einsum("bi,bj->ij", moves, weights[:, None] * moves)
         return Point(x, value, gradient, information, table[:, 0], target.planes)

@@ -27,7 +27,9 @@ PANEL = np.dtype(
 )
 
 
-def panel_table(experiment: Experiment, names: Sequence[str], changes: np.ndarray, covariance: np.ndarray) -> np.ndarray:
+def panel_table(
+    experiment: Experiment, names: Sequence[str], changes: np.ndarray, covariance: np.ndarray
+) -> np.ndarray:
     """Motions of all panels.
 
     Parameters
@@ -94,9 +96,7 @@ def _frames(experiment: Experiment) -> tuple[np.ndarray, np.ndarray]:
     for panel in experiment.detector.panels:
         axes = np.array([panel.fdet, panel.sdet, panel.odet])
         frames.append(axes / np.linalg.norm(axes, axis=1)[:, None])
-        middles.append(
-            panel.pix0 + panel.pixel_size * (panel.fpixels * panel.fdet + panel.spixels * panel.sdet) / 2
-        )
+        middles.append(panel.pix0 + panel.pixel_size * (panel.fpixels * panel.fdet + panel.spixels * panel.sdet) / 2)
     return np.array(frames), np.array(middles)
 
 
@@ -105,7 +105,9 @@ def _common(experiment: Experiment) -> np.ndarray:
     frames, middles = _frames(experiment)
     count, centre = len(middles), middles.mean(axis=0)
     corners = np.zeros((count, 4, 3, 6))  # displacements (mm) of corners by motions of the panel
-    rigid = np.zeros((count, 6, 6))  # motions of the panel by those of the whole: mm along, and degrees about, x, y and z
+    rigid = np.zeros(
+        (count, 6, 6)
+    )  # motions of the panel by those of the whole: mm along, and degrees about, x, y and z
     for i, (panel, frame, middle) in enumerate(zip(experiment.detector.panels, frames, middles, strict=True)):
         sides = panel.pixel_size * np.array([panel.fpixels * panel.fdet, panel.spixels * panel.sdet]) * 1e3
         for corner, (f, s) in enumerate(((-0.5, -0.5), (-0.5, 0.5), (0.5, -0.5), (0.5, 0.5))):

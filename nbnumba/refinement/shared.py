@@ -21,8 +21,20 @@ import numpy as np
 from nbnumba.errors import ConfigError
 from nbnumba.refinement.free import Free
 from nbnumba.refinement.middles import Middles
-from nbnumba.refinement.minimizer import DAMPING, ENOUGH, LESS, MORE, MOST, Step, minimize, movable, solve
-from nbnumba.refinement.refine import Refinement, refuse_blind
+from nbnumba.refinement.minimizer import (
+    DAMPING,
+    ENOUGH,
+    LESS,
+    MORE,
+    MOST,
+    NOTHING_GAINED,
+    STOPPED,
+    Step,
+    minimize,
+    movable,
+    solve,
+)
+from nbnumba.refinement.refine import MOST_REJECTED, Refinement, refuse_blind
 from nbnumba.refinement.refined import Refined
 from nbnumba.refinement.target import Point
 
@@ -83,7 +95,7 @@ class SharedShot(Refinement):
                 raise ConfigError(f"--share {name}: a shot of several lattices has one of each of them")
         self.shared = np.array([names.index(name) for name in shared], dtype=int)
         self._at: Callable[[np.ndarray], Point] = self.target.at
-        self._rejected, self._begin = 0, time.perf_counter()
+        self._rejected, self._spoiled, self._begin = 0, "", time.perf_counter()
         self.point = self._scaled(self.first)
         self._trial: Point | None = None
 
@@ -118,7 +130,10 @@ class SharedShot(Refinement):
     def settle(self, stage: int, iterations: int) -> None:
         """Refine the shot's own parameters alone."""
         own = [i for i in self.stages[stage] if i not in self.shared]
-        self.point = minimize(self._at, self.point, own, self.bounds, iterations).point
+        found = minimize(self._at, self.point, own, self.bounds, iterations)
+        if found.reason == STOPPED:
+            raise KeyboardInterrupt
+        self.point = found.point
         self.target.forget()
 
     def part(self, stage: int, damping: float) -> Part:
@@ -156,6 +171,10 @@ class SharedShot(Refinement):
         self.target.forget()
         return self._trial.value if np.isfinite(self._trial.value) else float("inf")
 
+    def where(self) -> np.ndarray:
+        """Values of the shared parameters."""
+        return self.point.x[self.shared]
+
     def accept(self) -> None:
         """Go where the last step led."""
         assert self._trial is not None
@@ -163,14 +182,16 @@ class SharedShot(Refinement):
 
     def drop_outliers(self) -> int:
         """Leave out pixels that do not fit; returns their number."""
-        if not self.options.reject:
-            return 0
         outliers = self._outliers(self.point)
-        if outliers.any():
-            self._rejected += int(outliers.sum())
+        count = int(outliers.sum())
+        if count and self._rejected + count > MOST_REJECTED * len(outliers):
+            self._spoiled = "more than 10 % of the pixels do not fit: check the start model"
+            return 0
+        if count:
+            self._rejected += count
             self._replace(self.target.boxes.kept(~outliers, self.measured))
             self.look_at_middles(False)
-        return int(outliers.sum())
+        return count
 
     def outcome(self, total: np.ndarray, reason: str, steps: Sequence[tuple[str, Step]]) -> Refined:
         """The result; its errors include those of the shared parameters.
@@ -186,9 +207,8 @@ class SharedShot(Refinement):
         information = self.point.information.copy()
         information[np.ix_(self.shared, self.shared)] += others + RIDGE * np.diag(np.diag(part.direct + others))
         self._evaluations += self.target.evaluations
-        return self._result(
-            replace(self.point, information=information), list(steps), reason, self._rejected, self._begin
-        )
+        point = replace(self.point, information=information)
+        return self._result(point, list(steps), reason or self._spoiled, self._rejected, self._begin)
 
 
 class Crew(Protocol):
@@ -259,7 +279,7 @@ def minimize_shared(
     on_step: Callable[[Step], None] | None = None,
     enough: float = ENOUGH,
 ) -> SharedMinimum:
-    """Minimize the sum of all shots, from where they are.
+    """Minimize the sum of all shots, from where they are. Ctrl-C ends it at the best point so far.
 
     It has converged when a whole step would gain too little: of the shared parameters alone, and of each shot on average.
 
@@ -274,8 +294,27 @@ def minimize_shared(
     enough : float
         Gain that is too little.
     """
-    bounds = np.array([one.bounds for one in free]).reshape(-1, 2)
     steps: list[Step] = []
+    try:
+        reason = _descend(crew, free, x, stage, active, iterations, on_step, enough, steps)
+    except KeyboardInterrupt:
+        reason = STOPPED
+    return SharedMinimum(crew.ask("where")[0], tuple(steps), reason)
+
+
+def _descend(
+    crew: Crew,
+    free: Sequence[Free],
+    x: np.ndarray,
+    stage: int,
+    active: Sequence[int],
+    iterations: int,
+    on_step: Callable[[Step], None] | None,
+    enough: float,
+    steps: list[Step],
+) -> str:
+    """Bring all shots to the minimum, and fill ``steps``; returns why it did not converge."""
+    bounds = np.array([one.bounds for one in free]).reshape(-1, 2)
     damping, evaluations = DAMPING, 0
     while True:
         parts = crew.ask("part", stage, WHOLE)
@@ -288,9 +327,9 @@ def minimize_shared(
             if on_step is not None:
                 on_step(steps[-1])
         if shared < enough and total.gain < enough * len(parts):
-            return SharedMinimum(x, tuple(steps), "")
+            return ""
         if len(steps) >= iterations:
-            return SharedMinimum(x, tuple(steps), f"it did not converge within {iterations} iterations")
+            return f"it did not converge within {iterations} iterations"
         while True:
             damped = Total.of(crew.ask("part", stage, damping), free, x, damping)
             following = x.copy()
@@ -302,8 +341,7 @@ def minimize_shared(
                 break
             damping *= MORE
             if damping > MOST:
-                reason = "no step lowers the target any more, though its slope is not zero"
-                return SharedMinimum(x, tuple(steps), reason)
+                return NOTHING_GAINED
         crew.ask("accept")
         steps.append(Step(len(steps) + 1, value, total.value - value, np.nan, damping, evaluations))
         good = total.value - value > GOOD * expected

@@ -80,6 +80,13 @@ class SharedRefined:
         """Standard error of a shared parameter."""
         return float(self.errors[self.names.index(name)])
 
+    def _detector(self) -> list[dict[str, Any]]:
+        """Corner (mm) and axes of every panel, where they are refined."""
+        known = next((one[0] for one in self.simulations if one), None)
+        panels = () if known is None else known.detector.panels
+        keys = ("name", "pix0_mm", "fast_axis", "slow_axis")
+        return [{key: getattr(panel, key) for key in keys} for panel in panels]
+
     def data(self) -> dict[str, Any]:
         """All figures but those of the shots, for JSON."""
         names = self.panels.dtype.names or ()
@@ -91,6 +98,7 @@ class SharedRefined:
                 for name, a, b, e in zip(self.names, self.start, self.values, self.errors, strict=True)
             },
             "correlations": self.correlations.tolist(),
+            "detector": self._detector(),
             "panels": [dict(zip(names, row, strict=True)) for row in self.panels.tolist()],
             "shots": sum(1 for one in self.simulations if one),
             "iterations": [{"stage": stage} | vars(step) for stage, step in self.steps],

@@ -95,7 +95,7 @@ class Crew(ABC):
 
     def ask(self, method: str, *arguments: Any) -> list[Any]:
         """Result of a method of each object, in the order of the tasks."""
-        found = {}
+        found: dict[int, Any] = {}
         for members, results in zip(self._members, self._all("ask", method, *arguments), strict=True):
             found |= dict(zip(members, results, strict=True))
         return [found[number] for number in self.numbers]
@@ -148,23 +148,27 @@ class ProcessCrew(Crew):
             raise
 
     def _all(self, method: str, *arguments: Any) -> list[list[Any]]:
-        found: dict[int, list[Any]] = {}
+        left: list[Connection] = []
         try:
-            for connection in self._connections:
-                connection.send((method, arguments))
-            while len(found) < len(self._connections):
-                left = {c: i for i, c in enumerate(self._connections) if i not in found}
-                for connection in wait(list(left)):
-                    good, answer = connection.recv()  # type: ignore[union-attr]
-                    if not good:
-                        raise answer
-                    found[left[connection]] = answer  # type: ignore[index]
+            try:
+                for connection in self._connections:
+                    left.append(connection)
+                    connection.send((method, arguments))
+                answers = [_next_answer(left) for _ in self._connections]
+            except KeyboardInterrupt:
+                # what was asked is answered before anything else can be asked
+                while left:
+                    _next_answer(left)
+                raise
         except (EOFError, BrokenPipeError, ConnectionResetError) as error:
             raise ResourceError(
                 "a worker process died, and its shots with it; it may have too little memory: "
                 f"try --workers {max(1, len(self._processes) // 2)}, or fewer shots"
             ) from error
-        return [found[number] for number in range(len(self._connections))]
+        for good, answer in answers:
+            if not good:
+                raise answer
+        return [answer for _, answer in answers]
 
     def close(self, failed: bool = False) -> None:
         """See :class:`Crew`."""
@@ -177,6 +181,14 @@ class ProcessCrew(Crew):
             if process.is_alive():
                 process.kill()
                 process.join()
+
+
+def _next_answer(left: list[Connection]) -> tuple[bool, Any]:
+    """Answer of the first of some processes, which is no longer among them then."""
+    wait(left[:1])  # most of the time is spent here, where Ctrl-C breaks no message
+    answer: tuple[bool, Any] = left[0].recv()
+    left.pop(0)
+    return answer
 
 
 def _serve(connection: Connection, recipe: Any, tasks: Sequence[Any]) -> None:

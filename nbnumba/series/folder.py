@@ -111,7 +111,6 @@ class Folder:
             left.unlink(missing_ok=True)
 
 
-
 @contextmanager
 def claimed(path: Path) -> Iterator[None]:
     """Make a folder and lock it against other processes; the lock ends with the process.

@@ -45,7 +45,12 @@ class Recipe(Protocol):
 
 
 def count_workers(
-    wanted: int | None, tasks: int, pixels: int, device: str, pixel_bytes: int = _PIXEL_BYTES, each: int = TASKS_PER_WORKER
+    wanted: int | None,
+    tasks: int,
+    pixels: int,
+    device: str,
+    pixel_bytes: int = _PIXEL_BYTES,
+    each: int = TASKS_PER_WORKER,
 ) -> int:
     """How many processes to use: one with a GPU, else one per core as far as tasks and memory allow.
 

@@ -6,6 +6,7 @@
     FOLDER/NAME.json         a refined shot, with digests of its image and of the model that it began with
     FOLDER/NAME.expt         its model; NAME.csv, its spots
     FOLDER/shots.csv         one row for each shot (written last); shots.json, the same
+    FOLDER/geometry.json     what shots share, if that is refined; geometry.csv, the panels
     FOLDER/.parts/           structure factors and masks, as long as it runs
 
 A shot is complete when its JSON exists; the files of a shot get their names together. A shot that failed has none, and is
@@ -57,6 +58,7 @@ class RefineFolder:
         self.parts = self.path / PARTS
         self.table = self.path / f"{TABLE}.csv"
         self.records = self.path / f"{TABLE}.json"
+        self.geometry = self.path / f"{GEOMETRY}.json"
 
     def record(self, name: str) -> Path:
         """Record of a shot."""
@@ -77,7 +79,7 @@ class RefineFolder:
             check_same(theirs, ours, self.path, "another refinement")
         else:
             present = set(os.listdir(self.path)) if self.path.is_dir() else set()
-            taken = [name for name in (f"{one}.json" for one in (*names, TABLE)) if name in present]
+            taken = [name for name in (f"{one}.json" for one in (*names, TABLE, GEOMETRY)) if name in present]
             if taken:
                 raise ConfigError(
                     f"{self.path} holds {taken[0]}, which no refinement of many shots has made there: give another --out"

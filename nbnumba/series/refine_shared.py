@@ -13,14 +13,16 @@ from typing import Any
 import numpy as np
 
 from nbnumba.errors import ConfigError
+from nbnumba.io.files import together
+from nbnumba.io.json_file import write_json
 from nbnumba.model.config import Simulation
 from nbnumba.model.experiment import Experiment
 from nbnumba.refinement.free import Free, expand_all, restraints_of
-from nbnumba.refinement.minimizer import ENOUGH, Step
 from nbnumba.refinement.measured import take_image
-from nbnumba.refinement.options import AMPLITUDES, RefineOptions, split_names
+from nbnumba.refinement.minimizer import ENOUGH, NOTHING_GAINED, STOPPED, Step
+from nbnumba.refinement.options import RefineOptions, split_names
 from nbnumba.refinement.panel_motions import PANEL, panel_table
-from nbnumba.refinement.refine import make_options, prepare
+from nbnumba.refinement.refine import REJECTIONS, make_options, prepare
 from nbnumba.refinement.shared import WHOLE, SharedShot, Total, minimize_shared
 from nbnumba.refinement.shared_result import SharedRefined, shared_covariance
 from nbnumba.refinement.shots import ShotFile, check_names, experiments_of
@@ -150,7 +152,8 @@ def refine_shared(
     share : str, or sequence of str
         The shared ones. Motions of panels have a restraint of 0.5 mm and 0.5 degrees, unless another one is given.
     folder : Path, optional
-        Where NAME.json, NAME.csv and NAME.expt of every shot, shots.csv and shots.json go; without it no file is written.
+        Where NAME.json, NAME.csv and NAME.expt of every shot, shots.csv, shots.json, geometry.json and geometry.csv go; without
+        it no file is written.
     workers, threads, client
         As of :func:`nbnumba.series.refine_shots.refine_shots`; shots stay in their process or on their worker.
     on_step : callable, optional
@@ -184,16 +187,44 @@ def refine_shared(
         parcels = [packer.pack(shot) for shot in shots]
         first = experiments_of(shots[0].starts[:1], None)[0]
         names, sigmas, wanted = _split(wanted, common, first)
-        recipe = SharedRecipe(
-            wanted, names, None if place is None else place.path, packer.stock, mask, device, threads
-        )
+        recipe = SharedRecipe(wanted, names, None if place is None else place.path, packer.stock, mask, device, threads)
         with _crew(recipe, parcels, pixels_of(shots[0].starts[0].detector), workers, client) as crew:
             found = _refine(crew, [shot.name for shot in shots], sigmas, wanted, on_step)
             rows, simulations = _finish(crew, shots, found)
         flag_outliers(rows)
+        refined = _result(found, names, first, rows, simulations, time.perf_counter() - begin)
         if place is not None:
-            write_shot_table(place.table, place.records, rows)
+            write_geometry(place, refined)
             place.tidy()
+    return refined
+
+
+def write_geometry(place: RefineFolder, refined: SharedRefined) -> None:
+    """Write the files of all shots, or none: the table of the shots, what they share, and the table of the panels.
+
+    Raises
+    ------
+    FileError
+        A file cannot be written.
+    """
+    from nbnumba.output.refine_table import write_spots
+
+    with together():
+        write_shot_table(place.table, place.records, refined.rows)
+        write_json(place.geometry, refined.data())
+        if len(refined.panels):
+            write_spots(place.geometry.with_suffix(".csv"), refined.panels)
+
+
+def _result(
+    found: Found,
+    names: tuple[str, ...],
+    first: Experiment,
+    rows: Sequence[dict[str, Any]],
+    simulations: Sequence[tuple[Simulation, ...]],
+    seconds: float,
+) -> SharedRefined:
+    """The result; ``first``: an experiment of the start."""
     covariance = shared_covariance(found.total, found.free, found.x)
     changes = np.array([one.change(v) for one, v in zip(found.free, found.x, strict=True)])
     moves = any(name.startswith("panel_") for name in names)
@@ -207,7 +238,7 @@ def refine_shared(
         steps=tuple(found.steps),
         rows=tuple(rows),
         simulations=tuple(simulations),
-        seconds=time.perf_counter() - begin,
+        seconds=seconds,
     )
 
 
@@ -265,7 +296,8 @@ def _refine(
     facts = crew.ask("facts")
     free = tuple(replace(one, sigma=sigmas[one.parameter]) for one in facts[0]["free"])
     _check_alike([names[number] for number in crew.numbers], facts)
-    x, steps, reason = np.zeros(len(free)), [], ""
+    x, reason = np.zeros(len(free)), ""
+    steps: list[tuple[str, Step]] = []
 
     def run(stage: int, name: str, enough: float = ENOUGH) -> None:
         nonlocal x, reason
@@ -279,11 +311,15 @@ def _refine(
         crew.ask("look_at_middles", True)
         run(0, "middles of spots", NEAR)
         crew.ask("look_at_middles", False)
-        crew.ask("settle", 0, options.iterations)
+        if reason != STOPPED:
+            crew.ask("settle", 0, options.iterations)
     last = len(facts[0]["stages"]) - 1
     for stage in range(last + 1):
-        run(stage, str(stage + 1))
-    if sum(crew.ask("drop_outliers")):
+        if reason != STOPPED:
+            run(stage, str(stage + 1))
+    for _ in range(REJECTIONS if options.reject else 0):
+        if reason not in ("", NOTHING_GAINED) or not sum(crew.ask("drop_outliers")):
+            break
         run(last, "without outliers")
     total = Total.of(crew.ask("part", last, WHOLE), free, x, 0.0).matrix
     for one, v in zip(free, x, strict=True):
@@ -309,10 +345,11 @@ def _check_alike(names: Sequence[str], facts: Sequence[Mapping[str, Any]]) -> No
 
 def _finish(
     crew: Crew, shots: Sequence[ShotFile], found: Found
-) -> tuple[list[dict[str, Any]], list[tuple[Any, ...]]]:
+) -> tuple[list[dict[str, Any]], list[tuple[Simulation, ...]]]:
     """Rows and refined models of all shots."""
     done = dict(zip(crew.numbers, crew.ask("finish", found.total, found.reason, found.steps), strict=True))
-    rows, simulations = [], []
+    rows: list[dict[str, Any]] = []
+    simulations: list[tuple[Simulation, ...]] = []
     for number, (shot, failure) in enumerate(zip(shots, found.failures, strict=True)):
         if number not in done:
             rows.append(failed_row(shot.name, image_name(shot), failure))

@@ -17,6 +17,7 @@ from nbnumba.errors import first_line
 from nbnumba.io.files import together
 from nbnumba.io.json_file import write_json
 from nbnumba.model.experiment import Experiment, resolve
+from nbnumba.refinement.minimizer import STOPPED
 from nbnumba.refinement.options import RefineOptions
 from nbnumba.refinement.refine import make_options
 from nbnumba.refinement.refined import Refined
@@ -100,6 +101,8 @@ class ShotRefiner:
             refined = refine_shot(shot, experiments, recipe.options, recipe.mask, recipe.device, recipe.threads)
         except Exception as error:  # whatever is wrong with a shot, the others go on
             return failed_row(shot.name, image_name(shot), first_line(error))
+        if refined.reason == STOPPED:  # by Ctrl-C: what came of it so far is not the result
+            raise KeyboardInterrupt
         record = record_of(refined, shot, parcel.inputs, digest)
         write_shot(recipe.folder, refined, shot, record)
         return row_of(record)

@@ -1,4 +1,4 @@
-"""Shots on a detector of eight panels that are not where the start has them."""
+"""Shots on a detector of several panels that are not where the start has them."""
 
 from __future__ import annotations
 
@@ -10,20 +10,21 @@ import numpy as np
 import nbnumba as nb
 from nbnumba.derive.setting import DEGREE
 from nbnumba.derive.state import rotations
+from nbnumba.model.experiment import resolve
 from nbnumba.refinement.self_test import disturbed, make_truth, noisy
 from nbnumba.series.shots import random_misset
-from nbnumba.model.experiment import resolve
 
 #: Pixels (fast, slow) and size (mm) of a panel, and distance.
 FAST, SLOW, PIXEL_MM, DISTANCE_MM = 256, 128, 0.177, 150.0
 
 
-def panels() -> tuple[nb.Panel, ...]:
-    """Two columns of four panels around the beam, which is along z."""
+def panels(rows: int = 4) -> tuple[nb.Panel, ...]:
+    """Two columns of panels around the beam, which is along z."""
     found = []
-    for number in range(8):
-        column, row = divmod(number, 4)
-        corner = ((column - 1) * (FAST + 4) * PIXEL_MM + 0.4, (2 - row) * (SLOW + 4) * PIXEL_MM - 0.4, DISTANCE_MM)
+    for number in range(2 * rows):
+        column, row = divmod(number, rows)
+        across = (column - 1) * (FAST + 4) * PIXEL_MM + 0.4
+        corner = (across, (rows / 2 - row) * (SLOW + 4) * PIXEL_MM - 0.4, DISTANCE_MM)
         found.append(
             nb.Panel(
                 pix0_mm=corner,
@@ -52,21 +53,26 @@ def moved(panel: nb.Panel, shift_mm: np.ndarray, turn_deg: np.ndarray) -> nb.Pan
     )
 
 
-def disordered(seed: int = 3) -> tuple[nb.Panel, ...]:
-    """The panels, shifted by up to 0.3 mm along each axis and turned by 0.1 degrees about one each."""
+def disorder(rows: int = 4, seed: int = 3) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Shift of each panel, up to 0.3 mm along each axis, and turn by 0.1 degrees about some axis."""
     random = np.random.default_rng(seed)
     found = []
-    for panel in panels():
+    for _ in range(2 * rows):
         axis = random.normal(size=3)
-        found.append(moved(panel, random.uniform(-0.3, 0.3, 3), 0.1 * axis / np.linalg.norm(axis)))
-    return tuple(found)
+        found.append((random.uniform(-0.3, 0.3, 3), 0.1 * axis / np.linalg.norm(axis)))
+    return found
 
 
-def panel_truth(**changes: object) -> nb.Simulation:
+def disordered(rows: int = 4) -> tuple[nb.Panel, ...]:
+    """The panels where they are."""
+    return tuple(moved(panel, *motion) for panel, motion in zip(panels(rows), disorder(rows), strict=True))
+
+
+def panel_truth(rows: int = 4, **changes: object) -> nb.Simulation:
     """A crystal before the disordered panels."""
     return make_truth(
         convention="CUSTOM",
-        panels=disordered(),
+        panels=disordered(rows),
         beam_vector=(0, 0, 1),
         polar_vector=(0, 1, 0),
         spindle_axis=(1, 0, 0),
@@ -80,7 +86,8 @@ def panel_shot(folder: Path, number: int, truth: nb.Simulation) -> nb.ShotFile:
     misset = random_misset(np.random.default_rng([number, 8]))
     true = replace(truth, crystal=replace(truth.crystal, misset_deg=misset))
     images = nb.simulate(true, device="cpu", threads=1).images
-    whole = np.zeros((4 * SLOW, 2 * FAST))
+    rows = len(images) // 2
+    whole = np.zeros((rows * SLOW, 2 * FAST))
     for panel, image in zip(true.detector.panels, images, strict=True):
         fast, slow = panel.offset
         whole[slow : slow + SLOW, fast : fast + FAST] = image
@@ -88,7 +95,7 @@ def panel_shot(folder: Path, number: int, truth: nb.Simulation) -> nb.ShotFile:
     np.save(path, noisy(whole, number).astype(np.int32))
     axis = tuple(np.random.default_rng([number, 9]).normal(size=3).tolist())
     start = disturbed(true, 0.05, (0.0,) * 6, axis)
-    return nb.ShotFile(path.stem, path, replace(start, detector=replace(start.detector, panels=panels())))
+    return nb.ShotFile(path.stem, path, replace(start, detector=replace(start.detector, panels=panels(rows))))
 
 
 def corners(simulation: nb.Simulation) -> np.ndarray:
