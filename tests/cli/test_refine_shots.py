@@ -19,7 +19,7 @@ from nbnumba.errors import UsageError
 from tests.series.inputs import ROOT, wait_until
 
 FLAGS = """-cell 55 65 75 90 95 90 -N 12 -gauss_xtal --physics correct -default_F 200 -detpixels 160 -pixel 0.177
--distance 60 -lambda 1.3 -oversample 1 -fluence 3e25 --device cpu""".split()
+-distance 60 -lambda 1.3 -oversample 1 -fluence 1e27 --device cpu""".split()
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +67,7 @@ def test_a_list(images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert refine(path, tmp_path / "out", "--reject", "5") == 1
     assert "options.reject was 6.0 and now is 5.0" in capsys.readouterr().err
     # the written model is a start that needs no more refinement
-    words = "-N 12 -gauss_xtal --physics correct -default_F 200 -oversample 1 -fluence 3e25 --device cpu".split()
+    words = "-N 12 -gauss_xtal --physics correct -default_F 200 -oversample 1 -fluence 1e27 --device cpu".split()
     words += ["--geometry", str(tmp_path / "out" / "a3.expt"), "--refine", "misset,scale", "--no-picture"]
     assert main(["refine", str(images / "a3.npy"), *words, "--out", str(tmp_path / "again")]) == 0
     again = json.loads((tmp_path / "again.json").read_text())["refinement"]["parameters"]

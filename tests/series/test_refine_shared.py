@@ -222,7 +222,7 @@ def test_a_killed_worker_ends_the_refinement(few: tuple[nb.Simulation, list[nb.S
         for child in multiprocessing.active_children()[:1]:
             os.kill(child.pid or 0, signal.SIGKILL)
 
-    with pytest.raises(ResourceError, match="a worker process died.*--workers 1"):
+    with pytest.raises(ResourceError, match=r"a worker process died.*--workers 1"):
         run(few[1], workers=2, on_step=kill)
     assert not multiprocessing.active_children()
 
