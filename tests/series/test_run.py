@@ -104,6 +104,17 @@ def test_input_files_count_by_their_content(tmp_path: Path) -> None:
         run_series(recipe, tmp_path / "out", contact_sheet=False)
 
 
+def test_a_list_with_options_is_read_once_for_all(tmp_path: Path) -> None:
+    """How a file is read, as the symmetry that expands it, is of no concern to processes that get its table."""
+    (tmp_path / "a.hkl").write_text("1 0 0 50\n0 1 0 60\n2 3 1 70\n2 3 1 72\n")
+    factors = replace(SIMULATION.structure_factors, hkl=tmp_path / "a.hkl", hkl_symmetry="P 1 2 1", hkl_average=True)
+    outputs = series_outputs(floatfile=Path("float.bin"))
+    recipe = series(images=1, simulation=replace(SIMULATION, structure_factors=factors), outputs=outputs)
+    run_series(recipe, tmp_path / "out", workers=1, contact_sheet=False)
+    image = read_float_image(tmp_path / "out" / "float_0001.bin", (48, 64))
+    assert np.array_equal(image, simulate(recipe.shot(1).simulation, device="cpu").image)
+
+
 def test_what_was_removed_is_made_again(tmp_path: Path) -> None:
     run_series(series(images=3), tmp_path, workers=1)
     before = content(tmp_path)
