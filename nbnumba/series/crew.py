@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from nbnumba.errors import ConfigError, ResourceError, first_line
 from nbnumba.render.threads import kernels
-from nbnumba.series.pool import prepare_worker, shared_threads
+from nbnumba.series.pool import plain_libraries, prepare_worker, shared_threads
 
 #: Seconds that a process has to end when it is told to.
 _PATIENCE_S = 2.0
@@ -139,7 +139,8 @@ class ProcessCrew(Crew):
                 ours, theirs = context.Pipe()
                 mine = [tasks[number] for number in members]
                 process = context.Process(target=_serve, args=(theirs, recipe, mine), daemon=True)
-                process.start()
+                with plain_libraries():
+                    process.start()
                 theirs.close()
                 self._connections.append(ours)
                 self._processes.append(process)

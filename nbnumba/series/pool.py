@@ -9,6 +9,7 @@ import threading as python_threads
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, Protocol
 
@@ -93,6 +94,18 @@ def shared_threads(threads: int | None, workers: int) -> int:
     return max(1, usable_cores() // workers) if threads is None else threads
 
 
+@contextmanager
+def plain_libraries() -> Iterator[None]:
+    """Block in which processes are started whose linear algebra has one thread: small matrices are no work for more."""
+    added = {name: "1" for name in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS") if name not in os.environ}
+    os.environ.update(added)
+    try:
+        yield
+    finally:
+        for name in added:
+            os.environ.pop(name, None)
+
+
 def run_here(recipe: Recipe, tasks: Sequence[Any]) -> Iterator[tuple[int, Any]]:
     """Number and result of each task, in this process."""
     maker = recipe.maker()
@@ -114,7 +127,9 @@ def run_in_pool(recipe: Any, tasks: Sequence[Any], workers: int, what: str = "an
         # spawn, because neither OpenMP's threads nor CUDA survive a fork
         pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _start_worker, (recipe,))
         try:
-            for future in as_completed([pool.submit(_make, number, tasks[number]) for number in left]):
+            with plain_libraries():  # all processes start with the first task
+                futures = [pool.submit(_make, number, tasks[number]) for number in left]
+            for future in as_completed(futures):
                 number, result = future.result()
                 del left[number]
                 deaths = 0
