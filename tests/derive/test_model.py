@@ -7,7 +7,7 @@ import pytest
 
 import nbnumba as nb
 from nbnumba.derive.derivatives import derivatives
-from nbnumba.derive.model import ParameterModel
+from nbnumba.derive.model import ParameterModel, compose
 from tests.derive.composed import draw, experiment, names_of, two_panels
 
 #: Of a typical change of a parameter: errors are then its fourth power, and that of rounding over it.
@@ -177,3 +177,29 @@ def test_changes_that_have_no_image():
 
 def test_one_line_for_notebooks():
     assert repr(ParameterModel(experiment(), "scale")) == "<ParameterModel of 1920 pixels by changes of scale>"
+
+
+def test_motions_of_other_panels_need_not_be_looked_at():
+    """A motion is followed by those of its own panels alone, and derivatives are those of the whole."""
+    names = [
+        f"panel_{motion}[{panel}]" for motion in ("turn_fast_deg", "slow_mm", "turn_normal_deg") for panel in (0, 1)
+    ]
+    names += ["panel_turn_slow_deg", "misset_x_deg"]
+    model = ParameterModel(two_panels(), names)
+    worst = errors_of(model, 5 * draw(names, seed=6))
+    assert max(worst.values()) < 1e-6, worst
+    _, followed = compose(model._start.setting, model._start.parameters, 5 * draw(names, seed=6))
+    later = [[parameter.name for parameter, _ in getattr(one, "_later", ())] for one in followed]
+    assert later[1] == [names[3], names[5], names[6], "misset_x_deg"]
+    assert later[4] == [names[6], "misset_x_deg"]
+
+
+def test_what_is_forgotten_is_computed_again():
+    model = ParameterModel(two_panels(), ["distance_mm", "misset_y_deg"])
+    for x in ([0.0, 0.0], [0.05, 0.02]):
+        image, jacobian = (value.copy() for value in model.value_and_jacobian(x))
+        model.forget()
+        assert "_values" not in vars(model._start)
+        again = model.value_and_jacobian(x)
+        assert np.array_equal(again[0], image) and np.array_equal(again[1], jacobian)
+    assert not np.array_equal(image, model.value_and_jacobian([0.0, 0.0])[0])
