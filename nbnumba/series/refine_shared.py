@@ -175,6 +175,8 @@ def refine_shared(
     wanted = make_options((*own, *(one for one in common if one not in own)), stages, restraints, options)
     check_names(shots, RESERVED)
     begin = time.perf_counter()
+    first = experiments_of(shots[0].starts[:1], None)[0]
+    names, sigmas, single = _split(wanted, common, first)
     with ExitStack() as stack:
         place = None if folder is None else RefineFolder(folder)
         if place is None:
@@ -185,11 +187,10 @@ def refine_shared(
             parts = place.parts
         packer = Packer(parts, wanted.symmetry is None)
         parcels = [packer.pack(shot) for shot in shots]
-        first = experiments_of(shots[0].starts[:1], None)[0]
-        names, sigmas, wanted = _split(wanted, common, first)
-        recipe = SharedRecipe(wanted, names, None if place is None else place.path, packer.stock, mask, device, threads)
-        with _crew(recipe, parcels, pixels_of(shots[0].starts[0].detector), workers, client) as crew:
-            found = _refine(crew, [shot.name for shot in shots], sigmas, wanted, on_step)
+        target = None if place is None else place.path
+        recipe = SharedRecipe(single, names, target, packer.stock, mask, device, threads)
+        with _crew(recipe, parcels, workers, client) as crew:
+            found = _refine(crew, [shot.name for shot in shots], sigmas, single, on_step)
             rows, simulations = _finish(crew, shots, found)
         flag_outliers(rows)
         refined = _result(found, names, first, rows, simulations, time.perf_counter() - begin)
@@ -264,12 +265,13 @@ def _split(
     return names, sigmas, replace(wanted, parameters=every, restraints=rest)
 
 
-def _crew(recipe: SharedRecipe, parcels: Sequence[Parcel], pixels: int, workers: int | None, client: Any) -> Crew:
+def _crew(recipe: SharedRecipe, parcels: Sequence[Parcel], workers: int | None, client: Any) -> Crew:
     """The shots, where they are refined."""
     if client is not None:
         if recipe.folder is None and (recipe.stock.tables or recipe.stock.masks):
             raise ConfigError("on a cluster give a folder that all workers see: structure factors are read from it")
         return DaskCrew(recipe, parcels, client)
+    pixels = pixels_of(parcels[0].shot.starts[0].detector)
     used = count_workers(workers, len(parcels), pixels, recipe.device, _PIXEL_BYTES, _SHOTS)
     return ProcessCrew(recipe, parcels, used) if used > 1 else LocalCrew(recipe, parcels)
 

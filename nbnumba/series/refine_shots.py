@@ -204,28 +204,43 @@ def refine_shots(
         place.prepare(describe(wanted, device, mask), [shot.name for shot in shots])
         packer = Packer(place.parts, wanted.symmetry is None)
         parcels = [packer.pack(shot) for shot in shots]
-        rows = {number: row_of(record) for number, record in place.done(parcels).items()}
-        missing = [number for number in range(len(shots)) if number not in rows]
-        tell = progress or (lambda complete, total: None)
-        tell(len(rows), len(shots))
         recipe = RefineRecipe(wanted, place.path, packer.stock, mask, device, threads)
-        begin, used = time.perf_counter(), 0
-        if missing:
-            left = [parcels[number] for number in missing]
-            if client is not None:
-                from nbnumba.series.cluster import make_on_dask
-
-                finished = make_on_dask(client, recipe, left, "a shot")
-            else:
-                used = count_workers(workers, len(left), pixels_of(shots[0].starts[0].detector), device, _PIXEL_BYTES)
-                finished = run_in_pool(recipe, left, used, "a shot") if used > 1 else run_here(recipe, left)
-            for number, row in finished:
-                rows[missing[number]] = row
-                tell(len(rows), len(shots))
+        rows = {number: row_of(record) for number, record in place.done(parcels).items()}
+        made, begin = len(shots) - len(rows), time.perf_counter()
+        used = _refine_missing(recipe, parcels, rows, workers, client, progress)
         seconds = time.perf_counter() - begin
         found = [rows[number] for number in range(len(shots))]
         flag_outliers(found)
         with together():
             write_shot_table(place.table, place.records, found)
         place.tidy()
-    return ShotsReport(place.path, place.table, tuple(found), len(missing), seconds, used)
+    return ShotsReport(place.path, place.table, tuple(found), made, seconds, used)
+
+
+def _refine_missing(
+    recipe: RefineRecipe,
+    parcels: Sequence[Parcel],
+    rows: dict[int, dict[str, Any]],
+    workers: int | None,
+    client: Any,
+    progress: Progress | None,
+) -> int:
+    """Refine the shots that have no row yet, and add theirs; returns the number of processes, 0 for a cluster."""
+    missing = [number for number in range(len(parcels)) if number not in rows]
+    tell = progress or (lambda complete, total: None)
+    tell(len(rows), len(parcels))
+    if not missing:
+        return 0
+    left, used = [parcels[number] for number in missing], 0
+    if client is not None:
+        from nbnumba.series.cluster import make_on_dask
+
+        finished = make_on_dask(client, recipe, left, "a shot")
+    else:
+        pixels = pixels_of(left[0].shot.starts[0].detector)
+        used = count_workers(workers, len(left), pixels, recipe.device, _PIXEL_BYTES)
+        finished = run_in_pool(recipe, left, used, "a shot") if used > 1 else run_here(recipe, left)
+    for number, row in finished:
+        rows[missing[number]] = row
+        tell(len(rows), len(parcels))
+    return used
