@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,7 @@ from nbnumba.cli.refine_flags import RefineRequest
 from nbnumba.errors import ConfigError, FileError
 from nbnumba.io.files import together
 from nbnumba.io.json_file import write_json
+from nbnumba.io.kept import kept
 from nbnumba.io.stream import read_chunk
 from nbnumba.model.experiment import Experiment, resolve
 from nbnumba.model.geometry_files import geometry_kind
@@ -52,10 +54,10 @@ def refine_images(request: RefineRequest) -> bool:
         from nbnumba.cli.refine_shots import refine_list
 
         return refine_list(request)
-    first = request.invocation if not request.lattices else _of_experiment(request, request.lattices[0])
+    first = request.invocation if not request.lattices else of_experiment(request.invocation, request.lattices[0])
     job = read_job(["nbnumba", "refine", *request.words], first)
     lattices = _lattices(request, job)
-    listed = _listed(request)
+    listed = listed_reflections(request.refl, request.lattices)
     if job.options.dry_run:
         job.end_dry()
         return True
@@ -87,34 +89,32 @@ def _lattices(request: RefineRequest, job: Job) -> list[Experiment]:
         return [job.experiment]
     found = []
     for number in request.lattices:
-        simulation, _, _ = build(_of_experiment(request, number))
+        simulation, _, _ = build(of_experiment(request.invocation, number))
         found.append(resolve(simulation, like=job.experiment))
     return found
 
 
-def _of_experiment(request: RefineRequest, number: int) -> Invocation:
+def of_experiment(invocation: Invocation, number: int) -> Invocation:
     """The command line with one experiment of its geometry file."""
-    values = request.invocation.values | {"input.experiment": number}
-    return replace(
-        request.invocation, values=values, spelled=request.invocation.spelled | {"input.experiment": "--lattices"}
-    )
+    values = invocation.values | {"input.experiment": number}
+    return replace(invocation, values=values, spelled=invocation.spelled | {"input.experiment": "--lattices"})
 
 
-def _listed(request: RefineRequest) -> list[np.ndarray] | None:
-    """The indexed reflections of ``--refl`` of each lattice; None without it."""
-    if not request.refl:
+def listed_reflections(refl: str, lattices: Sequence[int]) -> list[np.ndarray] | None:
+    """The indexed reflections of the table of ``--refl`` of each lattice; None without it."""
+    if not refl:
         return None
     from nbnumba.io.refl import read_refl
 
-    table = read_refl(request.refl)
+    table = kept(Path(refl), "reflection table", lambda: read_refl(refl))
     if "miller_index" not in table:
-        raise FileError(f"{request.refl} has no indices: its spots are not indexed")
+        raise FileError(f"{refl} has no indices: its spots are not indexed")
     hkl = table["miller_index"]
     indexed = hkl.any(axis=1)
     numbers = table.get("id", np.zeros(len(hkl), int))
-    if not request.lattices:
+    if not lattices:
         return [hkl[indexed]]
-    return [hkl[indexed & (numbers == number)] for number in request.lattices]
+    return [hkl[indexed & (numbers == number)] for number in lattices]
 
 
 def readout(outputs: Outputs, given: bool, image: str) -> dict[str, Any]:

@@ -194,7 +194,7 @@ def parse_refine(argv: Sequence[str]) -> RefineRequest:
         invocation=parse(rest, REFINE_OPTIONS),
         words=tuple(argv),
         restraints=_restraints(given.get("--restrain", "")),
-        number=int(_number("--image", given["--image"], True)) if "--image" in given else None,
+        number=image_number(given["--image"]) if "--image" in given else None,
         refl=given.get("--refl", ""),
         list_file=given.get("--list"),
         share=given.get("--share", ""),
@@ -212,6 +212,11 @@ def _number(name: str, text: str, whole: bool) -> float | int:
     if not 0 <= value < float("inf") or (whole and not value.is_integer()):
         raise UsageError(f"{name} needs a {'whole ' if whole else ''}number, 0 or more, got {text!r}")
     return int(value) if whole else value
+
+
+def image_number(text: str) -> int:
+    """Which image of a file, from the value of ``--image``."""
+    return int(_number("--image", text, True))
 
 
 def _check_list(given: dict[str, str], images: Sequence[str]) -> None:

@@ -16,8 +16,8 @@ import typer
 from nbnumba.cli import interrupt, report
 from nbnumba.cli.build import RunOptions, build
 from nbnumba.cli.parse import Invocation, parse, take_options, with_files
-from nbnumba.cli.refine import readout, say_step
-from nbnumba.cli.refine_flags import REFINE_OPTIONS, RefineRequest, lattices_of
+from nbnumba.cli.refine import listed_reflections, of_experiment, readout, say_step
+from nbnumba.cli.refine_flags import REFINE_OPTIONS, RefineRequest, image_number, lattices_of
 from nbnumba.cli.series import Count, cluster, progress_bar
 from nbnumba.errors import NbnumbaError, UsageError
 from nbnumba.io.files import read_text
@@ -142,6 +142,8 @@ def read_shots(request: RefineRequest, lines: Sequence[Line]) -> tuple[list[Shot
             with _of_line(request.list_file, line.number):
                 given, rest = take_options(line.words, REFINE_OPTIONS)
                 lattices = lattices_of(given.pop("--lattices", "")) or request.lattices
+                number = image_number(given.pop("--image")) if "--image" in given else request.number
+                refl = given.pop("--refl", request.refl)
                 if given:
                     raise UsageError(f"{next(iter(given))} is the same for all shots: give it on the command line")
                 invocation = parse([*request.invocation.argv, *rest], REFINE_OPTIONS)
@@ -150,21 +152,17 @@ def read_shots(request: RefineRequest, lines: Sequence[Line]) -> tuple[list[Shot
                 starts = [_with_same_mask(one, masks) for one in starts]
                 counts = readout(outputs, "outputs.adc_offset" in invocation.values, line.image)
                 own = {key: value for key, value in counts.items() if key not in request.options}
-                shots.append(ShotFile(name, line.image, starts, own))
+                listed = listed_reflections(refl, lattices)
+                shots.append(ShotFile(name, line.image, starts, own, number, listed))
                 options = options if len(shots) > 1 else run
     return shots, options
 
 
 def starts_of(invocation: Invocation, lattices: Sequence[int]) -> tuple[list[Simulation], Any, RunOptions]:
     """The simulations of all lattices that a command line describes, its outputs and options."""
-    simulation, outputs, options = build(invocation if not lattices else _of_experiment(invocation, lattices[0]))
-    more = [build(_of_experiment(invocation, number))[0] for number in lattices[1:]]
+    simulation, outputs, options = build(invocation if not lattices else of_experiment(invocation, lattices[0]))
+    more = [build(of_experiment(invocation, number))[0] for number in lattices[1:]]
     return [simulation, *more], outputs, options
-
-
-def _of_experiment(invocation: Invocation, number: int) -> Invocation:
-    values = invocation.values | {"input.experiment": number}
-    return replace(invocation, values=values, spelled=invocation.spelled | {"input.experiment": "--lattices"})
 
 
 def _with_same_mask(simulation: Simulation, masks: list[np.ndarray]) -> Simulation:

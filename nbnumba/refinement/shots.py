@@ -28,12 +28,16 @@ class ShotFile:
         The model to start from; several: lattices of the image.
     options : mapping of str to object
         Fields of :class:`nbnumba.refinement.options.RefineOptions` that this shot has of its own, as ``offset``.
+    number, reflections
+        Which image of a file, and h, k, l of the spots that are taken: as of :func:`nbnumba.refinement.refine.refine`.
     """
 
     name: str
     image: Any
     start: Simulation | Sequence[Simulation]
     options: Mapping[str, Any] = field(default_factory=dict)
+    number: int | None = None
+    reflections: Any = None
 
     def __post_init__(self) -> None:
         if not self.name or "/" in self.name or "\\" in self.name or self.name.startswith("."):
@@ -107,6 +111,8 @@ def refine_shot(
         stages=stages,
         restraints=dict(restraints),
         mask=mask,
+        number=shot.number,
+        reflections=shot.reflections,
         device=device,
         threads=threads,
         **others,

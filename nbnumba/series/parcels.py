@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from nbnumba.io.files import atomic_write
+from nbnumba.io.kept import kept
 from nbnumba.model.config import Simulation, StructureFactors
 from nbnumba.model.structure_factors import resolve_structure_factors
 from nbnumba.refinement.shots import ShotFile
@@ -93,6 +94,10 @@ class Packer:
         if self._symmetry and (named := shot.starts[0].structure_factors.hkl_symmetry) is not None:
             options.setdefault("symmetry", named)
         shown = {name: repr(value) for name, value in sorted(options.items())}
+        if shot.number is not None:
+            shown["number"] = repr(shot.number)
+        if shot.reflections is not None:
+            shown["reflections"] = image_digest(shot.reflections)
         content = json.dumps([facts, shown], sort_keys=True, default=str)
         image = Path(os.path.abspath(shot.image)) if isinstance(shot.image, str | os.PathLike) else shot.image
         packed = replace(shot, image=image, start=tuple(starts), options=options)
@@ -128,8 +133,10 @@ def digest_of(array: np.ndarray, more: object = None) -> str:
     return f"sha256:{found.hexdigest()}"
 
 
-def image_digest(image: Any) -> str:
-    """Checksum of an image: of its file, or of its pixels.
+def image_digest(image: Any, several: bool = False) -> str:
+    """Checksum of an image: of its file, or of its pixels; also of other arrays, or a sequence of them.
+
+    ``several``: whether other images are in the same file, which is then read for this once.
 
     Raises
     ------
@@ -137,7 +144,9 @@ def image_digest(image: Any) -> str:
         The file cannot be read.
     """
     if isinstance(image, str | os.PathLike):
-        return file_digest(Path(image))
+        path = Path(image)
+        found: str = kept(path, "digest", lambda: file_digest(path)) if several else file_digest(path)
+        return found
     if isinstance(image, np.ndarray):
         return digest_of(image)
     joined = "".join(digest_of(np.asarray(one)) for one in image)

@@ -112,7 +112,8 @@ class RefineFolder:
         other = "start model or options" if record.get("inputs") != parcel.inputs else ""
         if not other:
             try:
-                other = "image" if record.get("image_digest") != image_digest(parcel.shot.image) else ""
+                digest = image_digest(parcel.shot.image, parcel.shot.number is not None)
+                other = "image" if record.get("image_digest") != digest else ""
             except FileError:  # an image that has been moved away since: what came of it stays
                 other = ""
         if other:

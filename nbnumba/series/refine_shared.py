@@ -22,7 +22,7 @@ from nbnumba.refinement.measured import take_image
 from nbnumba.refinement.minimizer import ENOUGH, NOTHING_GAINED, STOPPED, Step
 from nbnumba.refinement.options import RefineOptions, split_names
 from nbnumba.refinement.panel_motions import PANEL, panel_table
-from nbnumba.refinement.refine import REJECTIONS, make_options, prepare
+from nbnumba.refinement.refine import REJECTIONS, make_options, prepare, take_reflections
 from nbnumba.refinement.shared import WHOLE, SharedShot, Total, minimize_shared
 from nbnumba.refinement.shared_result import SharedRefined, shared_covariance
 from nbnumba.refinement.shots import ShotFile, check_names, experiments_of
@@ -88,13 +88,19 @@ class SharedMaker:
             It cannot be refined.
         """
         recipe, shot = self._recipe, parcel.shot
-        digest = image_digest(shot.image)
+        digest = image_digest(shot.image, shot.number is not None)
         starts = experiments_of(self._unpacker.starts(parcel), self._latest)
         self._latest = starts[-1]
         options = shot.options_of(recipe.options)
         experiments = [prepare(one, options) for one in starts]
-        measured = take_image(shot.image, experiments[0], options, recipe.mask)
-        seat = Seat(recipe.shared, experiments, measured, options, recipe.device, recipe.threads)
+        measured = take_image(shot.image, experiments[0], options, recipe.mask, shot.number)
+        if options.search_deg:
+            from nbnumba.refinement.search import search
+
+            experiments = search(experiments, measured, options, recipe.device)
+        listed = None if shot.reflections is None else take_reflections(shot.reflections, len(experiments))
+        place = recipe.device, recipe.threads
+        seat = Seat(recipe.shared, experiments, measured, options, *place, reflections=listed)
         seat.parcel, seat.digest, seat.folder = parcel, digest, recipe.folder
         return seat
 

@@ -95,7 +95,7 @@ class ShotRefiner:
         """Refine a shot and write its files; returns its row."""
         recipe, shot = self.recipe, parcel.shot
         try:
-            digest = image_digest(shot.image)
+            digest = image_digest(shot.image, shot.number is not None)
             experiments = experiments_of(self._unpacker.starts(parcel), self._latest)
             self._latest = experiments[-1]
             refined = refine_shot(shot, experiments, recipe.options, recipe.mask, recipe.device, recipe.threads)

@@ -295,6 +295,29 @@ def test_several_lattices_have_their_columns(shots: list[nb.ShotFile], tmp_path:
     assert json.loads((tmp_path / "out" / "two.json").read_text())["lattices"][1]["N"] == pytest.approx([12, 12, 11])
 
 
+def test_images_of_one_file_and_listed_reflections(shots: list[nb.ShotFile], tmp_path: Path) -> None:
+    import h5py
+
+    stack = np.stack([np.load(shots[number].image) for number in (1, 2)])
+    with h5py.File(tmp_path / "stack.h5", "w") as file:
+        file["entry/data/data"] = stack
+    numbered = [nb.ShotFile(f"n{n}", tmp_path / "stack.h5", shots[n].start, number=n) for n in (1, 2)]
+    listed = np.array([[h, k, l] for h in range(-9, 1) for k in range(-20, 21) for l in range(-20, 21)])
+    part = nb.ShotFile("part", shots[1].image, shots[1].start, reflections=listed)
+    rows = run([*numbered, part], tmp_path / "out").rows
+    for row, number in zip(rows, (1, 2, 1), strict=True):
+        assert row["state"] == "refined", row["reason"]
+        alone = nb.refine(shots[number].image, shots[number].start, NAMES, device="cpu", threads=1)
+        assert row["misset_x_deg"] == pytest.approx(alone["misset_x_deg"], abs=1e-9 if row is not rows[2] else 5e-3)
+    assert rows[2]["spots"] < 0.8 * rows[0]["spots"]
+    assert run([*numbered, part], tmp_path / "out").made == 0
+    with pytest.raises(ConfigError, match=r"n2\.json was made with another start model or options"):
+        run([numbered[0], replace(numbered[1], number=1), part], tmp_path / "out")
+    with pytest.raises(ConfigError, match=r"part\.json was made with another start model or options"):
+        run([*numbered, replace(part, reflections=listed[:-1])], tmp_path / "out")
+    assert run([nb.ShotFile("n", tmp_path / "stack.h5", shots[1].start, number=3)], tmp_path / "x").count("failed") == 1
+
+
 def test_a_maker_reads_structure_factors_once(
     shots: list[nb.ShotFile], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
