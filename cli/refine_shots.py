@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import shlex
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -24,6 +25,7 @@ from nbnumba.io.files import read_text
 from nbnumba.model.config import Simulation
 from nbnumba.refinement.shared_result import SharedRefined
 from nbnumba.refinement.shots import ShotFile
+from nbnumba.series.refine_folder import RESERVED
 from nbnumba.series.refine_shared import refine_shared
 from nbnumba.series.refine_shots import ShotsReport, refine_shots
 
@@ -134,18 +136,21 @@ def _of_line(name: str, number: int) -> Iterator[None]:
 def read_shots(request: RefineRequest, lines: Sequence[Line]) -> tuple[list[ShotFile], RunOptions]:
     """Shots of a list: the flags of the command line, then those of each line, and how the run is done."""
     assert request.list_file is not None
+    parsed = []
+    for line in lines:
+        with _of_line(request.list_file, line.number):
+            given, rest = take_options(line.words, REFINE_OPTIONS)
+            if alien := sorted(given.keys() - {"--lattices", "--image", "--refl"}):
+                raise UsageError(f"{alien[0]} is the same for all shots: give it on the command line")
+            number = image_number(given["--image"]) if "--image" in given else request.number
+            lattices = lattices_of(given.get("--lattices", "")) or request.lattices
+            parsed.append((number, lattices, given.get("--refl", request.refl), rest))
+    names = names_of([line.image for line in lines], [number for number, *_ in parsed])
     shots: list[ShotFile] = []
-    options = RunOptions()
-    masks: list[np.ndarray] = []
+    options, masks = RunOptions(), list[np.ndarray]()
     with _warned_once():
-        for line, name in zip(lines, names_of([line.image for line in lines]), strict=True):
+        for line, name, (number, lattices, refl, rest) in zip(lines, names, parsed, strict=True):
             with _of_line(request.list_file, line.number):
-                given, rest = take_options(line.words, REFINE_OPTIONS)
-                lattices = lattices_of(given.pop("--lattices", "")) or request.lattices
-                number = image_number(given.pop("--image")) if "--image" in given else request.number
-                refl = given.pop("--refl", request.refl)
-                if given:
-                    raise UsageError(f"{next(iter(given))} is the same for all shots: give it on the command line")
                 invocation = parse([*request.invocation.argv, *rest], REFINE_OPTIONS)
                 report.warn(invocation.warnings)
                 starts, outputs, run = starts_of(invocation, lattices)
@@ -194,19 +199,27 @@ def _warned_once() -> Iterator[None]:
         log.removeFilter(is_new)
 
 
-def names_of(images: Sequence[str]) -> list[str]:
-    """Names of shots from those of their images: without folder and ending; with the folder where two are alike."""
+def names_of(images: Sequence[str], numbers: Sequence[int | None]) -> list[str]:
+    """Names of shots from those of their images, without folder and ending, and the number of each in its file.
+
+    The folder is added where two are alike, and a number where that does not help.
+    """
     found = [_stem(Path(image)) for image in images]
-    twice = {name for name in found if found.count(name) > 1} if len(set(found)) < len(found) else set()
-    for number, image in enumerate(images):
-        if found[number] in twice and Path(image).parent.name not in ("", ".", ".."):
-            found[number] = f"{Path(image).parent.name}-{found[number]}"
-    known: dict[str, int] = {}
-    for number, name in enumerate(found):
-        known[name] = known.get(name, 0) + 1
-        if known[name] > 1:
-            found[number] = f"{name}-{known[name]}"
-    return found
+    found = [name if n is None else f"{name}-{n:06d}" for name, n in zip(found, numbers, strict=True)]
+    often = Counter(found)
+    for place, image in enumerate(images):
+        if often[found[place]] > 1 and Path(image).parent.name not in ("", ".", ".."):
+            found[place] = f"{Path(image).parent.name}-{found[place]}"
+    taken, often, names = set(found) | set(RESERVED), Counter(), []
+    for name in found:
+        often[name] += 1
+        unique = name if often[name] == 1 and name not in RESERVED else f"{name}-{max(2, often[name])}"
+        while unique != name and unique in taken:
+            often[name] += 1
+            unique = f"{name}-{often[name]}"
+        taken.add(unique)
+        names.append(unique)
+    return names
 
 
 def _stem(path: Path) -> str:

@@ -87,6 +87,41 @@ def test_what_differs_from_line_to_line(images: Path, tmp_path: Path) -> None:
         assert a["parameters"][name]["value"] == pytest.approx(b["parameters"][name]["value"], rel=1e-9)
 
 
+def test_lattices_and_images_of_a_file(images: Path, tmp_path: Path) -> None:
+    """Two crystals of a file of experiments, each on an image of its own and both on one."""
+    import h5py
+
+    from nbnumba.output.expt import write_expt
+    from nbnumba.refinement.self_test import disturbed, make_truth
+    from tests.series.refine_inputs import turned
+
+    truth = make_truth(fpixels=160, spixels=160, distance_mm=60)
+    true = [turned(number, truth) for number in (1, 2)]
+    light = [nb.simulate(one, device="cpu").images[0].astype(float) for one in true]
+    random = np.random.default_rng(5)
+    with h5py.File(tmp_path / "stack.h5", "w") as file:
+        file["entry/data/data"] = random.poisson(np.stack([*light, sum(light)]) + 5.0).astype(np.int32)
+    starts = [nb.resolve(disturbed(one, 0.04, (0.0,) * 6)) for one in true]
+    write_expt(tmp_path / "both.expt", starts, [tmp_path / "stack.h5"] * 2, indices=[0, 1])
+    factors = truth.structure_factors.hkl
+    rows = np.column_stack([factors.indices, factors.F])
+    np.savetxt(tmp_path / "F.hkl", rows, fmt=["%d", "%d", "%d", "%.6f"])
+    geometry = f"--geometry {tmp_path}/both.expt"
+    lines = [f"{tmp_path}/stack.h5 --image {n + 1} {geometry} --experiment {n}" for n in (0, 1)]
+    lines.append(f"{tmp_path}/stack.h5 --image 3 {geometry} --lattices 0,1")
+    (tmp_path / "list").write_text("\n".join(lines))
+    words = ["refine", "--list", str(tmp_path / "list"), "-hkl", str(tmp_path / "F.hkl"), "-gauss_xtal", "--quiet"]
+    words += "-Na 12 -Nb 12 -Nc 11 --physics correct -oversample 1 --device cpu --refine misset,scale".split()
+    assert main([*words, "-fluence", str(truth.beam.fluence), "--out", str(tmp_path / "out")]) == 0
+    names = ["stack-000001", "stack-000002", "stack-000003"]
+    found = [json.loads((tmp_path / "out" / f"{name}.json").read_text())["parameters"] for name in names]
+    for number, one in enumerate(found[:2]):
+        turned_deg = np.linalg.norm([one[f"misset_{axis}_deg"]["value"] for axis in "xyz"])
+        assert turned_deg == pytest.approx(0.04, abs=0.004)
+        both = found[2][f"lattice{number + 1}.misset_x_deg"]
+        assert both["value"] == pytest.approx(one["misset_x_deg"]["value"], abs=6 * both["error"])
+
+
 def test_a_geometry_is_shared(images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = write_list(images, tmp_path / "shots.txt")
     out = tmp_path / "out"
@@ -199,10 +234,15 @@ def test_words_of_a_line(tmp_path: Path) -> None:
         (["r1/a.cbf", "r1/a.cbf", "a.img"], ["r1-a", "r1-a-2", "a"]),
         (["a.cbf", "./a.cbf", "../a.cbf"], ["a", "a-2", "a-3"]),
         ([".cbf", "..x"], ["cbf", "shot"]),
+        (["a-2.cbf", "a.cbf", "a.img"], ["a-2", "a", "a-3"]),
+        (["shots.cbf", "geometry.h5", "shots.img"], ["shots-2", "geometry-2", "shots-3"]),
+        (["x.h5", "x.h5 3", "x.h5 4"], ["x", "x-000003", "x-000004"]),
+        (["r/x.h5 3", "q/x.h5 3", "q/x.h5 3"], ["r-x-000003", "q-x-000003", "q-x-000003-2"]),
     ],
 )
 def test_names_of_shots(images: list[str], names: list[str]) -> None:
-    found = names_of(images)
+    split = [image.partition(" ") for image in images]
+    found = names_of([image for image, *_ in split], [int(n) if n else None for *_, n in split])
     assert len(set(found)) == len(found)
     assert found == names
     for name in found:
