@@ -9,6 +9,7 @@ from typing import Any
 from nbnumba.errors import ConfigError
 from nbnumba.model.config import Simulation
 from nbnumba.model.experiment import Experiment, resolve
+from nbnumba.model.field_types import fitted, shown
 from nbnumba.refinement.options import RefineOptions
 from nbnumba.refinement.refine import refine
 from nbnumba.refinement.refined import Refined
@@ -40,6 +41,13 @@ class ShotFile:
     reflections: Any = None
 
     def __post_init__(self) -> None:
+        if not isinstance(self.name, str):
+            raise ConfigError(f"shot_file.name must be text, got {shown(self.name)}")
+        if not isinstance(self.start, Simulation | Sequence) or not all(isinstance(x, Simulation) for x in self.starts):
+            raise ConfigError(f"shot_file.start must be a Simulation or some of them, got {shown(self.start)}")
+        if not isinstance(self.options, Mapping):
+            raise ConfigError(f"shot_file.options must be a mapping of names to values, got {shown(self.options)}")
+        object.__setattr__(self, "number", fitted("shot_file.number", int | None, self.number))
         if not self.name or "/" in self.name or "\\" in self.name or self.name.startswith("."):
             raise ConfigError(f"a shot needs a name without a folder, got {self.name!r}")
         if not self.starts:

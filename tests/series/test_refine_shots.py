@@ -345,3 +345,13 @@ def test_on_a_dask_cluster(shots: list[nb.ShotFile], tmp_path: Path, monkeypatch
     assert report.workers == 0 and report.count("refined") == 4
     run(few, tmp_path / "alone")
     assert figures(tmp_path / "cluster") == figures(tmp_path / "alone")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("name", 3), ("start", 3), ("start", [3]), ("options", [1]), ("number", "first"), ("number", 1.5), ("name", None)],
+)
+def test_wrong_fields_of_a_shot_are_refused_by_name(name, value):
+    given = {"name": "a", "image": "a.cbf", "start": truth(), name: value}
+    with pytest.raises(ConfigError, match=rf"shot_file\.{name} must be"):
+        nb.ShotFile(**given)
