@@ -25,6 +25,7 @@ from nbnumba.model.experiment import Experiment, resolve
 from nbnumba.model.geometry_files import geometry_kind
 from nbnumba.model.outputs import Outputs
 from nbnumba.output.refine_table import write_spots
+from nbnumba.output.refined_files import write_amplitudes, write_refined_expt
 from nbnumba.refinement.minimizer import Step
 from nbnumba.refinement.refine import refine
 from nbnumba.refinement.refined import Refined
@@ -199,15 +200,8 @@ def write(refined: Refined, prefix: Path, image: str, job: Job, request: RefineR
 
 def write_models(refined: Refined, prefix: Path, image: str, request: RefineRequest) -> list[Path]:
     """Write the refined model for DIALS, and for CrystFEL where its files were the start; returns their names."""
-    from nbnumba.output.expt import CountRange, file_axes, write_expt
-
-    begun, options = refined.settings[0].experiment, refined.target.options
-    experiments = [resolve(one) for one in refined.simulations]
-    paths = [with_ending(prefix, ".expt")]
-    index = max((request.number or 1) - 1, 0)
-    largest = 65535.0 if options.saturation is None else options.saturation
-    counts = CountRange(options.offset, options.gain, (-1.0 - options.offset, largest - options.offset))
-    write_expt(paths[0], experiments, [image] * len(experiments), counts, [index] * len(experiments), file_axes(begun))
+    begun, paths = refined.settings[0].experiment, [with_ending(prefix, ".expt")]
+    experiments = write_refined_expt(paths[0], refined, image, request.number)
     start = request.invocation.values.get("input.geometry")
     if start is not None and geometry_kind(Path(start)) in ("crystfel", "stream"):
         from nbnumba.output.crystfel import write_sol
@@ -242,13 +236,3 @@ def with_ending(prefix: Path, ending: str) -> Path:
     if not prefix.name:
         raise ConfigError(f"--out needs the begin of names of files, got {str(prefix)!r}")
     return prefix.with_name(prefix.name + ending)
-
-
-def write_amplitudes(path: Path, refined: Refined) -> None:
-    """Refined structure factors as text: h k l F sigma, one reflection of the asymmetric unit in each line."""
-    from nbnumba.io.files import atomic_write
-
-    assert refined.amplitudes is not None
-    with atomic_write(path) as handle:
-        for row in refined.amplitudes:
-            handle.write(f"{row['h']} {row['k']} {row['l']} {row['F']:.6g} {row['sigma']:.6g}\n".encode())

@@ -17,6 +17,7 @@ from nbnumba.io.files import together
 from nbnumba.io.json_file import write_json
 from nbnumba.model.config import Simulation
 from nbnumba.model.experiment import Experiment
+from nbnumba.output.refine_table import write_spots
 from nbnumba.refinement.free import Free, expand_all, restraints_of
 from nbnumba.refinement.measured import take_image
 from nbnumba.refinement.minimizer import ENOUGH, NOTHING_GAINED, STOPPED, Step
@@ -214,8 +215,6 @@ def write_geometry(place: RefineFolder, refined: SharedRefined) -> None:
     FileError
         A file cannot be written.
     """
-    from nbnumba.output.refine_table import write_spots
-
     with together():
         write_shot_table(place.table, place.records, refined.rows)
         write_json(place.geometry, refined.data())

@@ -16,7 +16,9 @@ from typing import Any
 from nbnumba.errors import first_line
 from nbnumba.io.files import together
 from nbnumba.io.json_file import write_json
-from nbnumba.model.experiment import Experiment, resolve
+from nbnumba.model.experiment import Experiment
+from nbnumba.output.refine_table import write_spots
+from nbnumba.output.refined_files import write_amplitudes, write_refined_expt
 from nbnumba.refinement.minimizer import STOPPED
 from nbnumba.refinement.options import RefineOptions
 from nbnumba.refinement.refine import make_options
@@ -133,17 +135,11 @@ def write_shot(folder: Path, refined: Refined, shot: ShotFile, record: Mapping[s
     FileError
         A file cannot be written.
     """
-    from nbnumba.output.expt import write_expt
-    from nbnumba.output.refine_table import write_spots
-
-    simulations = refined.simulations
-    like = refined.settings[0].experiment
     with together():
-        experiments = [resolve(one, like) for one in simulations]
-        write_expt(folder / f"{shot.name}.expt", experiments, [image_name(shot) or shot.name] * len(experiments))
+        write_refined_expt(folder / f"{shot.name}.expt", refined, image_name(shot) or shot.name, shot.number)
         write_spots(folder / f"{shot.name}.csv", refined.spots)
         if refined.amplitudes is not None:
-            write_spots(folder / f"{shot.name}_F.csv", refined.amplitudes)
+            write_amplitudes(folder / f"{shot.name}.hkl", refined)
         write_json(folder / f"{shot.name}.json", record)
 
 

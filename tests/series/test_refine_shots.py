@@ -310,12 +310,22 @@ def test_images_of_one_file_and_listed_reflections(shots: list[nb.ShotFile], tmp
         alone = nb.refine(shots[number].image, shots[number].start, NAMES, device="cpu", threads=1)
         assert row["misset_x_deg"] == pytest.approx(alone["misset_x_deg"], abs=1e-9 if row is not rows[2] else 5e-3)
     assert rows[2]["spots"] < 0.8 * rows[0]["spots"]
+    sets = json.loads((tmp_path / "out" / "n2.expt").read_text())["imageset"]
+    assert [one["single_file_indices"] for one in sets] == [[1]] and Path(sets[0]["images"][0]) == tmp_path / "stack.h5"
     assert run([*numbered, part], tmp_path / "out").made == 0
     with pytest.raises(ConfigError, match=r"n2\.json was made with another start model or options"):
         run([numbered[0], replace(numbered[1], number=1), part], tmp_path / "out")
     with pytest.raises(ConfigError, match=r"part\.json was made with another start model or options"):
         run([*numbered, replace(part, reflections=listed[:-1])], tmp_path / "out")
     assert run([nb.ShotFile("n", tmp_path / "stack.h5", shots[1].start, number=3)], tmp_path / "x").count("failed") == 1
+
+
+def test_structure_factors_of_a_shot(shots: list[nb.ShotFile], tmp_path: Path) -> None:
+    report = run([shots[1]], tmp_path, "misset, scale, F", restraints={"F": 0.1})
+    assert report.rows[0]["state"] == "refined", report.rows[0]["reason"]
+    table = np.loadtxt(tmp_path / "shot01.hkl")
+    assert len(table) > 100 and table.shape[1] == 5 and (table[:, 3] > 0).all()
+    assert run([shots[1]], tmp_path, "misset, scale, F", restraints={"F": 0.1}).made == 0
 
 
 def test_a_maker_reads_structure_factors_once(
