@@ -15,7 +15,7 @@ import pytest
 from nbnumba.errors import ConfigError, FileError, ResourceError
 from nbnumba.model.config import Scan
 from nbnumba.model.outputs import Outputs
-from nbnumba.series.folder import MANIFEST, Folder
+from nbnumba.series.folder import MANIFEST, Folder, claimed
 from nbnumba.series.run import run_series
 from nbnumba.series.shots import NOWHERE
 from tests.series.inputs import SIMULATION, content, series
@@ -58,7 +58,7 @@ def test_a_fixed_random_crystal_is_one_for_all_stills() -> None:
 def test_a_folder_that_cannot_be(tmp_path: Path) -> None:
     taken = tmp_path / "file"
     taken.write_text("no folder")
-    with pytest.raises(FileError, match=r"cannot make the folder .*file: "), Folder(taken, series()).claimed():
+    with pytest.raises(FileError, match=r"cannot make the folder .*file: "), claimed(taken):
         pass
     with pytest.raises(FileError, match=r"cannot make the folder .*file: "):
         Folder(taken, series()).prepare()
@@ -119,7 +119,7 @@ def test_a_cluster_that_gives_up_is_told(monkeypatch: pytest.MonkeyPatch, tmp_pa
     )
     with pytest.raises(ResourceError, match="Dask gave up: workers died while they made an image"):
         run_series(series(images=3), tmp_path, client=client)
-    assert sorted(number for batch in cancelled for number in batch) == [1, 2, 3]
+    assert sorted(number for batch in cancelled for _, number in batch) == [1, 2, 3]
 
 
 def test_a_part_of_the_truth_that_lacks_columns(tmp_path: Path) -> None:
