@@ -101,6 +101,7 @@ def scaled(inputs: KernelInputs, factor: float) -> KernelInputs:
 
 @laws(max_examples=60)
 @given(st.data())
+@pytest.mark.slow
 def test_every_kernel_is_within_its_limit_and_finite(folder, data):
     inputs = drawn(data, folder)
     verdict = judge(inputs, np.random.default_rng(0))

@@ -208,6 +208,7 @@ def test_nothing_but_footprints_of_compact_spots_is_summed():
     assert d.seconds > 0
 
 
+@pytest.mark.slow
 def test_chosen_pixels_of_panels_and_equal_lengths():
     given = simulation("round", "correct")
     panels = tuple(

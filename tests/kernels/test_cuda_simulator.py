@@ -163,8 +163,8 @@ def render_simulated(jobs: dict[str, Job], folder: Path) -> dict[str, np.ndarray
         return {name: images[name] for name in images.files}
 
 
-# one part is a sample of all cases
-@pytest.mark.parametrize("part", [pytest.param(n, marks=[pytest.mark.slow] * (n > 0)) for n in range(PARTS)])
+@pytest.mark.slow
+@pytest.mark.parametrize("part", range(PARTS))
 def test_same_image_as_the_general_cpu_kernel(part, tmp_path):
     """max|d| / max <= 1e-6, the acceptance's bar: float32 polynomials and storage take 3e-7 of it."""
     jobs = dict(list(make_jobs().items())[part::PARTS])

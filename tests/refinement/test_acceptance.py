@@ -98,6 +98,7 @@ def test_spectrum(seed):
 
 
 @pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.slow
 def test_spread(seed):
     truth = make_truth(mosaic_spread_deg=0.2, mosaic_domains=1000)
     start = truth.changed(mosaic_spread_deg=0.12, mosaic_domains=250, mosaic_seed=seed)
@@ -136,6 +137,7 @@ def test_wrong_start(seed):
 
 
 @pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.slow
 def test_structure_factors(seed):
     cell = (80, 80, 120, 90, 90, 120)
     import gemmi

@@ -24,7 +24,7 @@ from nbnumba.refinement.self_test import misset_between
 from nbnumba.series.refine_shots import ShotRefiner
 from nbnumba.series.shot_table import CLEAR, flag_outliers, robust_z
 from tests.series.inputs import ROOT, wait_until
-from tests.series.refine_inputs import SIDE, make_shot, truth, turned
+from tests.series.refine_inputs import SIDE, alike, make_shot, truth, turned
 
 NAMES = "misset, scale"
 
@@ -67,8 +67,8 @@ def test_every_shot_is_refined_as_by_itself(shots: list[nb.ShotFile], tmp_path: 
         assert words in report.rows[number]["reason"]
     alone = nb.refine(shots[2].image, shots[2].start, NAMES, device="cpu", threads=1)
     for name in alone.names:
-        assert report.rows[2][name] == alone[name]
-        assert report.rows[2][f"{name}_error"] == alone.error(name)
+        assert report.rows[2][name] == pytest.approx(alone[name], rel=1e-6)
+        assert report.rows[2][f"{name}_error"] == pytest.approx(alone.error(name), rel=1e-6)
     model = nb.resolve(alone.simulation).crystal.direct
     assert misset_between(model, nb.resolve(turned(2, truth())).crystal.direct) < 0.005
     files = {path.name for path in (tmp_path / "out").iterdir()}
@@ -76,7 +76,7 @@ def test_every_shot_is_refined_as_by_itself(shots: list[nb.ShotFile], tmp_path: 
     ends = {f"{name}.{end}" for name in done for end in ("json", "csv", "expt")}
     assert files == ends | {"refinement.json", "shots.csv", "shots.json"}
     run(shots, tmp_path / "one")
-    assert figures(tmp_path / "one") == figures(tmp_path / "out")
+    assert alike(figures(tmp_path / "one"), figures(tmp_path / "out"))
     table = list(csv.DictReader((tmp_path / "out" / "shots.csv").read_text().splitlines()))
     assert [row["shot"] for row in table] == [shot.name for shot in shots]
     assert float(table[2]["misset_x_deg"]) == pytest.approx(alone["misset_x_deg"], rel=1e-6)
@@ -112,7 +112,7 @@ def test_a_folder_belongs_to_its_refinement(shots: list[nb.ShotFile], tmp_path: 
         run([few[0], replace(few[1], options={"rim_px": 3})], tmp_path / "out")
     with pytest.raises(ConfigError, match=r"shot01\.json was made with another image"):
         run([few[0], replace(few[1], image=shots[2].image)], tmp_path / "out")
-    assert figures(tmp_path / "out") == before
+    assert alike(figures(tmp_path / "out"), before)
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "shot01.json").write_text("{}")
     with pytest.raises(ConfigError, match=r"holds shot01\.json, which no refinement of many shots has made"):
@@ -205,10 +205,11 @@ def test_killed_and_resumed(tmp_path: Path) -> None:
     assert len(list(out.glob("shot*.json"))) <= left + 2
     assert start(out, 2).wait(120) == 0
     assert start(tmp_path / "whole", 1).wait(120) == 0
-    assert figures(out) == figures(tmp_path / "whole")
+    assert alike(figures(out), figures(tmp_path / "whole"))
     assert {p.name for p in out.iterdir()} == {p.name for p in (tmp_path / "whole").iterdir()}
 
 
+@pytest.mark.slow
 def test_a_killed_worker_is_replaced(shots: list[nb.ShotFile], tmp_path: Path) -> None:
     killed: list[int] = []
 
@@ -221,7 +222,7 @@ def test_a_killed_worker_is_replaced(shots: list[nb.ShotFile], tmp_path: Path) -
     run(few, tmp_path / "pool", workers=2, progress=kill_one)
     assert killed
     run(few, tmp_path / "alone")
-    assert figures(tmp_path / "pool") == figures(tmp_path / "alone")
+    assert alike(figures(tmp_path / "pool"), figures(tmp_path / "alone"))
 
 
 def test_progress_may_stop_a_run(shots: list[nb.ShotFile], tmp_path: Path) -> None:
@@ -354,7 +355,7 @@ def test_on_a_dask_cluster(shots: list[nb.ShotFile], tmp_path: Path, monkeypatch
         report = run(few, tmp_path / "cluster", client=client)
     assert report.workers == 0 and report.count("refined") == 4
     run(few, tmp_path / "alone")
-    assert figures(tmp_path / "cluster") == figures(tmp_path / "alone")
+    assert alike(figures(tmp_path / "cluster"), figures(tmp_path / "alone"))
 
 
 @pytest.mark.parametrize(

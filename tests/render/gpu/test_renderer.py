@@ -55,11 +55,11 @@ auto_never_takes_the_simulator kernels_tell_how_far_they_are kernels_stop_when_t
 fast_kernel_stops_on_the_way""".split()
 
 
-#: In a simulator this takes half a minute.
-_LONG = "kernels_tell_how_far_they_are"
+#: In a simulator these take up to half a minute.
+_LONG = ("kernels_tell_how_far_they_are", "kernels_stop_when_they_are_told", "two_gpus_make_the_image_of_one")
 
 
-@pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.slow] * (name == _LONG)) for name in CHECKS])
+@pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.slow] * (name in _LONG)) for name in CHECKS])
 def test_around_the_kernels(name: str) -> None:
     assert simulate_check(f"simulated_{name}") == "", "nothing is printed by threads that fail"
 

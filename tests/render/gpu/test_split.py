@@ -64,6 +64,7 @@ def test_few_tiles_give_every_multiprocessor_its_blocks():
 
 #: In a simulator these take up to half a minute each.
 _LONG = (
+    "phases in fixed point, many orientations",
     "sources and orientations, weighed one by one",
     "tilted, mosaic, thick, divergent",
     "layers",
