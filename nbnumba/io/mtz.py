@@ -69,7 +69,7 @@ def mtz_table(mtz: gemmi.Mtz, what: str, path: Path | str, wanted: Choice, symm:
     order = {column.idx: name for name, column in columns.items()}
 
     def values(column: gemmi.Mtz.Column) -> np.ndarray:
-        found = np.array(column.array, dtype=np.float64)
+        found = _numbers(column)
         if np.isfinite(mtz.valm):
             found[found == np.float64(np.float32(mtz.valm))] = np.nan
         return found
@@ -151,6 +151,12 @@ def _cells(mtz: gemmi.Mtz, columns: dict[str, gemmi.Mtz.Column]) -> dict[str, ge
     return {name: cells[column.dataset_id] for name, column in columns.items() if column.dataset_id in cells}
 
 
+def _numbers(column: gemmi.Mtz.Column) -> np.ndarray:
+    """Values of a column, (n,) float64; NaN of any bits is NaN."""
+    with np.errstate(invalid="ignore"):
+        return np.array(column.array, dtype=np.float64)
+
+
 def _indices(mtz: gemmi.Mtz, where: str) -> np.ndarray:
     """h, k, l, (n, 3): the columns H, K, L of type H, wherever they stand; else the first three of that type."""
     of_type = [column for column in mtz.columns if column.type == "H"]
@@ -158,7 +164,7 @@ def _indices(mtz: gemmi.Mtz, where: str) -> np.ndarray:
     found = [by_label[name] for name in "HKL"] if by_label.keys() >= set("HKL") else of_type[:3]
     if len(found) < 3:
         raise FileError(f"{where} is broken: it has no columns h k l")
-    rows = np.column_stack([np.array(column.array, dtype=np.float64) for column in found])
+    rows = np.column_stack([_numbers(column) for column in found])
     if not (rows == np.rint(rows)).all():
         raise FileError(f"{where} has no whole numbers h k l")
     return np.clip(rows, -(2**40), 2**40).astype(np.int64)
