@@ -9,7 +9,7 @@ import numpy as np
 
 from nbnumba.derive.catalog import CELL
 from nbnumba.derive.setting import DEGREE
-from nbnumba.derive.standard_cell import cell_of
+from nbnumba.derive.standard_cell import cell_of, standard_vectors
 from nbnumba.derive.state import rotations
 from nbnumba.io.values import Reflections
 from nbnumba.model.config import Beam, Crystal, Detector, Sampling, Simulation, StructureFactors
@@ -102,6 +102,15 @@ def misset_between(a: np.ndarray, b: np.ndarray) -> float:
     return float(np.degrees(np.arcsin(min(1.0, np.linalg.norm(turn - turn.T) / np.sqrt(8)))))
 
 
+def turns_between(start: np.ndarray, end: np.ndarray) -> dict[str, float]:
+    """Turns (deg) about x, then y, then z that bring the orientation of cell vectors ``start`` (rows) to that of ``end``."""
+    from scipy.spatial.transform import Rotation
+
+    a, b = (np.linalg.solve(standard_vectors(cell_of(direct)), direct) for direct in (start, end))
+    angles = Rotation.from_matrix((np.linalg.inv(a) @ b).T).as_euler("xyz", degrees=True)
+    return dict(zip(("misset_x_deg", "misset_y_deg", "misset_z_deg"), angles.tolist(), strict=True))
+
+
 @dataclass(frozen=True)
 class Verdict:
     """How far a refined model is from the truth.
@@ -129,9 +138,10 @@ def judge(refined: Refined, truth: Simulation) -> Verdict:
     true, crystal = resolve(truth).crystal, refined.settings[0].state
     cell = cell_of(crystal.direct) * [1, 1, 1, *(1 / DEGREE,) * 3]
     off = np.abs(cell - true.unit_cell)
+    known = dict(zip(("Na", "Nb", "Nc"), true.N, strict=True)) | dict(zip(CELL, true.unit_cell, strict=True))
+    known |= turns_between(refined.settings[0].experiment.crystal.direct, true.direct)
     pulls = {}
     for name, value, error in zip(refined.names, refined.values, refined.errors, strict=True):
-        known = dict(zip(("Na", "Nb", "Nc"), true.N, strict=True)) | dict(zip(CELL, true.unit_cell, strict=True))
         if name in known and np.isfinite(error):
             pulls[name] = float((value - known[name]) / error)
     return Verdict(

@@ -37,8 +37,8 @@ def check_crystal(refined: Refined, truth: nb.Simulation, scale: float) -> None:
     assert verdict.cell_deg < 0.006
     assert verdict.N < 0.05
     assert abs(refined["scale"] / scale - 1) < 0.004
-    assert all(abs(pull) < 3.5 for pull in verdict.pulls.values()), verdict.pulls
-    assert abs(refined["scale"] - scale) < 3.5 * refined.error("scale")
+    assert all(abs(pull) < 3 for pull in verdict.pulls.values()), verdict.pulls
+    assert abs(refined["scale"] - scale) < 3 * refined.error("scale")
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -75,9 +75,9 @@ def test_distance(seed):
     refined = nb.refine(noisy(image, seed), start, "misset, cell, N, scale, distance", device="cpu")
     assert refined.converged, refined.reason
     assert abs(refined["distance_mm"] - 150) < 0.1
-    assert abs(refined["distance_mm"] - 150) < 3.5 * refined.error("distance_mm")
+    assert abs(refined["distance_mm"] - 150) < 3 * refined.error("distance_mm")
     verdict = judge(refined, truth)
-    assert all(abs(pull) < 3.5 for pull in verdict.pulls.values()), verdict.pulls
+    assert all(abs(pull) < 3 for pull in verdict.pulls.values()), verdict.pulls
 
 
 @pytest.mark.parametrize("seed", SEEDS)
