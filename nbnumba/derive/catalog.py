@@ -136,8 +136,21 @@ _SIMPLE: dict[str, Callable[[str, Experiment], Parameter]] = {
 }
 
 
+def free_lengths(cell_system: str | None) -> dict[str, tuple[int, ...]]:
+    """Free lengths and angles of a crystal system, each with the numbers of those that follow it; all where there is none.
+
+    Raises
+    ------
+    ConfigError
+        There is no such system.
+    """
+    if cell_system is not None and cell_system not in CELL_SYSTEMS:
+        raise ConfigError(f"cell_system must be one of {', '.join(CELL_SYSTEMS)}, got {cell_system!r}")
+    return CELL_SYSTEMS[cell_system or "triclinic"]
+
+
 def _cell(name: str, cell_system: str | None) -> Parameter:
-    free = CELL_SYSTEMS["triclinic" if cell_system is None else cell_system]
+    free = free_lengths(cell_system)
     if name not in free:
         raise ConfigError(f"{name} is not free in a {cell_system} cell: {', '.join(free)} are")
     return CellLength(name, free[name])

@@ -9,7 +9,7 @@ from functools import cached_property
 
 import numpy as np
 
-from nbnumba.derive.catalog import CELL_SYSTEMS, expand, find
+from nbnumba.derive.catalog import expand, find, free_lengths
 from nbnumba.derive.curvatures import second_values
 from nbnumba.derive.engine import GRADIENT, IMAGE, NORMAL, VALUES, Goal
 from nbnumba.derive.parameter import Parameter
@@ -337,8 +337,7 @@ def take(
     ConfigError
         There is no such parameter, the image has no such derivative, or the pixels are none of the detector.
     """
-    if cell_system is not None and cell_system not in CELL_SYSTEMS:
-        raise ConfigError(f"cell_system must be one of {', '.join(CELL_SYSTEMS)}, got {cell_system!r}")
+    free_lengths(cell_system)  # refuses another one, also where no length is asked for
     setting = Setting(experiment, tuple(panels))
     parameters = [find(name, experiment, cell_system) for name in expand(names)]
     refuse_impossible(setting, parameters)

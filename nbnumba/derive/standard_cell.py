@@ -34,6 +34,12 @@ def standard_change(cell: np.ndarray, change: np.ndarray) -> np.ndarray:
     return np.array(rows)
 
 
+def unit_cell_of(direct: np.ndarray) -> np.ndarray:
+    """Lengths (Å) and angles (degrees) of cell vectors, (6,)."""
+    cell = cell_of(direct)
+    return np.concatenate([cell[:3], np.degrees(cell[3:])])
+
+
 def cell_of(direct: np.ndarray) -> np.ndarray:
     """Lengths (Å) and angles (rad) of cell vectors, also complex."""
     lengths = np.sqrt((direct * direct).sum(axis=1))

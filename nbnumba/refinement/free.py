@@ -6,10 +6,11 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
+from typing import NamedTuple
 
 import numpy as np
 
-from nbnumba.derive.catalog import CELL, CELL_SYSTEMS, expand
+from nbnumba.derive.catalog import CELL, expand, free_lengths
 from nbnumba.errors import ConfigError
 from nbnumba.model.experiment import Experiment
 from nbnumba.refinement.options import AMPLITUDES, RefineOptions
@@ -24,6 +25,7 @@ FACTOR, SCALE_FACTOR = 8.0, 1e9
 ALIKE = 1e-5
 #: Panels of a group that moves as a whole: ``panels[0:4]``, ``panels[2]``, ``panels[NAME]``.
 PANELS = re.compile(r"panels\[(.+)\]")
+#: Motions of a panel: shifts of its middle along its axes, and turns about them.
 PANEL_MOTIONS = ("fast_mm", "slow_mm", "normal_mm", "turn_fast_deg", "turn_slow_deg", "turn_normal_deg")
 
 
@@ -69,6 +71,39 @@ class Free:
         """Value of the parameter, in its unit."""
         return self.start + self.change(x)
 
+    def at_bound(self, x: float) -> str:
+        """Why a refinement that ended at ``x`` is not to be trusted; empty where no bound is reached."""
+        if self.bounds[0] < x < self.bounds[1]:
+            return ""
+        return f"{self.name} ended at its bound, {self.value(x):.4g}: restrain it or start nearer"
+
+
+class Prior(NamedTuple):
+    """What restraints add to minus the log likelihood at a point.
+
+    Attributes
+    ----------
+    value : float
+    gradient : (n,) float64
+    information : (n,) float64
+        Diagonal of the matrix.
+    slopes : (n,) float64
+        Derivatives of the parameters, in their units, by what is refined.
+    """
+
+    value: float
+    gradient: np.ndarray
+    information: np.ndarray
+    slopes: np.ndarray
+
+
+def prior(free: Sequence[Free], x: np.ndarray) -> Prior:
+    """The restraints of parameters at a point."""
+    held = np.array([1.0 / one.sigma**2 for one in free])
+    changes = np.array([one.change(v) for one, v in zip(free, x, strict=True)])
+    slopes = np.array([one.slope(v) for one, v in zip(free, x, strict=True)])
+    return Prior(float(0.5 * held @ changes**2), held * changes * slopes, held * slopes**2, slopes)
+
 
 def cell_system_of(cell: Sequence[float]) -> str:
     """The crystal system with the fewest free lengths and angles that a unit cell has."""
@@ -92,12 +127,10 @@ def cell_system_of(cell: Sequence[float]) -> str:
 def names_of(group: str, experiment: Experiment, cell_system: str | None) -> tuple[str, ...]:
     """Names of docs/derivatives.md that a group stands for; a name stands for itself."""
     system = cell_system or cell_system_of(experiment.crystal.unit_cell)
-    if system not in CELL_SYSTEMS:
-        raise ConfigError(f"cell_system must be one of {', '.join(CELL_SYSTEMS)}, got {system!r}")
     panels = range(len(experiment.detector.panels))
     groups: dict[str, tuple[str, ...]] = {
         "misset": tuple(f"misset_{axis}_deg" for axis in "xyz"),
-        "cell": tuple(CELL_SYSTEMS[system]),
+        "cell": tuple(free_lengths(system)),
         "N": ("Na", "Nb", "Nc"),
         "spread": ("mosaic_spread_deg",),
         "distance": ("distance_mm",),

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from nbnumba.refinement.free import prior
 from nbnumba.refinement.spots import CLEAR
 from nbnumba.refinement.target import Point, Target
 
@@ -27,18 +28,15 @@ class Middles:
     def __init__(self, target: Target) -> None:
         self._target = target
         boxes, noise = target.boxes, target.noise
-        owner = boxes.owner
-        planes = target.planes
-        background = planes[owner, 0] + (planes[owner, 1:] * boxes.places).sum(axis=1)
         self._places = np.stack([boxes.slow, boxes.fast], axis=1).astype(np.float64)
-        net = boxes.photons - background
+        net = boxes.photons - target.background(target.planes)
         variance = np.maximum(boxes.photons, 1.0) + noise
         total, spread = boxes.sums(net), np.sqrt(boxes.sums(variance))
         self._clear = total > CLEAR * spread
         self._chosen = False
         safe = np.where(self._clear, total, 1.0)
         self._observed = np.stack([boxes.sums(net * v) / safe for v in self._places.T], axis=1)
-        off = self._places - self._observed[owner]
+        off = self._places - self._observed[boxes.owner]
         self._variance = np.stack([boxes.sums(variance * v**2) / safe**2 for v in off.T], axis=1) + LEAST_PX**2
 
     def at(self, x: np.ndarray) -> Point:
@@ -52,18 +50,14 @@ class Middles:
             self._chosen = True
         clear = self._clear & (light > 0)
         safe = np.where(clear, light, 1.0)
-        slopes = np.array([one.slope(v) for one, v in zip(target.free, x, strict=True)])
-        changes = np.array([one.change(v) for one, v in zip(target.free, x, strict=True)])
-        held = np.array([1 / one.sigma**2 for one in target.free])
-        information = np.diag(held * slopes**2)
-        gradient = held * changes * slopes
-        value = float(0.5 * held @ changes**2)
+        held = prior(target.free, x)
+        value, gradient, information = held.value, held.gradient, np.diag(held.information)
         for axis in range(2):
             place = self._places[:, axis]
             middle = boxes.sums(table[:, 0] * place) / safe
             away = place - middle[boxes.owner]
             moves = np.add.reduceat(table[:, 1:] * away[:, None], boxes.starts[:-1], axis=0) / safe[:, None]
-            moves = np.where(clear[:, None], moves, 0.0) * slopes
+            moves = np.where(clear[:, None], moves, 0.0) * held.slopes
             z = np.where(clear, self._observed[:, axis] - middle, 0.0) / np.sqrt(self._variance[:, axis])
             far = np.maximum(np.abs(z), HUBER)
             value += float(np.where(np.abs(z) > HUBER, HUBER * (far - HUBER / 2), z**2 / 2).sum())

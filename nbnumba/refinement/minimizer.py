@@ -123,7 +123,7 @@ def _descend(
     damping, waiting = DAMPING, None
     while True:
         point = state.point
-        free = movable(point, active, bounds)
+        free = movable(point.x, point.gradient, active, bounds)
         matrix, right = point.information[np.ix_(free, free)], -point.gradient[free]
         expected = float(0.5 * solve(matrix, right, 1e-12) @ right)
         if waiting is not None:
@@ -159,9 +159,9 @@ def _tried(at: Callable[[np.ndarray], Point], x: np.ndarray) -> Point | None:
         return None
 
 
-def movable(point: Point, active: Sequence[int], bounds: np.ndarray) -> np.ndarray:
+def movable(x: np.ndarray, gradient: np.ndarray, active: Sequence[int], bounds: np.ndarray) -> np.ndarray:
     """The active parameters that are not held by a bound."""
     numbers = np.array(active, dtype=int)
-    low = (point.x[numbers] <= bounds[numbers, 0]) & (point.gradient[numbers] > 0)
-    high = (point.x[numbers] >= bounds[numbers, 1]) & (point.gradient[numbers] < 0)
+    low = (x[numbers] <= bounds[numbers, 0]) & (gradient[numbers] > 0)
+    high = (x[numbers] >= bounds[numbers, 1]) & (gradient[numbers] < 0)
     return numbers[~(low | high)]

@@ -14,15 +14,14 @@ from nbnumba.derive.catalog import find
 from nbnumba.derive.setting import DEGREE, setting_of
 from nbnumba.derive.state import STEP, State
 from nbnumba.model.experiment import Experiment
+from nbnumba.refinement.free import PANEL_MOTIONS
 
-#: Motions of a panel: shifts of its middle along its axes, and turns about them.
-MOTIONS = ("fast_mm", "slow_mm", "normal_mm", "turn_fast_deg", "turn_slow_deg", "turn_normal_deg")
 #: One row for each panel: motions from the start and their standard errors; the same without the common motion of all panels.
 PANEL = np.dtype(
     [
         ("panel", np.int32),
-        *((f"{name}{end}", np.float64) for name in MOTIONS for end in ("", "_error")),
-        *((f"relative_{name}{end}", np.float64) for name in MOTIONS for end in ("", "_error")),
+        *((f"{name}{end}", np.float64) for name in PANEL_MOTIONS for end in ("", "_error")),
+        *((f"relative_{name}{end}", np.float64) for name in PANEL_MOTIONS for end in ("", "_error")),
     ]
 )
 
@@ -56,7 +55,7 @@ def panel_table(
         values = (part @ motions.ravel()).reshape(motions.shape)
         spread = part @ slopes
         errors = np.sqrt(np.einsum("ij,jk,ik->i", spread, covariance, spread)).reshape(motions.shape)
-        for column, name in enumerate(MOTIONS):
+        for column, name in enumerate(PANEL_MOTIONS):
             table[f"{before}{name}"] = values[:, column]
             table[f"{before}{name}_error"] = errors[:, column]
     return table

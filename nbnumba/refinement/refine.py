@@ -93,18 +93,26 @@ def refine(
     """
     wanted = make_options(parameters, stages, restraints, options)
     set_threads(threads)
+    found = read(image, start, wanted, mask, number, reflections)
+    return Refinement(*found[:2], wanted, device, threads, on_step, found[2]).run()
+
+
+def read(
+    image: Any,
+    start: Simulation | Experiment | Sequence[Simulation | Experiment],
+    options: RefineOptions,
+    mask: Any = None,
+    number: int | None = None,
+    reflections: Any = None,
+) -> tuple[list[Experiment], Measured, list[np.ndarray] | None]:
+    """Experiments of all lattices, what was measured, and the listed reflections: arguments as of :func:`refine`."""
     simulations = [start] if isinstance(start, Simulation | Experiment) else list(start)
     if not simulations:
         raise ConfigError("refine needs a model to start from")
-    experiments = [prepare(one, wanted) for one in simulations]
-    measured = take_image(image, experiments[0], wanted, mask, number)
-    begin = time.perf_counter()
-    if wanted.search_deg:
-        from nbnumba.refinement.search import search
-
-        experiments = search(experiments, measured, wanted, device)
+    experiments = [prepare(one, options) for one in simulations]
+    measured = take_image(image, experiments[0], options, mask, number)
     listed = None if reflections is None else take_reflections(reflections, len(experiments))
-    return Refinement(experiments, measured, wanted, device, threads, on_step, listed).run(begin)
+    return experiments, measured, listed
 
 
 def take_reflections(reflections: Any, lattices: int) -> list[np.ndarray]:
@@ -179,11 +187,16 @@ class Refinement:
         on_step: OnStep | None = None,
         reflections: Sequence[np.ndarray] | None = None,
     ) -> None:
+        self._begin = time.perf_counter()
+        if options.search_deg:
+            from nbnumba.refinement.search import search
+
+            experiments = search(experiments, measured, options, device)
         self.experiments, self.measured, self.options = tuple(experiments), measured, options
         self._device, self._threads, self._on_step = device, threads, on_step
         self.free = free_parameters(experiments, options)
         self.stages = stages_of(options, experiments[0], self.free)
-        self._evaluations = 0
+        self._evaluations = self._rejected = 0
         self._amplitudes: np.ndarray | None = None
         self._table = experiments[0].structure_factors
         if options.amplitudes and self._table is None:
@@ -207,9 +220,9 @@ class Refinement:
         """Bounds of what is refined, (n, 2)."""
         return np.array([one.bounds for one in self.free])
 
-    def run(self, begin: float) -> Refined:
-        """All stages; ``begin``: when the clock was started."""
-        point, steps, reason, rejected = self._scaled(self.first), [], "", 0
+    def run(self) -> Refined:
+        """All stages."""
+        point, steps, reason = self._scaled(self.first), [], ""
         for number, stage in enumerate(self.stages, 1):
             point, found, reason = self._stage(number, stage, point)
             steps += found
@@ -217,17 +230,26 @@ class Refinement:
                 break
         for _ in range(REJECTIONS if self.options.reject else 0):
             # a model that is not refined yet has residuals that are no outliers
-            outliers = self._outliers(point)
-            if reason not in ("", NOTHING_GAINED) or not outliers.any():
+            if reason not in ("", NOTHING_GAINED):
                 break
-            if (rejected := rejected + int(outliers.sum())) > MOST_REJECTED * self.target.boxes.order.size:
-                reason = f"too many pixels do not fit, {rejected}: check the start model"
+            count, too_many = self.reject(point)
+            if not count:
+                reason = too_many or reason
                 break
-            self._replace(self.target.boxes.kept(~outliers, self.measured))
             point, found, reason = self._minimize(self.target.at(point.x), self.stages[-1], "without outliers")
             steps += found
-        self._evaluations += self.target.evaluations
-        return self._result(point, steps, reason, rejected, begin)
+        return self._result(point, steps, reason)
+
+    def reject(self, point: Point) -> tuple[int, str]:
+        """Leave out the pixels that do not fit at a point; returns their number, or 0 and why they are too many."""
+        outliers = self._outliers(point)
+        count = int(outliers.sum())
+        if count and self._rejected + count > MOST_REJECTED * len(outliers):
+            return 0, f"too many pixels do not fit, {self._rejected + count}: check the start model"
+        if count:
+            self._rejected += count
+            self._replace(self.target.boxes.kept(~outliers, self.measured))
+        return count, ""
 
     def _replace(self, boxes: Boxes) -> None:
         """Another target, for other pixels or other experiments."""
@@ -295,18 +317,17 @@ class Refinement:
         found: np.ndarray = (z > self.options.reject * max(1.0, usual)) & (z >= WORST * worst)
         return found
 
-    def _result(self, point: Point, steps: list[tuple[str, Step]], reason: str, rejected: int, begin: float) -> Refined:
+    def _result(self, point: Point, steps: list[tuple[str, Step]], reason: str) -> Refined:
         used = np.isin(np.arange(len(self.free)), [i for stage in self.stages for i in stage])
         try:
             errors, correlations = standard_errors(point, self.free, used)
         except ConfigError as alike:
             errors, correlations = np.full(len(self.free), np.inf), np.eye(len(self.free))
             reason = reason or str(alike)
-        bounds = self.bounds
-        for i, one in enumerate(self.free):
-            if used[i] and (point.x[i] <= bounds[i, 0] or point.x[i] >= bounds[i, 1]) and not reason:
-                reason = f"{one.name} ended at its bound, {one.value(point.x[i]):.4g}: restrain it or start nearer"
-        first = self.first if not rejected else self.target.at(self.first.x)
+        for i in np.flatnonzero(used).tolist():
+            reason = reason or self.free[i].at_bound(point.x[i])
+        evaluations = self._evaluations + self.target.evaluations
+        first = self.first if not self._rejected else self.target.at(self.first.x)
         settings = tuple(found.setting for found in self.target.derivatives(point.x))
         return Refined(
             names=tuple(one.name for one in self.free),
@@ -316,15 +337,15 @@ class Refinement:
             correlations=correlations,
             reason=reason,
             steps=tuple(steps),
-            evaluations=self._evaluations,
-            rejected=rejected,
+            evaluations=evaluations,
+            rejected=self._rejected,
             settings=settings,
             spots=spot_table(self.target, first, point),
             first=first,
             last=point,
             target=self.target,
             amplitudes=self._amplitudes,
-            seconds=time.perf_counter() - begin,
+            seconds=time.perf_counter() - self._begin,
         )
 
 

@@ -128,7 +128,7 @@ def _refined(
     from nbnumba.refinement.refine import Refinement  # which imports this module where it is needed
 
     try:
-        found = Refinement([_moved(start, direct)], measured, options, device).run(0.0)
+        found = Refinement([_moved(start, direct)], measured, options, device).run()
     except ConfigError:
         return None
     spots = found.spots

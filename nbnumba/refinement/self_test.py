@@ -9,7 +9,7 @@ import numpy as np
 
 from nbnumba.derive.catalog import CELL
 from nbnumba.derive.setting import DEGREE
-from nbnumba.derive.standard_cell import cell_of, standard_vectors
+from nbnumba.derive.standard_cell import cell_of, standard_vectors, unit_cell_of
 from nbnumba.derive.state import rotations
 from nbnumba.io.values import Reflections
 from nbnumba.model.config import Beam, Crystal, Detector, Sampling, Simulation, StructureFactors
@@ -136,8 +136,7 @@ class Verdict:
 def judge(refined: Refined, truth: Simulation) -> Verdict:
     """Compare a refined model with the truth."""
     true, crystal = resolve(truth).crystal, refined.settings[0].state
-    cell = cell_of(crystal.direct) * [1, 1, 1, *(1 / DEGREE,) * 3]
-    off = np.abs(cell - true.unit_cell)
+    off = np.abs(unit_cell_of(crystal.direct) - true.unit_cell)
     known = dict(zip(("Na", "Nb", "Nc"), true.N, strict=True)) | dict(zip(CELL, true.unit_cell, strict=True))
     known |= turns_between(refined.settings[0].experiment.crystal.direct, true.direct)
     pulls = {}

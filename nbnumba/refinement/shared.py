@@ -11,7 +11,6 @@ the sum of all shots falls. A restraint of a shared parameter counts once, not o
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
@@ -19,7 +18,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from nbnumba.errors import ConfigError
-from nbnumba.refinement.free import Free
+from nbnumba.refinement.free import Free, prior
 from nbnumba.refinement.middles import Middles
 from nbnumba.refinement.minimizer import (
     DAMPING,
@@ -34,7 +33,7 @@ from nbnumba.refinement.minimizer import (
     movable,
     solve,
 )
-from nbnumba.refinement.refine import MOST_REJECTED, Refinement, refuse_blind
+from nbnumba.refinement.refine import Refinement, refuse_blind
 from nbnumba.refinement.refined import Refined
 from nbnumba.refinement.target import Point
 
@@ -95,7 +94,7 @@ class SharedShot(Refinement):
                 raise ConfigError(f"--share {name}: a shot of several lattices has one of each of them")
         self.shared = np.array([names.index(name) for name in shared], dtype=int)
         self._at: Callable[[np.ndarray], Point] = self.target.at
-        self._rejected, self._spoiled, self._begin = 0, "", time.perf_counter()
+        self._spoiled = ""
         self.point = self._scaled(self.first)
         self._trial: Point | None = None
 
@@ -117,7 +116,7 @@ class SharedShot(Refinement):
     def _own(self, stage: int) -> np.ndarray:
         """Numbers of the shot's own parameters that change in a stage."""
         own = [i for i in self.stages[stage] if i not in self.shared]
-        return movable(self.point, own, self.bounds)
+        return movable(self.point.x, self.point.gradient, own, self.bounds)
 
     def look_at_middles(self, wanted: bool) -> None:
         """Whether the target is the middles of spots from now on, and not the pixels."""
@@ -182,14 +181,8 @@ class SharedShot(Refinement):
 
     def drop_outliers(self) -> int:
         """Leave out pixels that do not fit; returns their number."""
-        outliers = self._outliers(self.point)
-        count = int(outliers.sum())
-        if count and self._rejected + count > MOST_REJECTED * len(outliers):
-            self._spoiled = "more than 10 % of the pixels do not fit: check the start model"
-            return 0
+        count, self._spoiled = self.reject(self.point)
         if count:
-            self._rejected += count
-            self._replace(self.target.boxes.kept(~outliers, self.measured))
             self.look_at_middles(False)
         return count
 
@@ -206,9 +199,8 @@ class SharedShot(Refinement):
         others = total - (part.direct - part.taken)
         information = self.point.information.copy()
         information[np.ix_(self.shared, self.shared)] += others + RIDGE * np.diag(np.diag(part.direct + others))
-        self._evaluations += self.target.evaluations
         point = replace(self.point, information=information)
-        return self._result(point, list(steps), reason or self._spoiled, self._rejected, self._begin)
+        return self._result(point, list(steps), reason or self._spoiled)
 
 
 class Crew(Protocol):
@@ -238,26 +230,18 @@ class Total:
     @classmethod
     def of(cls, parts: Sequence[Part], free: Sequence[Free], x: np.ndarray, damping: float) -> Total:
         """The total at a point ``x`` of the shared parameters."""
-        held = np.array([1 / one.sigma**2 for one in free])
-        changes = np.array([one.change(v) for one, v in zip(free, x, strict=True)])
-        slopes = np.array([one.slope(v) for one, v in zip(free, x, strict=True)])
-        direct = sum((part.direct for part in parts), np.diag(held * slopes**2))
+        held = prior(free, x)
+        direct = sum((part.direct for part in parts), np.diag(held.information))
         return cls(
-            value=sum(part.value for part in parts) + restraint_value(free, x),
+            value=sum(part.value for part in parts) + held.value,
             matrix=direct + damping * np.diag(np.diag(direct)) - sum(part.taken for part in parts),
-            right=sum(part.taken_slope - part.slope for part in parts) - held * changes * slopes,
+            right=sum(part.taken_slope - part.slope for part in parts) - held.gradient,
             gain=sum(part.gain for part in parts),
         )
 
     def step(self, active: np.ndarray) -> np.ndarray:
         """Step of the active shared parameters."""
         return solve(self.matrix[np.ix_(active, active)], self.right[active], WHOLE)
-
-
-def restraint_value(free: Sequence[Free], x: np.ndarray) -> float:
-    """Minus the log of the restraints."""
-    changes = [one.change(v) / one.sigma for one, v in zip(free, x, strict=True)]
-    return float(0.5 * np.square(changes).sum())
 
 
 @dataclass(frozen=True, eq=False)
@@ -319,7 +303,7 @@ def _descend(
     while True:
         parts = crew.ask("part", stage, WHOLE)
         total = Total.of(parts, free, x, WHOLE)
-        moving = _movable(total, x, active, bounds)
+        moving = movable(x, -total.right, active, bounds)
         shared = float(0.5 * total.step(moving) @ total.right[moving])
         expected = shared + total.gain
         if steps:
@@ -335,7 +319,7 @@ def _descend(
             following = x.copy()
             following[moving] += damped.step(moving)
             following = np.clip(following, bounds[:, 0], bounds[:, 1])
-            value = sum(crew.ask("tried", stage, following, damping)) + restraint_value(free, following)
+            value = sum(crew.ask("tried", stage, following, damping)) + prior(free, following).value
             evaluations += 1
             if value < total.value:
                 break
@@ -346,11 +330,3 @@ def _descend(
         steps.append(Step(len(steps) + 1, value, total.value - value, np.nan, damping, evaluations))
         good = total.value - value > GOOD * expected
         x, damping = following, max(damping * (LEAST if good else LESS), WHOLE)
-
-
-def _movable(total: Total, x: np.ndarray, active: Sequence[int], bounds: np.ndarray) -> np.ndarray:
-    """The active shared parameters that no bound holds."""
-    numbers = np.array(active, dtype=int)
-    low = (x[numbers] <= bounds[numbers, 0]) & (total.right[numbers] < 0)
-    high = (x[numbers] >= bounds[numbers, 1]) & (total.right[numbers] > 0)
-    return numbers[~(low | high)]

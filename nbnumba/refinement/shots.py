@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from nbnumba.errors import ConfigError
@@ -11,8 +11,10 @@ from nbnumba.model.config import Simulation
 from nbnumba.model.experiment import Experiment, resolve
 from nbnumba.model.field_types import fitted, shown
 from nbnumba.refinement.options import RefineOptions
-from nbnumba.refinement.refine import refine
+from nbnumba.refinement.refine import Refinement, read
 from nbnumba.refinement.refined import Refined
+from nbnumba.render.dispatch import set_threads
+from nbnumba.render.threads import thread_safe
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,6 +96,7 @@ def experiments_of(starts: Sequence[Simulation], like: Experiment | None) -> lis
     return found
 
 
+@thread_safe
 def refine_shot(
     shot: ShotFile,
     experiments: Sequence[Experiment],
@@ -110,18 +113,6 @@ def refine_shot(
         Of its starts (:func:`experiments_of`).
     """
     options = shot.options_of(common)
-    others = {entry.name: getattr(options, entry.name) for entry in fields(options)}
-    names, stages, restraints = (others.pop(name) for name in ("parameters", "stages", "restraints"))
-    return refine(
-        shot.image,
-        experiments,
-        names,
-        stages=stages,
-        restraints=dict(restraints),
-        mask=mask,
-        number=shot.number,
-        reflections=shot.reflections,
-        device=device,
-        threads=threads,
-        **others,
-    )
+    set_threads(threads)
+    found = read(shot.image, experiments, options, mask, shot.number, shot.reflections)
+    return Refinement(*found[:2], options, device, threads, reflections=found[2]).run()

@@ -12,7 +12,7 @@ from nbnumba.derive.model import ParameterModel
 from nbnumba.kernels.formulas.likelihood import GAUSSIAN, LEAST, POISSON
 from nbnumba.model.experiment import Experiment
 from nbnumba.refinement.boxes import Boxes
-from nbnumba.refinement.free import Free
+from nbnumba.refinement.free import Free, cell_system_of, prior
 from nbnumba.refinement.options import RefineOptions
 from nbnumba.refinement.planes import first_planes
 
@@ -84,14 +84,12 @@ class Target:
                 pixels=list(boxes.masks),
                 device=device,
                 threads=threads,
-                cell_system=options.cell_system or _system(experiment),
+                cell_system=options.cell_system or cell_system_of(experiment.crystal.unit_cell),
             )
             for experiment, columns in zip(experiments, self._columns, strict=True)
         ]
         self.planes = np.zeros((len(boxes), 3)) if options.background == "none" else first_planes(boxes, noise)
         self._latest = self.planes
-        sigmas = np.array([one.sigma for one in free])
-        self._held = 1.0 / sigmas**2
 
     def derivatives(self, x: np.ndarray) -> list[Derivatives]:
         """Derivatives of every lattice at a point."""
@@ -142,16 +140,14 @@ class Target:
         pixels = (boxes.photons, table, boxes.order, boxes.places, self.noise)
         sum_boxes(totals, planes, boxes.starts, pixels, self.kind, int(self.options.background == "refined"))
         self._latest, total = planes, totals.sum(axis=0)
-        slopes = np.array([one.slope(v) for one, v in zip(self.free, x, strict=True)])
-        changes = np.array([one.change(v) for one, v in zip(self.free, x, strict=True)])
+        held = prior(self.free, x)
         information = np.zeros((n, n))
         information[np.tril_indices(n)] = total[1 + n :]
         information += np.tril(information, -1).T
-        information[np.diag_indices(n)] += self._held
-        gradient = -total[1 : 1 + n] + self._held * changes
-        value = float(total[0] + 0.5 * self._held @ changes**2)
-        light = table[boxes.order, 0]
-        return Point(x, value, gradient * slopes, information * np.outer(slopes, slopes), light, planes)
+        information *= np.outer(held.slopes, held.slopes)
+        information[np.diag_indices(n)] += held.information
+        gradient = held.gradient - total[1 : 1 + n] * held.slopes
+        return Point(x, float(total[0]) + held.value, gradient, information, table[boxes.order, 0], planes)
 
     def background(self, planes: np.ndarray) -> np.ndarray:
         """Photons of background of planes (boxes, 3), (pixels,), in the order of the boxes."""
@@ -167,9 +163,3 @@ class Target:
         model = np.maximum(point.light + self.background(point.planes), LEAST)
         found: np.ndarray = (self.boxes.photons - model) / np.sqrt(np.maximum(model, least) + self.noise)
         return found
-
-
-def _system(experiment: Experiment) -> str:
-    from nbnumba.refinement.free import cell_system_of
-
-    return cell_system_of(experiment.crystal.unit_cell)

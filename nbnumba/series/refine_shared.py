@@ -19,11 +19,10 @@ from nbnumba.model.config import Simulation
 from nbnumba.model.experiment import Experiment
 from nbnumba.output.refine_table import write_spots
 from nbnumba.refinement.free import Free, expand_all, restraints_of
-from nbnumba.refinement.measured import take_image
 from nbnumba.refinement.minimizer import ENOUGH, NOTHING_GAINED, STOPPED, Step
 from nbnumba.refinement.options import RefineOptions, split_names
 from nbnumba.refinement.panel_motions import PANEL, panel_table
-from nbnumba.refinement.refine import REJECTIONS, make_options, prepare, take_reflections
+from nbnumba.refinement.refine import REJECTIONS, make_options, read
 from nbnumba.refinement.shared import WHOLE, SharedShot, Total, minimize_shared
 from nbnumba.refinement.shared_result import SharedRefined, shared_covariance
 from nbnumba.refinement.shots import ShotFile, check_names, experiments_of
@@ -93,15 +92,8 @@ class SharedMaker:
         starts = experiments_of(self._unpacker.starts(parcel), self._latest)
         self._latest = starts[-1]
         options = shot.options_of(recipe.options)
-        experiments = [prepare(one, options) for one in starts]
-        measured = take_image(shot.image, experiments[0], options, recipe.mask, shot.number)
-        if options.search_deg:
-            from nbnumba.refinement.search import search
-
-            experiments = search(experiments, measured, options, recipe.device)
-        listed = None if shot.reflections is None else take_reflections(shot.reflections, len(experiments))
-        place = recipe.device, recipe.threads
-        seat = Seat(recipe.shared, experiments, measured, options, *place, reflections=listed)
+        found = read(shot.image, starts, options, recipe.mask, shot.number, shot.reflections)
+        seat = Seat(recipe.shared, *found[:2], options, recipe.device, recipe.threads, reflections=found[2])
         seat.parcel, seat.digest, seat.folder = parcel, digest, recipe.folder
         return seat
 
@@ -330,8 +322,7 @@ def _refine(
         run(last, "without outliers")
     total = Total.of(crew.ask("part", last, WHOLE), free, x, 0.0).matrix
     for one, v in zip(free, x, strict=True):
-        if not reason and (v <= one.bounds[0] or v >= one.bounds[1]):
-            reason = f"{one.name} ended at its bound, {one.value(v):.4g}: restrain it or start nearer"
+        reason = reason or one.at_bound(v)
     return Found(failures, free, x, total, reason, steps)
 
 

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from nbnumba.derive.catalog import CELL
-from nbnumba.derive.setting import DEGREE, SIZES
-from nbnumba.derive.standard_cell import cell_of
+from nbnumba.derive.setting import SIZES
+from nbnumba.derive.standard_cell import unit_cell_of
 from nbnumba.io.files import atomic_write
 from nbnumba.io.json_file import write_json
 from nbnumba.refinement.refined import Refined
@@ -40,8 +40,7 @@ def model_of(refined: Refined) -> list[dict[str, list[float]]]:
     """Cell (Å, degrees) and numbers of cells of every lattice, for records."""
     found = []
     for setting in refined.settings:
-        cell = cell_of(setting.state.direct) * [1, 1, 1, *(1 / DEGREE,) * 3]
-        found.append({"cell": cell.tolist(), "N": np.diag(setting.state.size).tolist()})
+        found.append({"cell": unit_cell_of(setting.state.direct).tolist(), "N": np.diag(setting.state.size).tolist()})
     return found
 
 

@@ -15,8 +15,9 @@ import pytest
 
 import nbnumba as nb
 from nbnumba.errors import ConfigError, ResourceError
+from nbnumba.refinement.free import PANEL_MOTIONS
 from nbnumba.refinement.minimizer import STOPPED
-from nbnumba.refinement.panel_motions import MOTIONS, _common, panel_table
+from nbnumba.refinement.panel_motions import _common, panel_table
 from nbnumba.refinement.self_test import disturbed
 from nbnumba.series.crew import LocalCrew, ProcessCrew, Seats
 from nbnumba.series.refine_shared import refine_shared
@@ -62,8 +63,8 @@ def pulls_of(refined: nb.SharedRefined, start: nb.Simulation, rows: int) -> np.n
         motions.append([*(frame @ shift), *(frame @ turn)])
     true = np.ravel(motions)
     true -= _common(experiment) @ true
-    found = np.column_stack([refined.panels[f"relative_{name}"] for name in MOTIONS]).ravel()
-    errors = np.column_stack([refined.panels[f"relative_{name}_error"] for name in MOTIONS]).ravel()
+    found = np.column_stack([refined.panels[f"relative_{name}"] for name in PANEL_MOTIONS]).ravel()
+    errors = np.column_stack([refined.panels[f"relative_{name}_error"] for name in PANEL_MOTIONS]).ravel()
     return (found - true) / errors
 
 
@@ -318,18 +319,18 @@ def test_a_crystal_of_several_is_not_shared(tmp_path: Path) -> None:
 def test_motions_of_panels() -> None:
     """Known ones come out; the same motion of all is a common one."""
     experiment = nb.resolve(panel_truth(2).changed(panels=panels(2)))
-    names = [f"panel_{name}[{panel}]" for panel in range(4) for name in MOTIONS]
+    names = [f"panel_{name}[{panel}]" for panel in range(4) for name in PANEL_MOTIONS]
     random = np.random.default_rng(2)
     changes = random.normal(size=24) * np.tile([0.2, 0.2, 0.2, 0.05, 0.05, 0.05], 4)
     covariance = np.diag(np.tile([1e-4] * 3 + [1e-6] * 3, 4))
     table = panel_table(experiment, names, changes, covariance)
-    for column, name in enumerate(MOTIONS):
+    for column, name in enumerate(PANEL_MOTIONS):
         assert table[name] == pytest.approx(changes.reshape(4, 6)[:, column], abs=2e-4)
         assert table[f"{name}_error"] == pytest.approx(1e-2 if column < 3 else 1e-3, rel=1e-2)
     common = _common(experiment)
     assert common @ common == pytest.approx(common, abs=1e-9) and np.trace(common) == pytest.approx(6.0)
-    whole = panel_table(experiment, [f"panel_{name}" for name in MOTIONS], changes[:6] / 10, np.eye(6) * 1e-6)
-    for name in MOTIONS:
+    whole = panel_table(experiment, [f"panel_{name}" for name in PANEL_MOTIONS], changes[:6] / 10, np.eye(6) * 1e-6)
+    for name in PANEL_MOTIONS:
         assert np.abs(whole[f"relative_{name}"]).max() < 2e-5
         assert np.abs(whole[f"relative_{name}_error"]).max() < 1e-6
     assert whole["fast_mm"].std() > 1e-4, "a turn of all of them shifts each"
