@@ -178,3 +178,18 @@ def sum_boxes(totals, planes, starts, pixels, kind, fits):
             add_box(total, mixed, planes[box], first, end, pixels, kind)
             if fits:
                 take_plane(total, mixed, work, column)
+
+
+@kernel()
+def score_pixels(terms, data, model, noise, kind):
+    """Terms of the likelihood of pixels, for equations that are made elsewhere.
+
+    Parameters
+    ----------
+    terms : (n, 3) float64
+        Set to what :func:`nbnumba.kernels.formulas.likelihood.photon_terms` gives of each pixel.
+    data, model, noise : (n,) float64
+    kind : int
+    """
+    for i in prange(terms.shape[0]):
+        terms[i, 0], terms[i, 1], terms[i, 2] = photon_terms(kind, data[i], model[i], noise[i])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -166,6 +166,18 @@ class StructureFactors(Checked):
     write_dump: bool = True
     default_F: float = 0.0
     interpolate: bool | None = None
+
+    def with_table(self, table: FTable | None) -> StructureFactors:
+        """The same with a table in the place of a list or model, and of how that is read; None: with neither."""
+        return replace(
+            self,
+            hkl=table,
+            hkl_label=None,
+            hkl_dataset=None,
+            hkl_symmetry=None,
+            hkl_average=False,
+            model=None,
+        )
 
     def __post_init__(self) -> None:
         given: Any = self.hkl

@@ -14,7 +14,6 @@ import numpy as np
 from nbnumba.errors import ConfigError
 from nbnumba.io.symmetry import Group, same_reflection
 from nbnumba.io.values import FTable
-from nbnumba.kernels.formulas.likelihood import LEAST, POISSON
 from nbnumba.model.experiment import Experiment, resolve
 from nbnumba.refinement.target import Target
 
@@ -61,11 +60,13 @@ class Amplitudes:
         return replace(before, grid=np.ascontiguousarray(grid))
 
 
-def refine_amplitudes(target: Target, x: np.ndarray, group: Group, sigma: float) -> Amplitudes:
+def refine_amplitudes(target: Target, x: np.ndarray, table: FTable, group: Group, sigma: float) -> Amplitudes:
     """The structure factors that explain the pixels best, everything else being as it is at ``x``.
 
     Parameters
     ----------
+    table : FTable
+        The present ones.
     group : Group
         Structure factors of its equivalent reflections, and of Friedel mates, are equal.
     sigma : float
@@ -78,7 +79,7 @@ def refine_amplitudes(target: Target, x: np.ndarray, group: Group, sigma: float)
     """
     from scipy import sparse
 
-    pixels, hkl, slopes, rest = _contributions(target, x)
+    pixels, hkl, slopes, rest = _contributions(target, x, table)
     known, reflection = np.unique(hkl, axis=0, return_inverse=True)
     number, count = same_reflection(known, group, friedel=True)
     n = len(target.boxes.photons)
@@ -87,22 +88,20 @@ def refine_amplitudes(target: Target, x: np.ndarray, group: Group, sigma: float)
     rows = np.zeros(count, AMPLITUDE)
     for axis, name in enumerate("hkl"):
         rows[name][number[::-1]] = known[::-1, axis]
-    rows["F_start"][number] = _amplitudes(target, known)
+    rows["F_start"][number] = amplitudes_of(table, known)
     rows["F"] = rows["F_start"] * np.sqrt(ratio)
     rows["sigma"] = 0.5 * rows["F"] * errors / ratio
     rows["reflections"] = np.bincount(number, minlength=count)
     return Amplitudes(rows, known, number)
 
 
-def _amplitudes(target: Target, hkl: np.ndarray) -> np.ndarray:
-    grid = target.models[0].at(np.zeros(len(target.models[0].names))).setting.experiment.structure_factors
-    if grid is None:
-        raise ConfigError("structure factors are refined where they come from a list: give -hkl FILE")
-    found: np.ndarray = grid.grid[tuple((hkl - [grid.h_min, grid.k_min, grid.l_min]).T)]
+def amplitudes_of(table: FTable, hkl: np.ndarray) -> np.ndarray:
+    """F of reflections (n, 3) within the box of a table, (n,)."""
+    found: np.ndarray = table.grid[tuple((hkl - [table.h_min, table.k_min, table.l_min]).T)]
     return found
 
 
-def _contributions(target: Target, x: np.ndarray) -> tuple[np.ndarray, ...]:
+def _contributions(target: Target, x: np.ndarray, table: FTable) -> tuple[np.ndarray, ...]:
     """Pixels in the order of the boxes, their reflections, derivatives by the ratio of F^2, and light of no such reflection."""
     boxes = target.boxes
     place = np.empty(len(boxes.order), np.int64)
@@ -121,7 +120,7 @@ def _contributions(target: Target, x: np.ndarray) -> tuple[np.ndarray, ...]:
             part = found.structure_factors(panel)
             pixels.append(image[part.pixels[:, 0], part.pixels[:, 1]])
             hkl.append(part.hkl)
-            slopes.append(part.values * _amplitudes(target, part.hkl) / 2)
+            slopes.append(part.values * amplitudes_of(table, part.hkl) / 2)
     at, indices, ratios = np.concatenate(pixels), np.concatenate(hkl), np.concatenate(slopes)
     inside = at >= 0
     at, indices, ratios = at[inside], indices[inside], ratios[inside]
@@ -135,6 +134,8 @@ def _score(target: Target, matrix: Any, rest: np.ndarray, sigma: float) -> tuple
     from scipy import sparse
     from scipy.sparse.linalg import splu
 
+    from nbnumba.kernels.cpu.shoeboxes import score_pixels
+
     boxes, n = target.boxes, matrix.shape[1]
     columns = np.column_stack([np.ones(len(rest)), boxes.places])
     rows = np.repeat(np.arange(len(rest)), 3)
@@ -146,14 +147,10 @@ def _score(target: Target, matrix: Any, rest: np.ndarray, sigma: float) -> tuple
     fixed = rest if fits else rest + planes @ target.planes.ravel()
     held = np.zeros(len(unknown))
     held[:n] = 1 / (2 * sigma) ** 2
+    terms = np.empty((len(rest), 3))
     for _ in range(ROUNDS):
-        model = np.maximum(fixed + whole @ unknown, LEAST)
-        variance = model + target.noise
-        off = boxes.photons - model
-        weight = 1 / variance if target.kind == POISSON else 1 / variance + 0.5 / variance**2
-        slope = off / variance
-        if target.kind != POISSON:
-            slope = slope + 0.5 * (off**2 / variance - 1) / variance
+        score_pixels(terms, boxes.photons, fixed + whole @ unknown, target.noise, target.kind)
+        slope, weight = terms[:, 1], terms[:, 2]
         normal = (whole.T @ whole.multiply(weight[:, None])).tocsc()
         diagonal = normal.diagonal()
         normal += sparse.diags(held + 1e-9 * np.maximum(diagonal, diagonal.max() * 1e-9))
@@ -171,16 +168,6 @@ def _score(target: Target, matrix: Any, rest: np.ndarray, sigma: float) -> tuple
 def with_amplitudes(experiment: Experiment, found: Amplitudes, group: Group) -> Experiment:
     """The experiment with refined structure factors."""
     assert experiment.structure_factors is not None
-    table = found.table(experiment.structure_factors, group)
-    given = replace(
-        experiment.simulation.structure_factors,
-        hkl=table,
-        model=None,
-        model_dmin_A=None,
-        model_wavelength_A=None,
-        hkl_label=None,
-        hkl_dataset=None,
-        hkl_symmetry=None,
-        hkl_average=False,
-    )
-    return resolve(replace(experiment.simulation, structure_factors=given), experiment)
+    simulation = experiment.simulation
+    given = simulation.structure_factors.with_table(found.table(experiment.structure_factors, group))
+    return resolve(replace(simulation, structure_factors=given), experiment)

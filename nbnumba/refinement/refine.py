@@ -198,7 +198,9 @@ class Refinement:
         self.stages = stages_of(options, experiments[0], self.free)
         self._evaluations = self._rejected = 0
         self._amplitudes: np.ndarray | None = None
+        # of the start: a refined table no longer says which group its list has
         self._table = experiments[0].structure_factors
+        self._symmetry = options.symmetry or experiments[0].simulation.structure_factors.hkl_symmetry or "P1"
         if options.amplitudes and self._table is None:
             raise ConfigError("structure factors are refined where they come from a list: give -hkl FILE")
         boxes = find_boxes([setting_of(one) for one in experiments], measured, options, reflections)
@@ -271,16 +273,17 @@ class Refinement:
 
     def _refine_amplitudes(self, point: Point) -> None:
         """Structure factors that fit best at a point, and the experiments that have them."""
-        from nbnumba.refinement.amplitudes import HELD, refine_amplitudes, with_amplitudes
+        from nbnumba.refinement.amplitudes import HELD, amplitudes_of, refine_amplitudes, with_amplitudes
 
-        assert self._table is not None  # refine_amplitudes refuses experiments without a list
-        named = self.options.symmetry or self.experiments[0].simulation.structure_factors.hkl_symmetry
-        group = wanted_group(named or "P1")
+        assert self._table is not None
+        group = wanted_group(self._symmetry)
         sigma = dict(self.options.restraints).get(AMPLITUDES, HELD)
-        found = refine_amplitudes(self.target, point.x, group, sigma)
+        table = self.experiments[0].structure_factors
+        assert table is not None  # __init__ refuses experiments without a list
+        found = refine_amplitudes(self.target, point.x, table, group, sigma)
         self.experiments = tuple(with_amplitudes(one, found, group) for one in self.experiments)
-        rows, table = found.rows, self._table
-        rows["F_start"] = table.grid[rows["h"] - table.h_min, rows["k"] - table.k_min, rows["l"] - table.l_min]
+        rows = found.rows
+        rows["F_start"] = amplitudes_of(self._table, np.stack([rows[name] for name in "hkl"], axis=1))
         self._amplitudes = rows
         self._replace(self.target.boxes)
 

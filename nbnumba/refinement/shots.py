@@ -8,7 +8,7 @@ from typing import Any
 
 from nbnumba.errors import ConfigError
 from nbnumba.model.config import Simulation
-from nbnumba.model.experiment import Experiment, resolve
+from nbnumba.model.experiment import Experiment
 from nbnumba.model.field_types import fitted, shown
 from nbnumba.refinement.options import RefineOptions
 from nbnumba.refinement.refine import Refinement, read
@@ -81,21 +81,6 @@ def check_names(shots: Sequence[ShotFile], reserved: Sequence[str] = ()) -> None
         known.add(shot.name)
 
 
-def experiments_of(starts: Sequence[Simulation], like: Experiment | None) -> list[Experiment]:
-    """Experiments of all lattices of a shot; what they have in common with ``like``, or one another, is used again.
-
-    Raises
-    ------
-    ConfigError, FileError
-        See :func:`nbnumba.model.experiment.resolve`.
-    """
-    found = []
-    for start in starts:
-        like = resolve(start, like=like)
-        found.append(like)
-    return found
-
-
 @thread_safe
 def refine_shot(
     shot: ShotFile,
@@ -110,7 +95,7 @@ def refine_shot(
     Parameters
     ----------
     experiments : sequence of Experiment
-        Of its starts (:func:`experiments_of`).
+        Of its starts.
     """
     options = shot.options_of(common)
     set_threads(threads)

@@ -44,9 +44,7 @@ def simulation_of(at: Setting) -> Simulation:
         before = at.experiment.structure_factors
         assert before is not None  # only tables have values to change
         table = replace(before, grid=np.ascontiguousarray(at.first.Fhkl))
-        changed["structure_factors"] = replace(
-            simulation.structure_factors, hkl=table, model=None, model_dmin_A=None, model_wavelength_A=None
-        )
+        changed["structure_factors"] = simulation.structure_factors.with_table(table)
     return replace(simulation, **changed)
 
 

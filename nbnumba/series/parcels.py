@@ -18,6 +18,7 @@ import numpy as np
 from nbnumba.io.files import atomic_write
 from nbnumba.io.kept import kept
 from nbnumba.model.config import Simulation, StructureFactors
+from nbnumba.model.experiment import Experiment, resolve
 from nbnumba.model.structure_factors import resolve_structure_factors
 from nbnumba.refinement.shots import ShotFile
 from nbnumba.series.folder import file_digest, flatten
@@ -154,11 +155,26 @@ def image_digest(image: Any, several: bool = False) -> str:
 
 
 class Unpacker:
-    """Makes starts of parcels again; what they share is mapped once."""
+    """Makes starts of parcels again; what they share is mapped, and resolved, once."""
 
     def __init__(self, stock: Stock) -> None:
         self._stock = stock
         self._loaded: dict[Path, Any] = {}
+        self._latest: Experiment | None = None
+
+    def experiments(self, parcel: Parcel) -> list[Experiment]:
+        """The models to start from; what they have in common with earlier ones is used again.
+
+        Raises
+        ------
+        ConfigError, FileError
+            See :func:`nbnumba.model.experiment.resolve`.
+        """
+        found = []
+        for start in self.starts(parcel):
+            self._latest = resolve(start, like=self._latest)
+            found.append(self._latest)
+        return found
 
     def starts(self, parcel: Parcel) -> list[Simulation]:
         """The models to start from."""

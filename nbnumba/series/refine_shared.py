@@ -16,7 +16,7 @@ from nbnumba.errors import ConfigError
 from nbnumba.io.files import together
 from nbnumba.io.json_file import write_json
 from nbnumba.model.config import Simulation
-from nbnumba.model.experiment import Experiment
+from nbnumba.model.experiment import Experiment, resolve
 from nbnumba.output.refine_table import write_spots
 from nbnumba.refinement.free import Free, expand_all, restraints_of
 from nbnumba.refinement.minimizer import ENOUGH, NOTHING_GAINED, STOPPED, Step
@@ -25,7 +25,7 @@ from nbnumba.refinement.panel_motions import PANEL, panel_table
 from nbnumba.refinement.refine import REJECTIONS, make_options, read
 from nbnumba.refinement.shared import WHOLE, SharedShot, Total, minimize_shared
 from nbnumba.refinement.shared_result import SharedRefined, shared_covariance
-from nbnumba.refinement.shots import ShotFile, check_names, experiments_of
+from nbnumba.refinement.shots import ShotFile, check_names
 from nbnumba.series.crew import Crew, DaskCrew, LocalCrew, ProcessCrew
 from nbnumba.series.folder import claimed
 from nbnumba.series.parcels import Packer, Parcel, Stock, Unpacker, image_digest, without_stock
@@ -77,7 +77,6 @@ class SharedMaker:
 
     def __init__(self, recipe: SharedRecipe) -> None:
         self._recipe, self._unpacker = recipe, Unpacker(recipe.stock)
-        self._latest: Experiment | None = None
 
     def seat(self, parcel: Parcel) -> Seat:
         """A shot.
@@ -89,8 +88,7 @@ class SharedMaker:
         """
         recipe, shot = self._recipe, parcel.shot
         digest = image_digest(shot.image, shot.number is not None)
-        starts = experiments_of(self._unpacker.starts(parcel), self._latest)
-        self._latest = starts[-1]
+        starts = self._unpacker.experiments(parcel)
         options = shot.options_of(recipe.options)
         found = read(shot.image, starts, options, recipe.mask, shot.number, shot.reflections)
         seat = Seat(recipe.shared, *found[:2], options, recipe.device, recipe.threads, reflections=found[2])
@@ -174,7 +172,7 @@ def refine_shared(
     wanted = make_options((*own, *(one for one in common if one not in own)), stages, restraints, options)
     check_names(shots, RESERVED)
     begin = time.perf_counter()
-    first = experiments_of(shots[0].starts[:1], None)[0]
+    first = resolve(shots[0].starts[0])
     names, sigmas, single = _split(wanted, common, first)
     with ExitStack() as stack:
         place = None if folder is None else RefineFolder(folder)

@@ -16,14 +16,13 @@ from typing import Any
 from nbnumba.errors import first_line
 from nbnumba.io.files import together
 from nbnumba.io.json_file import write_json
-from nbnumba.model.experiment import Experiment
 from nbnumba.output.refine_table import write_spots
 from nbnumba.output.refined_files import write_amplitudes, write_refined_expt
 from nbnumba.refinement.minimizer import STOPPED
 from nbnumba.refinement.options import RefineOptions
 from nbnumba.refinement.refine import make_options
 from nbnumba.refinement.refined import Refined
-from nbnumba.refinement.shots import ShotFile, check_names, experiments_of, refine_shot
+from nbnumba.refinement.shots import ShotFile, check_names, refine_shot
 from nbnumba.series.folder import claimed
 from nbnumba.series.parcels import Packer, Parcel, Stock, Unpacker, image_digest
 from nbnumba.series.pool import count_workers, pixels_of, run_here, run_in_pool
@@ -91,15 +90,13 @@ class ShotRefiner:
 
     def __init__(self, recipe: RefineRecipe) -> None:
         self.recipe, self._unpacker = recipe, Unpacker(recipe.stock)
-        self._latest: Experiment | None = None
 
     def make(self, parcel: Parcel) -> dict[str, Any]:
         """Refine a shot and write its files; returns its row."""
         recipe, shot = self.recipe, parcel.shot
         try:
             digest = image_digest(shot.image, shot.number is not None)
-            experiments = experiments_of(self._unpacker.starts(parcel), self._latest)
-            self._latest = experiments[-1]
+            experiments = self._unpacker.experiments(parcel)
             refined = refine_shot(shot, experiments, recipe.options, recipe.mask, recipe.device, recipe.threads)
         except Exception as error:  # whatever is wrong with a shot, the others go on
             return failed_row(shot.name, image_name(shot), first_line(error))

@@ -58,25 +58,14 @@ class TableFile:
         return FTable(box, *self.limits, self.default_F, self.source, self.cell)
 
 
-#: Fields of a simulation that say where structure factors are and how they are read.
-LIST = {
-    "hkl": None,
-    "hkl_label": None,
-    "hkl_dataset": None,
-    "hkl_symmetry": None,
-    "hkl_average": False,
-    "model": None,
-}
-
-
 def without_list(simulation: Simulation) -> Simulation:
     """A simulation without its list of structure factors, which may be large, or cannot be sent to a process."""
-    return simulation.changed(**LIST)
+    return replace(simulation, structure_factors=simulation.structure_factors.with_table(None))
 
 
 def with_list(simulation: Simulation, table: FTable) -> Simulation:
     """A simulation with a table of structure factors in the place of its list."""
-    return simulation.changed(**LIST | {"hkl": table})
+    return replace(simulation, structure_factors=simulation.structure_factors.with_table(table))
 
 
 def with_whole_paths(simulation: Simulation) -> Simulation:

@@ -280,6 +280,31 @@ def test_refined_simulation_renders_the_same_image():
     assert np.abs(model.image(np.zeros(len(x))) - wanted).max() > 0.1 * wanted.max()
 
 
+def test_refined_simulation_of_a_list_that_a_symmetry_expands(tmp_path):
+    """What says how a file is read goes with the file."""
+    (tmp_path / "a.hkl").write_text(
+        "".join(f"{h} {k} {l} {50 + h + k}\n" for h in range(9) for k in range(9) for l in range(9))
+    )
+    simulation = SMALL.changed(hkl=tmp_path / "a.hkl", hkl_symmetry="P222", write_dump=False)
+    model = nb.ParameterModel(simulation, ["B_factor"], device="cpu")
+    wanted = model.image([3.0])
+    found = nb.simulate(simulation_of(model.at([3.0]).setting), device="cpu", precision="double").images[0]
+    assert np.abs(found - wanted).max() < 1e-6 * wanted.max()
+
+
+def test_structure_factors_of_a_list_keep_its_symmetry_turn_by_turn(tmp_path):
+    """F and all else are refined in turn; symmetry mates are one reflection in the last turn, too."""
+    rows = [(h, k, l) for h in range(12) for k in range(12) for l in range(12) if h + k + l]
+    text = "".join(f"{h} {k} {l} {60 + (7 * h + 3 * k + 5 * l) % 50}\n" for h, k, l in rows)
+    (tmp_path / "a.hkl").write_text(text)
+    simulation = SMALL.changed(hkl=tmp_path / "a.hkl", hkl_symmetry="P222", write_dump=False)
+    start = simulation.changed(misset_deg=(10.05, 20, 30))
+    refined = nb.refine(image_of(simulation), start, "misset, F", device="cpu")
+    assert len([stage for stage, _ in refined.steps if stage == "1, F"]) > 0
+    keys = np.abs(np.stack([refined.amplitudes[name] for name in "hkl"], axis=1))
+    assert len(np.unique(keys, axis=0)) == len(keys)
+
+
 def test_refined_simulation_of_several_wavelengths():
     simulation = SMALL.changed(spectrum=([1.29, 1.3, 1.32], [1.0, 2.0, 0.5]))
     model = nb.ParameterModel(simulation, ["wavelength_shift_A", "beam_tilt_y_mrad"], device="cpu")
