@@ -21,7 +21,7 @@ from nbnumba.io.json_file import write_json
 from nbnumba.model.experiment import Experiment, resolve
 from nbnumba.render.backend import Plan
 from nbnumba.render.dispatch import make_renderer, set_threads
-from nbnumba.render.inputs import build_inputs
+from nbnumba.render.inputs import build_all_inputs
 from nbnumba.render.timing import DeviceTiming, Timing, time_images, time_on_device
 
 
@@ -100,7 +100,7 @@ def measure(
 
     threads = set_threads(options.threads)
     start = time.perf_counter()
-    inputs = [build_inputs(experiment, index) for index in range(len(experiment.detector.panels))]
+    inputs = build_all_inputs(experiment)
     made = time.perf_counter()
     renderers = [make_renderer(x, options.device, options.precision, kernel) for x in inputs]
     ready = time.perf_counter()

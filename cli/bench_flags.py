@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from nbnumba.cli.flag_table import FLAGS
 from nbnumba.cli.flags import Flag, count, flag, panel, switch
-from nbnumba.cli.parse import Invocation, parse, take_options
+from nbnumba.cli.parse import Invocation, parse, positive, take_options
 from nbnumba.errors import UsageError
 
 #: Rows of the plan table, written out because its import takes longer than the help.
@@ -53,18 +53,9 @@ def parse_bench(argv: Sequence[str]) -> BenchRequest:
         The number of renderings is not allowed, or ``nbnumba run`` would refuse the other words.
     """
     given, rest = take_options(argv, BENCH_OPTIONS)
-    kernel = given.get("--kernel")
-    if kernel is not None and kernel not in KERNELS:
-        raise UsageError(f"--kernel must be one of {', '.join(KERNELS)}, got {kernel!r}")
-    repeat = _positive(given.get("--repeat", "5"))
+    repeat = positive("--repeat", given.get("--repeat", "5"))
     invocation = parse(rest, BENCH_OPTIONS)
     if "trace.pixel" in invocation.values:
         raise UsageError("pixels are traced in a single run: use 'nbnumba trace' with the same flags")
     is_demo = _CRYSTALS.isdisjoint(invocation.values)
-    return BenchRequest(repeat, "--scaling" in given, kernel, is_demo, invocation, tuple(argv))
-
-
-def _positive(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or int(text) < 1:
-        raise UsageError(f"--repeat needs a whole number above 0, got {text!r}")
-    return int(text)
+    return BenchRequest(repeat, "--scaling" in given, given.get("--kernel"), is_demo, invocation, tuple(argv))

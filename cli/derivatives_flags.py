@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from nbnumba.cli.flag_table import FLAGS
 from nbnumba.cli.flags import Flag, flag, panel, switch
-from nbnumba.cli.parse import Invocation, parse, take_options
+from nbnumba.cli.parse import Invocation, not_negative, parse, take_options
 from nbnumba.errors import UsageError
 
 #: Names of ``nbnumba.derive.catalog``, written out because its import takes longer than the help.
@@ -86,30 +86,16 @@ def parse_derivatives(argv: Sequence[str]) -> DerivativesRequest:
     given, rest = take_options(argv, DERIVATIVES_OPTIONS)
     if not given.get("--of"):
         raise UsageError("derivatives needs parameters: give --of NAMES, as --of misset_x_deg,cell_a")
-    system = given.get("--cell-system", "")
-    if system and system not in CELL_SYSTEMS:
-        raise UsageError(f"--cell-system must be one of {', '.join(CELL_SYSTEMS)}, got {system!r}")
     invocation = parse(rest, DERIVATIVES_OPTIONS)
     return DerivativesRequest(
         names=given["--of"],
         out=given.get("--out", ""),
         check="--check" in given,
         information="--information" in given,
-        readout=_photons("--readout", given),
-        background=_photons("--background", given),
+        readout=not_negative("--readout", given.get("--readout", "0"), "number of photons"),
+        background=not_negative("--background", given.get("--background", "0"), "number of photons"),
         picture=given.get("--picture", ""),
-        cell_system=system,
+        cell_system=given.get("--cell-system", ""),
         invocation=invocation,
         words=tuple(argv),
     )
-
-
-def _photons(name: str, given: dict[str, str]) -> float:
-    text = given.get(name, "0")
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 <= value < float("inf"):
-        raise UsageError(f"{name} needs a number of photons, 0 or more, got {text!r}")
-    return value

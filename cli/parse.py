@@ -144,8 +144,9 @@ def take_options(argv: Sequence[str], options: Sequence[Flag]) -> tuple[dict[str
     Raises
     ------
     UsageError
-        A value is missing.
+        A value is missing, or is none of those that there are.
     """
+    choices = {row.name: row.choices for row in options if row.kind == "choice"}
     switches = {row.name for row in options if row.kind == "switch"}
     valued = {row.name for row in options} - switches
     words, given, rest = list(argv), dict[str, str](), list[str]()
@@ -156,11 +157,44 @@ def take_options(argv: Sequence[str], options: Sequence[Flag]) -> tuple[dict[str
             if not equals and not words:
                 raise UsageError(f"{name} needs a value, but the command line ends there")
             given[name] = value if equals else words.pop(0)
+            if name in choices and given[name] not in choices[name]:
+                one, *others = choices[name]
+                wanted = (
+                    f"needs {one} or {others[0]}" if len(others) == 1 else f"must be one of {', '.join(choices[name])}"
+                )
+                raise UsageError(f"{name} {wanted}, got {given[name]!r}")
         elif word in switches:
             given[word] = "yes"
         else:
             rest.append(word)
     return given, rest
+
+
+def positive(name: str, text: str) -> int:
+    """Value of an option that is a whole number above 0.
+
+    Raises
+    ------
+    UsageError
+        It is none.
+    """
+    if not text.isascii() or not text.isdigit() or int(text) < 1:
+        raise UsageError(f"{name} needs a whole number above 0, got {text!r}")
+    return int(text)
+
+
+def not_negative(name: str, text: str, wanted: str = "number") -> float:
+    """Value of an option that is a number, 0 or more; ``wanted``: the number in words.
+
+    Raises
+    ------
+    UsageError
+        It is none.
+    """
+    value = _number(text)
+    if value is None or not 0 <= value < math.inf:
+        raise UsageError(f"{name} needs a {wanted}, 0 or more, got {text!r}")
+    return value
 
 
 def is_flag(word: str) -> bool:

@@ -24,7 +24,7 @@ from nbnumba.io.stream import read_chunk
 from nbnumba.model.experiment import Experiment, resolve
 from nbnumba.model.geometry_files import geometry_kind
 from nbnumba.model.outputs import Outputs
-from nbnumba.output.refine_table import write_spots
+from nbnumba.output.refine_table import write_rows
 from nbnumba.output.refined_files import write_amplitudes, write_refined_expt
 from nbnumba.refinement.minimizer import Step
 from nbnumba.refinement.refine import refine
@@ -185,7 +185,7 @@ def write(refined: Refined, prefix: Path, image: str, job: Job, request: RefineR
     paths = [json, with_ending(prefix, ".csv")]
     with together():
         write_json(json, job.configuration() | {"image": image, "refinement": refined.data()})
-        write_spots(paths[1], refined.spots)
+        write_rows(paths[1], refined.spots)
         paths += write_models(refined, prefix, image, request)
         if refined.amplitudes is not None:
             paths.append(with_ending(prefix, ".hkl"))

@@ -12,7 +12,7 @@ from typing import Any
 from nbnumba.cli.derivatives_flags import CELL_SYSTEMS
 from nbnumba.cli.flag_table import FLAGS
 from nbnumba.cli.flags import Flag, count, file, flag, panel, switch
-from nbnumba.cli.parse import Invocation, is_flag, parse, take_options
+from nbnumba.cli.parse import Invocation, is_flag, not_negative, parse, positive, take_options
 from nbnumba.errors import UsageError
 
 REFINE_OPTIONS: tuple[Flag, ...] = panel(
@@ -106,6 +106,8 @@ _NUMBERS = {
     "--reject": ("reject", False),
     "--iterations": ("iterations", True),
 }
+#: Options of which there are a few values: the field of the options.
+_CHOICES = {"--likelihood": "likelihood", "--planes": "background", "--cell-system": "cell_system"}
 
 
 @dataclass(frozen=True)
@@ -173,15 +175,7 @@ def parse_refine(argv: Sequence[str]) -> RefineRequest:
     for name, (key, whole) in _NUMBERS.items():
         if name in given:
             options[key] = _number(name, given[name], whole)
-    for name, key, allowed in (
-        ("--likelihood", "likelihood", ("auto", "gaussian", "poisson")),
-        ("--planes", "background", ("refined", "kept", "none")),
-        ("--cell-system", "cell_system", CELL_SYSTEMS),
-    ):
-        if name in given:
-            if given[name] not in allowed:
-                raise UsageError(f"{name} must be one of {', '.join(allowed)}, got {given[name]!r}")
-            options[key] = given[name]
+    options |= {key: given[name] for name, key in _CHOICES.items() if name in given}
     return RefineRequest(
         images=tuple(images),
         parameters=given.get("--refine", "misset,cell,N,scale"),
@@ -198,19 +192,16 @@ def parse_refine(argv: Sequence[str]) -> RefineRequest:
         refl=given.get("--refl", ""),
         list_file=given.get("--list"),
         share=given.get("--share", ""),
-        workers=_count("--workers", given["--workers"]) if "--workers" in given else None,
+        workers=positive("--workers", given["--workers"]) if "--workers" in given else None,
         scheduler=given.get("--scheduler"),
         slurm="--slurm" in given,
     )
 
 
 def _number(name: str, text: str, whole: bool) -> float | int:
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 <= value < float("inf") or (whole and not value.is_integer()):
-        raise UsageError(f"{name} needs a {'whole ' if whole else ''}number, 0 or more, got {text!r}")
+    value = not_negative(name, text, f"{'whole ' if whole else ''}number")
+    if whole and not value.is_integer():
+        raise UsageError(f"{name} needs a whole number, 0 or more, got {text!r}")
     return int(value) if whole else value
 
 
@@ -232,12 +223,6 @@ def _check_list(given: dict[str, str], images: Sequence[str]) -> None:
         raise UsageError("--scheduler and --slurm name two clusters: give one of them")
     if not given.get("--share", "x").strip():
         raise UsageError("--share needs the names of parameters, as distance,panels")
-
-
-def _count(name: str, text: str) -> int:
-    if not text.isascii() or not text.isdigit() or int(text) < 1:
-        raise UsageError(f"{name} needs a whole number above 0, got {text!r}")
-    return int(text)
 
 
 def lattices_of(text: str) -> tuple[int, ...]:

@@ -12,7 +12,7 @@ from nbnumba.cli.refine import say_step, table_lines, with_ending
 from nbnumba.cli.refine_flags import RefineRequest
 from nbnumba.io.files import together
 from nbnumba.io.json_file import write_json
-from nbnumba.output.refine_table import write_spots
+from nbnumba.output.refine_table import write_rows
 from nbnumba.refinement.refine import refine
 from nbnumba.refinement.refined import Refined
 from nbnumba.refinement.self_test import TURN_DEG, judge, make_trial
@@ -61,7 +61,7 @@ def write_files(refined: Refined, prefix: Path, picture: bool) -> None:
     paths = [with_ending(prefix, ending) for ending in (".json", ".csv")]
     with together():
         write_json(paths[0], {"refinement": refined.data()})
-        write_spots(paths[1], refined.spots)
+        write_rows(paths[1], refined.spots)
         if picture:
             from nbnumba.output.refine_picture import save_refinement  # slow to load
 

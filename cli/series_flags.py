@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from nbnumba.cli.flag_table import FLAGS
 from nbnumba.cli.flags import Flag, count, file, flag, panel, switch
-from nbnumba.cli.parse import Invocation, parse, take_options
+from nbnumba.cli.parse import Invocation, parse, positive, take_options
 from nbnumba.errors import UsageError
 
 SERIES_OPTIONS: tuple[Flag, ...] = panel(
@@ -23,6 +23,7 @@ SERIES_OPTIONS: tuple[Flag, ...] = panel(
         "",
         "Orientations of stills: random, or fixed by -mat and -misset.",
         metavar="random|fixed",
+        choices=("random", "fixed"),
         default="random",
     ),
     file("--vary", "", "TOML file of the values that vary from shot to shot."),
@@ -82,14 +83,11 @@ def parse_series(argv: Sequence[str]) -> SeriesRequest:
     """
     given, rest = take_options(argv, SERIES_OPTIONS)
     invocation = parse(rest, SERIES_OPTIONS)
-    numbers = {name: _number(name, given[name]) for name in _COUNTS if name in given}
+    numbers = {name: positive(name, given[name]) for name in _COUNTS if name in given}
     if ("--images" in numbers) == ("--stills" in numbers):
         raise UsageError("series needs either --images N (a rotation series) or --stills N")
     if "--scheduler" in given and "--slurm" in given:
         raise UsageError("--scheduler and --slurm name two clusters: give one of them")
-    orientations = given.get("--orientations", "random")
-    if orientations not in ("random", "fixed"):
-        raise UsageError(f"--orientations needs random or fixed, got {orientations!r}")
     if "--orientations" in given and "--images" in given:
         raise UsageError(
             "--orientations is for --stills: a rotation series turns one crystal (-misset random turns it)"
@@ -102,7 +100,7 @@ def parse_series(argv: Sequence[str]) -> SeriesRequest:
     return SeriesRequest(
         images=numbers.get("--images", numbers.get("--stills", 0)),
         kind="rotation" if "--images" in numbers else "stills",
-        orientations=orientations,
+        orientations=given.get("--orientations", "random"),
         vary=given.get("--vary"),
         out=given.get("--out", "series"),
         name=given.get("--name"),
@@ -112,9 +110,3 @@ def parse_series(argv: Sequence[str]) -> SeriesRequest:
         contact_sheet="--no-contact-sheet" not in given,
         invocation=invocation,
     )
-
-
-def _number(name: str, text: str) -> int:
-    if not text.isascii() or not text.isdigit() or int(text) < 1:
-        raise UsageError(f"{name} needs a whole number above 0, got {text!r}")
-    return int(text)

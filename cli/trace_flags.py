@@ -85,15 +85,12 @@ def parse_trace(argv: Sequence[str]) -> TraceRequest:
     if not pixels:
         raise UsageError("trace needs a pixel: give SLOW FAST first, or --pixel SLOW FAST")
     given, rest = take_options(rest, TRACE_OPTIONS)
-    order = given.get("--order", "cause")
-    if order not in ORDERS:
-        raise UsageError(f"--order must be {' or '.join(ORDERS)}, got {order!r}")
     invocation = parse(rest, TRACE_OPTIONS)
     return TraceRequest(
         pixels=tuple(dict.fromkeys(pixels)),
         per_phi="--per-phi" in given,
         table="--table" in given,
-        order=order,
+        order=given.get("--order", "cause"),
         out=given.get("--out", ""),
         invocation=invocation,
         words=tuple(argv),

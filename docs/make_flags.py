@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -107,48 +108,28 @@ def _order(flags: tuple[Flag, ...]) -> list[str]:
 
 def make_text() -> str:
     """The whole page, with a line end."""
+    from nbnumba.cli.bench_flags import BENCH_OPTIONS
+    from nbnumba.cli.derivatives_flags import DERIVATIVES_OPTIONS
     from nbnumba.cli.flag_table import FLAGS
+    from nbnumba.cli.refine_flags import REFINE_OPTIONS
 
     lines = [HEAD.rstrip("\n"), *_order(FLAGS), RULES.rstrip("\n")]
     for panel in dict.fromkeys(flag.panel for flag in FLAGS):
         lines += ["", f"## {panel}", "", "| flag | other spellings | values | meaning | default |", "| --- " * 5 + "|"]
         lines += [_row(flag) for flag in FLAGS if flag.panel == panel]
-    lines += _bench()
-    lines += _derivatives()
-    lines += _refine()
+    lines += _options(BENCH, "bench", BENCH_OPTIONS)
+    lines += _options(DERIVATIVES, "derivatives", DERIVATIVES_OPTIONS)
+    lines += _options(REFINE, "refine", REFINE_OPTIONS)
     return "\n".join(lines) + "\n"
 
 
-def _derivatives() -> list[str]:
-    from nbnumba.cli.derivatives_flags import DERIVATIVES_OPTIONS
-
-    lines = [DERIVATIVES, "| option | meaning | default |", "| --- " * 3 + "|"]
-    for row in DERIVATIVES_OPTIONS:
-        name = f"nbnumba derivatives {row.name} {row.metavar}".rstrip()
+def _options(head: str, command: str, options: Iterable[Flag]) -> list[str]:
+    """The section of a command: its own options."""
+    lines = [head, "| option | meaning | default |", "| --- " * 3 + "|"]
+    for row in options:
+        name = f"nbnumba {command} {row.name} {row.metavar}".rstrip()
         lines.append(f"| `{name}` | {row.help} | {row.default} |")
     return lines
-
-
-def _refine() -> list[str]:
-    from nbnumba.cli.refine_flags import REFINE_OPTIONS
-
-    lines = [REFINE, "| option | meaning | default |", "| --- " * 3 + "|"]
-    for row in REFINE_OPTIONS:
-        name = f"nbnumba refine {row.name} {row.metavar}".rstrip()
-        lines.append(f"| `{name}` | {row.help} | {row.default} |")
-    return lines
-
-
-def _bench() -> list[str]:
-    from nbnumba.cli.bench_flags import BENCH_OPTIONS
-
-    rows = [(f"nbnumba bench {row.name} {row.metavar}".rstrip(), row.help, row.default) for row in BENCH_OPTIONS]
-    return [
-        BENCH,
-        "| option | meaning | default |",
-        "| --- " * 3 + "|",
-        *(f"| `{a}` | {b} | {c} |" for a, b, c in rows),
-    ]
 
 
 def main() -> None:

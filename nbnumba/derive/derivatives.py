@@ -24,7 +24,7 @@ from nbnumba.memory import require
 from nbnumba.model.config import Simulation
 from nbnumba.model.experiment import Experiment, resolve
 from nbnumba.render.dispatch import set_threads
-from nbnumba.render.inputs import KernelInputs, build_inputs
+from nbnumba.render.inputs import KernelInputs, build_all_inputs
 from nbnumba.render.threads import thread_safe
 
 
@@ -390,8 +390,7 @@ def derivatives(
     """
     experiment = simulation if isinstance(simulation, Experiment) else resolve(simulation)
     set_threads(threads)
-    panels = [build_inputs(experiment, index) for index in range(len(experiment.detector.panels))]
-    return take(experiment, panels, names, pixels, cell_system, device)
+    return take(experiment, build_all_inputs(experiment), names, pixels, cell_system, device)
 
 
 def gradient(

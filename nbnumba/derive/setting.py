@@ -12,7 +12,7 @@ from nbnumba.derive.state import State, first_state, inverse, rotations
 from nbnumba.errors import ConfigError
 from nbnumba.kernels.formulas.blocks import GAUSS, TOPHAT, BeamBlock, CellBlock, CrystalBlock, PanelBlock
 from nbnumba.model.experiment import Experiment
-from nbnumba.render.inputs import KernelInputs, build_inputs
+from nbnumba.render.inputs import KernelInputs, build_all_inputs
 
 DEGREE = np.pi / 180
 #: Kernel arguments of all panels.
@@ -203,8 +203,7 @@ class Setting:
 
 def setting_of(experiment: Experiment) -> Setting:
     """An experiment as it is."""
-    panels = range(len(experiment.detector.panels))
-    return Setting(experiment, tuple(build_inputs(experiment, index) for index in panels))
+    return Setting(experiment, tuple(build_all_inputs(experiment)))
 
 
 def metric_of(crystal: CrystalBlock) -> np.ndarray:

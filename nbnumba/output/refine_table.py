@@ -1,4 +1,4 @@
-"""CSV: the spots of a refinement, one row each."""
+"""CSV: the spots of a refinement, and motions of panels, one row each."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ import numpy as np
 from nbnumba.io.files import atomic_write
 
 
-def write_spots(path: Path, spots: np.ndarray) -> None:
-    """Write a table of spots with a line of column names; what is not known is empty.
+def write_rows(path: Path, table: np.ndarray) -> None:
+    """Write a table with a line of column names; what is not known is empty.
 
     Numbers have eight digits.
 
     Parameters
     ----------
-    spots : (n,) structured array
-        Columns of :data:`nbnumba.refinement.spots.SPOT`.
+    table : (n,) structured array
+        Of numbers, as :data:`nbnumba.refinement.spots.SPOT`.
 
     Raises
     ------
     FileError
         The file cannot be written.
     """
-    names = spots.dtype.names or ()
-    columns = [_texts(spots[name]) for name in names]
+    names = table.dtype.names or ()
+    columns = [_texts(table[name]) for name in names]
     lines = [",".join(names), *map(",".join, zip(*columns, strict=True))]
     with atomic_write(path) as file:
         file.write(("\n".join(lines) + "\n").encode("ascii"))

@@ -119,6 +119,11 @@ def build_inputs(experiment: Experiment, panel_index: int = 0) -> KernelInputs:
     )
 
 
+def build_all_inputs(experiment: Experiment) -> list[KernelInputs]:
+    """Arguments of the kernels for every panel."""
+    return [build_inputs(experiment, index) for index in range(len(experiment.detector.panels))]
+
+
 def _first_cells(experiment: Experiment) -> np.ndarray:
     """Orientations with which the released program begins: the cell has not been rotated yet."""
     phi = first_phi(experiment.scan)

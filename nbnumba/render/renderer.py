@@ -17,7 +17,7 @@ from nbnumba.render.backend import OnRows, PanelRenderer, Plan, Progress
 from nbnumba.render.background import background_images
 from nbnumba.render.dispatch import fall_back, find_backend, set_threads
 from nbnumba.render.first_pixel import first_pixel
-from nbnumba.render.inputs import KernelInputs, build_inputs
+from nbnumba.render.inputs import KernelInputs, build_all_inputs
 from nbnumba.render.threads import thread_safe
 
 if TYPE_CHECKING:
@@ -177,7 +177,7 @@ class Renderer:
 
     def _prepare(self) -> None:
         """Make the renderers of all panels; existing ones are updated if their kernels fit."""
-        inputs = [build_inputs(self.experiment, index) for index in range(len(self.experiment.detector.panels))]
+        inputs = build_all_inputs(self.experiment)
         # before a renderer is changed, as a plan may be refused
         plans = [self._backend.plan(x, self._precision, self._kernel) for x in inputs]
         held = [(panel, panel.inputs, panel.plan) for panel in self._panels]

@@ -17,7 +17,7 @@ from nbnumba.io.files import together
 from nbnumba.io.json_file import write_json
 from nbnumba.model.config import Simulation
 from nbnumba.model.experiment import Experiment, resolve
-from nbnumba.output.refine_table import write_spots
+from nbnumba.output.refine_table import write_rows
 from nbnumba.refinement.free import Free, expand_all, restraints_of
 from nbnumba.refinement.minimizer import ENOUGH, NOTHING_GAINED, STOPPED, Step
 from nbnumba.refinement.options import RefineOptions, split_names
@@ -209,7 +209,7 @@ def write_geometry(place: RefineFolder, refined: SharedRefined) -> None:
         write_shot_table(place.table, place.records, refined.rows)
         write_json(place.geometry, refined.data())
         if len(refined.panels):
-            write_spots(place.geometry.with_suffix(".csv"), refined.panels)
+            write_rows(place.geometry.with_suffix(".csv"), refined.panels)
 
 
 def _result(

@@ -16,7 +16,7 @@ from typing import Any
 from nbnumba.errors import first_line
 from nbnumba.io.files import together
 from nbnumba.io.json_file import write_json
-from nbnumba.output.refine_table import write_spots
+from nbnumba.output.refine_table import write_rows
 from nbnumba.output.refined_files import write_amplitudes, write_refined_expt
 from nbnumba.refinement.minimizer import STOPPED
 from nbnumba.refinement.options import RefineOptions
@@ -134,7 +134,7 @@ def write_shot(folder: Path, refined: Refined, shot: ShotFile, record: Mapping[s
     """
     with together():
         write_refined_expt(folder / f"{shot.name}.expt", refined, image_name(shot) or shot.name, shot.number)
-        write_spots(folder / f"{shot.name}.csv", refined.spots)
+        write_rows(folder / f"{shot.name}.csv", refined.spots)
         if refined.amplitudes is not None:
             write_amplitudes(folder / f"{shot.name}.hkl", refined)
         write_json(folder / f"{shot.name}.json", record)

@@ -16,7 +16,8 @@ from nbnumba.io import foreign
 from nbnumba.io.image import read_image
 from tests.campaigns.fuzz import contract, mutate
 from tests.campaigns.fuzz.__main__ import main
-from tests.campaigns.fuzz.seeds import REGRESSIONS, hard, regressions, seeds
+from tests.campaigns.fuzz.long_inputs import hard
+from tests.campaigns.fuzz.seeds import REGRESSIONS, regressions, seeds
 from tests.campaigns.fuzz.targets import TARGETS, find
 
 FOUND = [(name, case) for name in TARGETS for case in regressions(name)]

@@ -11,7 +11,7 @@ import pytest
 from nbnumba.errors import FileError
 from nbnumba.output import shoebox_strips as strips
 from nbnumba.output.refine_picture import HEIGHT_PX, OUTLIERS, WIDTH_PX, save_refinement, stage_curves, table_rows
-from nbnumba.output.refine_table import write_spots
+from nbnumba.output.refine_table import write_rows
 from nbnumba.refinement.spots import SPOT
 from tests.output.refined_inputs import BACKGROUND, EDGE, make_refined, make_steps, peaks
 
@@ -267,7 +267,7 @@ def test_spots_are_read_back(tmp_path: Path) -> None:
         values = rng.normal(0, 10.0 ** rng.uniform(-6, 9, 50))
         spots[name] = values if SPOT[name].kind == "f" else rng.integers(-40, 40, 50)
     spots["offset_px"][::3], spots["correlation"][1], spots["intensity"][2] = np.nan, np.nan, np.inf
-    write_spots(tmp_path / "spots.csv", spots)
+    write_rows(tmp_path / "spots.csv", spots)
     text = (tmp_path / "spots.csv").read_text()
     assert text.splitlines()[0] == ",".join(SPOT.names or ()) and text.endswith("\n") and len(text.splitlines()) == 51
     assert "nan" not in text and "inf" not in text
@@ -279,13 +279,13 @@ def test_spots_are_read_back(tmp_path: Path) -> None:
 
 
 def test_no_spots_are_a_line_of_names(tmp_path: Path) -> None:
-    write_spots(tmp_path / "spots.csv", np.zeros(0, SPOT))
+    write_rows(tmp_path / "spots.csv", np.zeros(0, SPOT))
     assert (tmp_path / "spots.csv").read_text() == ",".join(SPOT.names or ()) + "\n"
 
 
 def test_spots_that_cannot_be_written(tmp_path: Path) -> None:
     with pytest.raises(FileError, match="does not exist"):
-        write_spots(tmp_path / "none" / "spots.csv", np.zeros(1, SPOT))
+        write_rows(tmp_path / "none" / "spots.csv", np.zeros(1, SPOT))
 
 
 def test_made_up_spots_are_in_the_middle() -> None:

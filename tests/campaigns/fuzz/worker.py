@@ -17,7 +17,8 @@ from pathlib import Path
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # threads of BLAS take address space of their own
 
 from tests.campaigns.fuzz import contract, mutate
-from tests.campaigns.fuzz.seeds import hard, regressions, seeds
+from tests.campaigns.fuzz.long_inputs import hard
+from tests.campaigns.fuzz.seeds import regressions, seeds
 from tests.campaigns.fuzz.targets import Target, find
 
 
